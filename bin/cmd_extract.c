@@ -1,0 +1,212 @@
+/* lmodel extract */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <lmodel.h>
+
+#include "cmd.h"
+#include "json.h"
+#include "message.h"
+#include "progress.h"
+#include "text.h"
+
+static const char *output, *directory;
+static enum lmodel_format format;
+static struct option_list excludes;
+static uint64_t max_shard_size;
+static bool force, json;
+static unsigned jobs;
+
+static const char *const format_names[] = {
+	[LMODEL_FORMAT_SAFETENSORS] = "safetensors",
+	[LMODEL_FORMAT_NATIVE] = "native",
+};
+
+static const char *option_format(void *value, const char *argument)
+{
+	for (size_t i = 0; i < COUNT(format_names); i++)
+		if (strcmp(argument, format_names[i]) == 0) {
+			*(enum lmodel_format *)value = (enum lmodel_format)i;
+			return NULL;
+		}
+	return "is not one of safetensors, native";
+}
+
+static const struct option_row options[] = {
+	{ "output", 'o', "OUT", "a file, a directory (DIR/), or \"-\": standard output", option_text,
+	  &output },
+	{ "directory", 'C', "DIR", "put OUT below DIR", option_text, &directory },
+	{ "force", 'f', NULL, "replace files that exist", option_flag, &force },
+	{ "format", 0, "FORMAT", "safetensors, or native: the input files byte for byte",
+	  option_format, &format },
+	{ "exclude", 0, "PATTERN", "leave out what PATTERN picks; may be given again", option_list,
+	  &excludes },
+	{ "max-shard-size", 0, "SIZE", "split into files of SIZE tensor bytes at most; needs -o DIR/",
+	  option_size, &max_shard_size },
+	OPTION_JOBS(jobs),
+	OPTION_JSON(json),
+	OPTION_PROGRESS,
+	OPTIONS_COMMON,
+};
+
+/* The archive's name without .lmodel; "model" for standard input. */
+static char *archive_stem(const char *path)
+{
+	const char *base = text_base(path);
+	size_t len = strlen(base);
+
+	if (text_ends(base, ".lmodel"))
+		len -= strlen(".lmodel");
+	if (strcmp(path, "-") == 0 || len == 0)
+		return text_format("model");
+	return text_format("%.*s", (int)len, base);
+}
+
+static char *default_output(const struct lmodel_archive *archive, const char *path)
+{
+	char *stem = archive_stem(path), *name;
+	struct lmodel_info info;
+
+	lmodel_info(archive, &info);
+	if (format == LMODEL_FORMAT_SAFETENSORS)
+		name = text_format("%s.safetensors", stem);
+	else if (info.source_count == 1)
+		name = text_format("%s", text_base(lmodel_source_at(archive, 0)->name));
+	else
+		name = text_format("%s/", stem);
+	free(stem);
+	return name;
+}
+
+/* The output as the library takes it. A name from the archive must not turn into "-". */
+static char *output_path(const struct lmodel_archive *archive, const char *path)
+{
+	char *name, *joined;
+
+	if (output != NULL && strcmp(output, "-") == 0)
+		return text_format("-");
+	name = output != NULL ? text_format("%s", output) : default_output(archive, path);
+	if (directory == NULL && strcmp(name, "-") != 0)
+		return name;
+	if (name[0] == '/')
+		return name;
+	joined = text_format("%s/%s", directory != NULL ? directory : ".", name);
+	free(name);
+	return joined;
+}
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return text_ends(path, "/") || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+}
+
+static int report(const struct lmodel_archive *archive, const char *path, size_t pattern_count,
+		  char **patterns)
+{
+	const struct lmodel_tensor *t;
+	uint64_t bytes = 0, tensors = 0;
+	char size[TEXT_HUMAN];
+	json_t *document;
+
+	for (size_t i = 0; (t = lmodel_tensor_at(archive, i)) != NULL; i++) {
+		bool picked = pattern_count == 0;
+
+		for (size_t p = 0; p < pattern_count && !picked; p++)
+			picked = lmodel_match(patterns[p], t->name);
+		for (size_t x = 0; x < excludes.count && picked; x++)
+			picked = !lmodel_match(excludes.items[x], t->name);
+		tensors += picked;
+		bytes += picked ? t->bytes : 0;
+	}
+	message_detail("%s: %ju tensor%s, %s", TEXT_QUOTE(path), (uintmax_t)tensors,
+		       text_plural(tensors), text_human(size, bytes));
+	if (!json)
+		return LMODEL_OK;
+	document = json_document();
+	json_put(document, "output", json_text(path));
+	json_put(document, "format", json_text(format_names[format]));
+	json_put(document, "tensors", json_number(tensors));
+	json_put(document, "bytes", json_number(bytes));
+	json_print(document);
+	return LMODEL_OK;
+}
+
+static int extract(struct lmodel_archive *archive, const char *path, int pattern_count,
+		   char **patterns)
+{
+	struct lmodel_extract_options o = LMODEL_EXTRACT_OPTIONS_INIT;
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	int r;
+
+	if (max_shard_size > 0 && !is_directory(path))
+		return message_usage(&cmd_extract, "--max-shard-size needs a directory: -o DIR/");
+	o.run.jobs = jobs;
+	o.format = format;
+	o.patterns = (const char *const *)patterns;
+	o.pattern_count = (size_t)pattern_count;
+	o.excludes = excludes.items;
+	o.exclude_count = excludes.count;
+	o.max_shard_bytes = max_shard_size;
+	o.overwrite = force;
+	progress_begin(&o.run, "extract");
+	r = lmodel_extract(archive, path, &o, &error);
+	progress_end();
+	if (r != LMODEL_OK)
+		return message_fail(&error);
+	return report(archive, path, o.pattern_count, patterns);
+}
+
+static int check_options(int pattern_count)
+{
+	bool stream = output != NULL && strcmp(output, "-") == 0;
+
+	if (format == LMODEL_FORMAT_NATIVE && (pattern_count > 0 || excludes.count > 0))
+		return message_usage(&cmd_extract, "--format native gives whole files: no patterns");
+	if (format == LMODEL_FORMAT_NATIVE && max_shard_size > 0)
+		return message_usage(&cmd_extract, "--format native keeps the files as they were: "
+						   "no --max-shard-size");
+	if (max_shard_size > 0 && (output == NULL || stream))
+		return message_usage(&cmd_extract, "--max-shard-size needs a directory: -o DIR/");
+	if (stream && json)
+		return message_usage(&cmd_extract, "--json and -o - both need standard output");
+	if (stream && isatty(STDOUT_FILENO))
+		return message_usage(&cmd_extract, "weights are not written to a terminal");
+	return LMODEL_OK;
+}
+
+static int run(int count, char **operands)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lmodel_archive *archive;
+	char *path;
+	int r = check_options(count - 1);
+
+	if (r != LMODEL_OK)
+		return r;
+	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
+		return message_fail(&error);
+	path = output_path(archive, operands[0]);
+	r = extract(archive, path, count - 1, operands + 1);
+	free(path);
+	lmodel_close(archive);
+	return r;
+}
+
+const struct cmd cmd_extract = {
+	.name = "extract",
+	.synopsis = "[-o OUT] [options] ARCHIVE [PATTERN...]",
+	.summary = "get the weights out",
+	.about = "Writes the weights of ARCHIVE (\"-\": standard input), or those of the tensors that\n"
+		 "a PATTERN picks, to a file with the archive's name, ending in .safetensors, in\n"
+		 "the current directory, or to OUT. Side files are written into directories only.\n",
+	.options = options,
+	.least = 1,
+	.most = -1,
+	.missing = "ARCHIVE",
+	.run = run,
+};

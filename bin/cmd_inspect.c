@@ -1,0 +1,352 @@
+/* lmodel inspect */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <lmodel.h>
+
+#include "cmd.h"
+#include "json.h"
+#include "message.h"
+#include "text.h"
+
+/* Lines of a list, and columns of a line, before they are cut: it is to be one screen. */
+#define LIST_LINES 6
+#define LINE_WIDTH 100
+
+static bool json;
+
+static const struct option_row options[] = {
+	OPTION_JSON(json),
+	OPTIONS_COMMON,
+};
+
+/* ---- gathering ---- */
+
+struct dtype_sum {
+	const char *dtype;
+	size_t tensors;
+	uint64_t bytes;
+};
+
+static int by_bytes(const void *a, const void *b)
+{
+	const struct dtype_sum *x = a, *y = b;
+
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? 1 : -1;
+	return strcmp(x->dtype, y->dtype);
+}
+
+/* Tensors and bytes by dtype, most bytes first; aliases are not counted. */
+static size_t sum_dtypes(const struct lmodel_archive *archive, struct dtype_sum **sums)
+{
+	const struct lmodel_tensor *t;
+	size_t count = 0;
+
+	*sums = NULL;
+	for (size_t i = 0; (t = lmodel_tensor_at(archive, i)) != NULL; i++) {
+		size_t d = 0;
+
+		if (t->alias_of != NULL)
+			continue;
+		while (d < count && strcmp((*sums)[d].dtype, t->dtype) != 0)
+			d++;
+		if (d == count) {
+			struct dtype_sum *more = realloc(*sums, (count + 1) * sizeof(*more));
+
+			if (more == NULL)
+				message_no_memory();
+			*sums = more;
+			more[count++] = (struct dtype_sum){ .dtype = t->dtype };
+		}
+		(*sums)[d].tensors++;
+		(*sums)[d].bytes += t->bytes;
+	}
+	if (count > 1)
+		qsort(*sums, count, sizeof(**sums), by_bytes);
+	return count;
+}
+
+/* "2026-01-31T12:00:00Z"; the seconds alone for a year that no calendar has. */
+static const char *time_text(char *buffer, size_t size, int64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL || tm.tm_year > 9999 - 1900 ||
+	    strftime(buffer, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		snprintf(buffer, size, "%" PRId64, seconds);
+	return buffer;
+}
+
+/* ---- text ---- */
+
+__attribute__((format(printf, 2, 3)))
+static void line(const char *label, const char *format, ...)
+{
+	va_list args;
+
+	printf("%-14s", label);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+}
+
+/* Escaped, cut to `width` columns or so. */
+static char *cut(const char *text, size_t width)
+{
+	char *escaped = text_escape(text);
+	size_t len = strlen(escaped), keep = width - 3;
+
+	if (len <= width)
+		return escaped;
+	while (keep > 0 && ((unsigned char)escaped[keep] & 0xc0) == 0x80)
+		keep--;
+	memcpy(escaped + keep, "...", 4);
+	return escaped;
+}
+
+static void print_more(size_t count)
+{
+	if (count > LIST_LINES)
+		line("", "... and %zu more", count - LIST_LINES);
+}
+
+static void print_sources(const struct lmodel_archive *archive, size_t count)
+{
+	for (size_t i = 0; i < count && i < LIST_LINES; i++) {
+		const struct lmodel_source *s = lmodel_source_at(archive, i);
+		char *name = cut(s->name, LINE_WIDTH - 50);
+		char size[TEXT_HUMAN];
+
+		line(i > 0 ? "" : count == 1 ? "source" : "sources", "%s (%s, %s, %zu tensor%s)", name,
+		     s->format, text_human(size, s->bytes), s->tensor_count,
+		     text_plural(s->tensor_count));
+		free(name);
+	}
+	print_more(count);
+}
+
+static void print_dtypes(const struct dtype_sum *sums, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char tensors[TEXT_COUNT], size[TEXT_HUMAN];
+
+		line(i > 0 ? "" : "dtypes", "%-8s %8s tensor%-1s %12s", sums[i].dtype,
+		     text_count(tensors, sums[i].tensors), text_plural(sums[i].tensors),
+		     text_human(size, sums[i].bytes));
+	}
+}
+
+static void print_attachments(const struct lmodel_archive *archive, size_t count)
+{
+	if (count == 0)
+		line("attachments", "none");
+	for (size_t i = 0; i < count && i < LIST_LINES; i++) {
+		const struct lmodel_attachment *a = lmodel_attachment_at(archive, i);
+		char *name = cut(a->name, LINE_WIDTH - 30);
+		char size[TEXT_HUMAN];
+
+		line(i > 0 ? "" : "attachments", "%s (%s)", name, text_human(size, a->bytes));
+		free(name);
+	}
+	print_more(count);
+}
+
+static void print_metadata(const struct lmodel_archive *archive, size_t count)
+{
+	if (count == 0)
+		line("metadata", "none");
+	for (size_t i = 0; i < count && i < LIST_LINES; i++) {
+		const struct lmodel_metadata *m = lmodel_metadata_at(archive, i);
+		char *key = cut(m->key, 30), *value = cut(m->value, LINE_WIDTH - 14 - 2 - strlen(key));
+
+		line(i > 0 ? "" : "metadata", "%s: %s", key, value);
+		free(key);
+		free(value);
+	}
+	print_more(count);
+}
+
+static void print_text(const struct lmodel_archive *archive, const char *path)
+{
+	char a[TEXT_HUMAN], b[TEXT_HUMAN], ratio[TEXT_RATIO], count[TEXT_COUNT], when[32];
+	char *name = text_archive(strcmp(path, "-") == 0 ? path : text_base(path));
+	struct lmodel_info info;
+	struct dtype_sum *sums;
+	size_t dtypes = sum_dtypes(archive, &sums);
+	char *tool;
+
+	lmodel_info(archive, &info);
+	tool = text_escape(info.tool);
+	line("name", "%s", name);
+	line("format", "lmodel %" PRIu32 ", written by %s", info.format_version, tool);
+	line("id", "%s", info.id);
+	line("created", "%s", time_text(when, sizeof(when), info.created));
+	line("generation", "%" PRIu64 " (commit %" PRIu64 ")", info.content_generation,
+	     info.commit_counter);
+	print_sources(archive, info.source_count);
+	if (info.alias_count > 0)
+		line("tensors", "%zu (%zu alias%s)", info.tensor_count, info.alias_count,
+		     info.alias_count == 1 ? "" : "es");
+	else
+		line("tensors", "%zu", info.tensor_count);
+	line("parameters", "%s", text_count(count, info.parameters));
+	print_dtypes(sums, dtypes);
+	line("size", "%s -> %s (%s)", text_human(a, info.tensor_bytes),
+	     text_human(b, info.tensor_stored_bytes),
+	     text_ratio(ratio, info.tensor_stored_bytes, info.tensor_bytes));
+	line("file", "%s (%s bytes)", text_human(a, info.file_bytes),
+	     text_count(count, info.file_bytes));
+	if (info.dead_bytes > 0)
+		line("", "%s of it is dead: lmodel repack frees it", text_human(a, info.dead_bytes));
+	line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
+	     text_human(b, info.manifest_room));
+	print_attachments(archive, info.attachment_count);
+	print_metadata(archive, info.metadata_count);
+	line("protection", "none: every tensor is readable by anyone");
+	line("signature", "unsigned");
+	line("content root", "%s", info.content_root);
+	free(tool);
+	free(name);
+	free(sums);
+}
+
+/* ---- JSON ---- */
+
+static json_t *dtypes_json(const struct lmodel_archive *archive)
+{
+	json_t *array = json_array();
+	struct dtype_sum *sums;
+	size_t count = sum_dtypes(archive, &sums);
+
+	for (size_t i = 0; i < count; i++) {
+		json_t *object = json_object();
+
+		json_put(object, "dtype", json_text(sums[i].dtype));
+		json_put(object, "tensors", json_number(sums[i].tensors));
+		json_put(object, "bytes", json_number(sums[i].bytes));
+		json_push(array, object);
+	}
+	free(sums);
+	return array;
+}
+
+static json_t *sources_json(const struct lmodel_archive *archive)
+{
+	json_t *array = json_array();
+	const struct lmodel_source *s;
+
+	for (size_t i = 0; (s = lmodel_source_at(archive, i)) != NULL; i++) {
+		json_t *object = json_object();
+
+		json_put(object, "name", json_text(s->name));
+		json_put(object, "format", json_text(s->format));
+		json_put(object, "bytes", json_number(s->bytes));
+		json_put(object, "tensors", json_number(s->tensor_count));
+		json_push(array, object);
+	}
+	return array;
+}
+
+static json_t *attachments_json(const struct lmodel_archive *archive)
+{
+	json_t *array = json_array();
+	const struct lmodel_attachment *a;
+
+	for (size_t i = 0; (a = lmodel_attachment_at(archive, i)) != NULL; i++) {
+		json_t *object = json_object();
+
+		json_put(object, "name", json_text(a->name));
+		json_put(object, "bytes", json_number(a->bytes));
+		json_put(object, "stored_bytes", json_number(a->stored_bytes));
+		json_push(array, object);
+	}
+	return array;
+}
+
+static json_t *metadata_json(const struct lmodel_archive *archive)
+{
+	json_t *array = json_array();
+	const struct lmodel_metadata *m;
+
+	for (size_t i = 0; (m = lmodel_metadata_at(archive, i)) != NULL; i++) {
+		json_t *object = json_object();
+
+		json_put(object, "source", json_text(m->source));
+		json_put(object, "key", json_text(m->key));
+		json_put(object, "value", json_text(m->value));
+		json_push(array, object);
+	}
+	return array;
+}
+
+static void print_json(const struct lmodel_archive *archive)
+{
+	json_t *d = json_document();
+	struct lmodel_info info;
+	char when[32];
+
+	lmodel_info(archive, &info);
+	json_put(d, "format_version", json_number(info.format_version));
+	json_put(d, "tool", json_text(info.tool));
+	json_put(d, "id", json_text(info.id));
+	json_put(d, "created", json_text(time_text(when, sizeof(when), info.created)));
+	json_put(d, "content_generation", json_number(info.content_generation));
+	json_put(d, "commit_counter", json_number(info.commit_counter));
+	json_put(d, "source_format", json_text(info.source_format));
+	json_put(d, "sources", sources_json(archive));
+	json_put(d, "tensors", json_number(info.tensor_count));
+	json_put(d, "aliases", json_number(info.alias_count));
+	json_put(d, "parameters", json_number(info.parameters));
+	json_put(d, "dtypes", dtypes_json(archive));
+	json_put(d, "bytes", json_number(info.tensor_bytes));
+	json_put(d, "stored_bytes", json_number(info.tensor_stored_bytes));
+	json_put(d, "file_bytes", json_number(info.file_bytes));
+	json_put(d, "committed_bytes", json_number(info.committed_bytes));
+	json_put(d, "dead_bytes", json_number(info.dead_bytes));
+	json_put(d, "chunk_bytes", json_number(info.chunk_bytes));
+	json_put(d, "manifest_bytes", json_number(info.manifest_bytes));
+	json_put(d, "manifest_room", json_number(info.manifest_room));
+	json_put(d, "attachments", attachments_json(archive));
+	json_put(d, "metadata", metadata_json(archive));
+	json_put(d, "protected", json_bool(false));
+	json_put(d, "signed", json_bool(false));
+	json_put(d, "content_root", json_text(info.content_root));
+	json_put(d, "statement", json_text(info.statement));
+	json_print(d);
+}
+
+static int run(int count, char **operands)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lmodel_archive *archive;
+
+	(void)count;
+	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
+		return message_fail(&error);
+	if (json)
+		print_json(archive);
+	else
+		print_text(archive, operands[0]);
+	lmodel_close(archive);
+	return LMODEL_OK;
+}
+
+const struct cmd cmd_inspect = {
+	.name = "inspect",
+	.synopsis = "[options] ARCHIVE",
+	.summary = "show what an archive is, on one screen",
+	.about = "Shows what ARCHIVE (\"-\": standard input) is, on one screen. Reads and checks the\n"
+		 "manifest; tensor data is not read.\n",
+	.options = options,
+	.least = 1,
+	.most = 1,
+	.missing = "ARCHIVE",
+	.run = run,
+};

@@ -1,0 +1,230 @@
+/* lmodel list */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lmodel.h>
+
+#include "cmd.h"
+#include "json.h"
+#include "message.h"
+#include "text.h"
+
+static bool long_form, null, json, side_files;
+static struct option_list excludes;
+
+static const struct option_row options[] = {
+	{ "long", 'l', NULL, "dtype, shape, raw and stored bytes, ratio, name", option_flag,
+	  &long_form },
+	{ "null", '0', NULL, "names as they are, each ended by a NUL", option_flag, &null },
+	{ "exclude", 0, "PATTERN", "leave out what PATTERN picks; may be given again", option_list,
+	  &excludes },
+	{ "attachments", 0, NULL, "list side files instead of tensors", option_flag, &side_files },
+	OPTION_JSON(json),
+	OPTIONS_COMMON,
+};
+
+/* A tensor or a side file. */
+struct entry {
+	const struct lmodel_tensor *tensor; /* NULL for a side file */
+	const char *name;
+	uint64_t bytes, stored_bytes;
+	bool picked;
+};
+
+static struct entry entry_at(const struct lmodel_archive *archive, size_t index)
+{
+	const struct lmodel_attachment *a;
+	const struct lmodel_tensor *t;
+
+	if (side_files) {
+		a = lmodel_attachment_at(archive, index);
+		return (struct entry){ NULL, a->name, a->bytes, a->stored_bytes, false };
+	}
+	t = lmodel_tensor_at(archive, index);
+	return (struct entry){ t, t->name, t->bytes, t->stored_bytes, false };
+}
+
+/* Marks what is to be listed; `hit[i]` is set when pattern i picked something. */
+static void pick(struct entry *entries, size_t count, int pattern_count, char **patterns, bool *hit)
+{
+	for (size_t i = 0; i < count; i++) {
+		entries[i].picked = pattern_count == 0;
+		for (int p = 0; p < pattern_count; p++)
+			if (lmodel_match(patterns[p], entries[i].name))
+				entries[i].picked = hit[p] = true;
+		for (size_t x = 0; x < excludes.count && entries[i].picked; x++)
+			entries[i].picked = !lmodel_match(excludes.items[x], entries[i].name);
+	}
+}
+
+/* ---- forms ---- */
+
+static void print_names(const struct entry *entries, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!entries[i].picked)
+			continue;
+		if (null)
+			fputs(entries[i].name, stdout);
+		else
+			text_print(stdout, entries[i].name);
+		putchar(null ? '\0' : '\n');
+	}
+}
+
+static int digits(uint64_t n)
+{
+	return snprintf(NULL, 0, "%" PRIu64, n);
+}
+
+static int larger(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+static void print_long(const struct entry *entries, size_t count)
+{
+	int dtype = 0, shape = 0, bytes = 0, stored = 0;
+	char ratio[TEXT_RATIO];
+	char *text;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct entry *e = &entries[i];
+
+		if (!e->picked)
+			continue;
+		bytes = larger(bytes, digits(e->bytes));
+		stored = larger(stored, digits(e->stored_bytes));
+		if (e->tensor == NULL)
+			continue;
+		text = text_shape(e->tensor);
+		shape = larger(shape, (int)strlen(text));
+		dtype = larger(dtype, (int)strlen(e->tensor->dtype));
+		free(text);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct entry *e = &entries[i];
+		const char *alias_of = e->tensor != NULL ? e->tensor->alias_of : NULL;
+
+		if (!e->picked)
+			continue;
+		if (e->tensor != NULL) {
+			text = text_shape(e->tensor);
+			printf("%-*s  %-*s  ", dtype, e->tensor->dtype, shape, text);
+			free(text);
+		}
+		printf("%*" PRIu64 "  %*" PRIu64 "  %6s  ", bytes, e->bytes, stored, e->stored_bytes,
+		       alias_of != NULL ? "-" : text_ratio(ratio, e->stored_bytes, e->bytes));
+		text_print(stdout, e->name);
+		if (alias_of != NULL) {
+			fputs(" -> ", stdout);
+			text_print(stdout, alias_of);
+		}
+		putchar('\n');
+	}
+}
+
+static json_t *entry_json(const struct entry *e)
+{
+	const struct lmodel_tensor *t = e->tensor;
+	json_t *object = json_object(), *shape;
+
+	json_put(object, "name", json_text(e->name));
+	if (t != NULL) {
+		shape = json_array();
+		for (unsigned i = 0; i < t->rank; i++)
+			json_push(shape, json_number(t->shape[i]));
+		json_put(object, "dtype", json_text(t->dtype));
+		json_put(object, "shape", shape);
+		json_put(object, "elements", json_number(t->elements));
+	}
+	json_put(object, "bytes", json_number(e->bytes));
+	json_put(object, "stored_bytes", json_number(e->stored_bytes));
+	if (t != NULL) {
+		json_put(object, "alias_of", json_text(t->alias_of));
+		json_put(object, "source", json_text(t->source));
+		json_put(object, "member", json_text(t->member));
+	}
+	return object;
+}
+
+static void print_json(const struct entry *entries, size_t count)
+{
+	json_t *document = json_document(), *array = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		if (entries[i].picked)
+			json_push(array, entry_json(&entries[i]));
+	json_put(document, side_files ? "attachments" : "tensors", array);
+	json_print(document);
+}
+
+/* ---- */
+
+static int list(const struct lmodel_archive *archive, const char *path, int pattern_count,
+		char **patterns)
+{
+	struct lmodel_info info;
+	struct entry *entries;
+	bool *hit = calloc((size_t)pattern_count + 1, sizeof(*hit));
+	int status = LMODEL_OK;
+	size_t count;
+
+	lmodel_info(archive, &info);
+	count = side_files ? info.attachment_count : info.tensor_count;
+	entries = calloc(count + 1, sizeof(*entries));
+	if (entries == NULL || hit == NULL)
+		message_no_memory();
+	for (size_t i = 0; i < count; i++)
+		entries[i] = entry_at(archive, i);
+	pick(entries, count, pattern_count, patterns, hit);
+	if (json)
+		print_json(entries, count);
+	else if (long_form)
+		print_long(entries, count);
+	else
+		print_names(entries, count);
+	fflush(stdout); /* the list stands before the complaints */
+	for (int p = 0; p < pattern_count; p++)
+		if (!hit[p]) {
+			message_error("%s: no %s matches %s", TEXT_QUOTE(path),
+				      side_files ? "attachment" : "tensor", TEXT_QUOTE(patterns[p]));
+			status = LMODEL_EFAILED;
+		}
+	free(entries);
+	free(hit);
+	return status;
+}
+
+static int run(int count, char **operands)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lmodel_archive *archive;
+	int r;
+
+	if (null && long_form)
+		return message_usage(&cmd_list, "--null and --long exclude each other");
+	if (json && (null || long_form))
+		return message_usage(&cmd_list, "--json and --%s exclude each other",
+				     null ? "null" : "long");
+	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
+		return message_fail(&error);
+	r = list(archive, operands[0], count - 1, operands + 1);
+	lmodel_close(archive);
+	return r;
+}
+
+const struct cmd cmd_list = {
+	.name = "list",
+	.synopsis = "[options] ARCHIVE [PATTERN...]",
+	.summary = "name the tensors, one a line",
+	.about = "Names the tensors of ARCHIVE (\"-\": standard input), one a line, in their order.\n"
+		 "PATTERN is a shell pattern, a name, or the beginning of names up to a \".\" or \"/\".\n",
+	.options = options,
+	.least = 1,
+	.most = -1,
+	.missing = "ARCHIVE",
+	.run = run,
+};

@@ -1,0 +1,201 @@
+/* lmodel pack */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <lmodel.h>
+
+#include "cmd.h"
+#include "json.h"
+#include "message.h"
+#include "progress.h"
+#include "text.h"
+
+#define SEED_MAX 64
+
+static const char *output;
+static struct option_list attachments;
+static struct option_level level;
+static uint64_t chunk_size;
+static struct { unsigned char bytes[SEED_MAX]; size_t len; } seed;
+static bool force, json;
+static unsigned jobs;
+
+static int digit_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+		return (c | 0x20) - 'a' + 10;
+	return -1;
+}
+
+static const char *option_seed(void *value, const char *argument)
+{
+	size_t len = strlen(argument);
+
+	(void)value;
+	if (len == 0 || len % 2 != 0 || len > sizeof(seed.bytes) * 2)
+		return "is not 1 to 64 bytes of hexadecimal digits";
+	for (size_t i = 0; i < len; i += 2) {
+		int high = digit_of(argument[i]), low = digit_of(argument[i + 1]);
+
+		if (high < 0 || low < 0)
+			return "is not 1 to 64 bytes of hexadecimal digits";
+		seed.bytes[i / 2] = (unsigned char)(high << 4 | low);
+	}
+	seed.len = len / 2;
+	return NULL;
+}
+
+static const struct option_row options[] = {
+	{ "output", 'o', "OUT", "the archive; \"-\" is standard output", option_text, &output },
+	{ "force", 'f', NULL, "replace OUT when it exists", option_flag, &force },
+	{ "attach", 0, "FILE[=NAME]", "carry a side file along; may be given again", option_list,
+	  &attachments },
+	OPTION_LEVEL(level),
+	OPTION_CHUNK(chunk_size),
+	{ "seed", 0, "HEX", "reproducible output: nothing random, no clock", option_seed, &seed },
+	OPTION_JOBS(jobs),
+	OPTION_JSON(json),
+	OPTION_PROGRESS,
+	OPTIONS_COMMON,
+};
+
+/* The name of the only input, in the current directory; NULL where that does not tell. */
+static char *default_output(int count, char **inputs)
+{
+	const char *base;
+	size_t len;
+
+	if (count != 1 || strcmp(inputs[0], "-") == 0)
+		return NULL;
+	len = strlen(inputs[0]);
+	while (len > 0 && inputs[0][len - 1] == '/')
+		len--;
+	inputs[0][len] = len > 0 ? '\0' : inputs[0][len];
+	base = text_base(inputs[0]);
+	if (base[0] == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
+		return NULL;
+	len = strlen(base);
+	if (text_ends(base, ".safetensors") && len > strlen(".safetensors"))
+		len -= strlen(".safetensors");
+	return text_format("%.*s.lmodel", (int)len, base);
+}
+
+/* FILE[=NAME], split at the last '='. */
+static bool split_attachment(char *text, struct lmodel_attach *attach)
+{
+	char *equals = strrchr(text, '=');
+
+	*attach = (struct lmodel_attach){ .path = text };
+	if (equals != NULL) {
+		*equals = '\0';
+		attach->name = equals + 1;
+	}
+	return text[0] != '\0' && (equals == NULL || equals[1] != '\0');
+}
+
+/* What became of it, for -v and --json: read from the archive itself. */
+static int report(const char *path)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	char raw[TEXT_HUMAN], file[TEXT_HUMAN], ratio[TEXT_RATIO];
+	struct lmodel_archive *archive;
+	struct lmodel_info info;
+
+	if (lmodel_open(&archive, path, &error) != LMODEL_OK)
+		return message_fail(&error);
+	lmodel_info(archive, &info);
+	message_detail("%s: %zu tensor%s, %s -> %s (%s)", TEXT_QUOTE(path), info.tensor_count,
+		       text_plural(info.tensor_count), text_human(raw, info.tensor_bytes),
+		       text_human(file, info.file_bytes),
+		       text_ratio(ratio, info.file_bytes, info.tensor_bytes));
+	if (json) {
+		json_t *document = json_document();
+
+		json_put(document, "output", json_text(path));
+		json_put(document, "id", json_text(info.id));
+		json_put(document, "content_root", json_text(info.content_root));
+		json_put(document, "tensors", json_number(info.tensor_count));
+		json_put(document, "aliases", json_number(info.alias_count));
+		json_put(document, "attachments", json_number(info.attachment_count));
+		json_put(document, "bytes", json_number(info.tensor_bytes));
+		json_put(document, "stored_bytes", json_number(info.tensor_stored_bytes));
+		json_put(document, "file_bytes", json_number(info.file_bytes));
+		json_print(document);
+	}
+	lmodel_close(archive);
+	return LMODEL_OK;
+}
+
+static int pack(const char *path, int count, char **inputs, const struct lmodel_attach *attach)
+{
+	struct lmodel_pack_options o = LMODEL_PACK_OPTIONS_INIT;
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	int r;
+
+	o.run.jobs = jobs;
+	o.level = (enum lmodel_level)level.level;
+	o.chunk_bytes = chunk_size;
+	o.attach = attach;
+	o.attach_count = attachments.count;
+	o.seed = seed.bytes;
+	o.seed_len = seed.len;
+	o.overwrite = force;
+	progress_begin(&o.run, "pack");
+	r = lmodel_pack(path, (const char *const *)inputs, (size_t)count, &o, &error);
+	progress_end();
+	if (r != LMODEL_OK)
+		return message_fail(&error);
+	if ((json || message_verbose) && strcmp(path, "-") != 0)
+		return report(path);
+	return LMODEL_OK;
+}
+
+static int run(int count, char **inputs)
+{
+	struct lmodel_attach *attach = calloc(attachments.count + 1, sizeof(*attach));
+	char **texts = calloc(attachments.count + 1, sizeof(*texts));
+	char *path = output != NULL ? text_format("%s", output) : default_output(count, inputs);
+	int r = LMODEL_OK;
+
+	if (attach == NULL || texts == NULL)
+		message_no_memory();
+	if (path == NULL)
+		r = message_usage(&cmd_pack, "the input does not tell a name for the archive: -o OUT");
+	else if (strcmp(path, "-") == 0 && json)
+		r = message_usage(&cmd_pack, "--json and -o - both need standard output");
+	else if (strcmp(path, "-") == 0 && isatty(STDOUT_FILENO))
+		r = message_usage(&cmd_pack, "an archive is not written to a terminal");
+	for (size_t i = 0; i < attachments.count && r == LMODEL_OK; i++) {
+		texts[i] = text_format("%s", attachments.items[i]);
+		if (!split_attachment(texts[i], &attach[i]))
+			r = message_usage(&cmd_pack, "option '--attach': %s is not FILE[=NAME]",
+					  TEXT_QUOTE(attachments.items[i]));
+	}
+	if (r == LMODEL_OK)
+		r = pack(path, count, inputs, attach);
+	for (size_t i = 0; i < attachments.count; i++)
+		free(texts[i]);
+	free(texts);
+	free(attach);
+	free(path);
+	return r;
+}
+
+const struct cmd cmd_pack = {
+	.name = "pack",
+	.synopsis = "[-o OUT] [options] INPUT...",
+	.summary = "make an archive",
+	.about = "Makes an archive of model weights. INPUT is a .safetensors file, a directory in\n"
+		 "the Hugging Face layout, or \"-\": a .safetensors stream on standard input.\n"
+		 "Without -o the archive of a single INPUT gets its name, ending in .lmodel, in\n"
+		 "the current directory.\n",
+	.options = options,
+	.least = 1,
+	.most = -1,
+	.missing = "INPUT",
+	.run = run,
+};

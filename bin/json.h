@@ -1,0 +1,26 @@
+/* JSON documents on standard output. Values are true names, not escaped ones. */
+#ifndef JSON_H
+#define JSON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+/* An object with "version": 1 first. */
+json_t *json_document(void);
+
+/* Adds a member or an item; takes the value over. Out of memory ends the program. */
+void json_put(json_t *object, const char *key, json_t *value);
+void json_push(json_t *array, json_t *value);
+
+json_t *json_bool(bool value);
+json_t *json_number(uint64_t value);
+
+/* A text; NULL is null. Paths need not be UTF-8: what is not comes escaped. */
+json_t *json_text(const char *text);
+
+/* Prints the document and a newline, and frees it. */
+void json_print(json_t *document);
+
+#endif

@@ -1,0 +1,324 @@
+/* Opening an archive, and what it says of itself. */
+#include "archive/archive.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <lmodel/version.h>
+
+#include "archive/content.h"
+#include "archive/member.h"
+#include "base/io.h"
+#include "container/lock.h"
+
+const char *lmodel_version(void)
+{
+	return LMODEL_VERSION_STRING;
+}
+
+/* ---- the public view ---- */
+
+static int make_tensors(struct lmodel_archive *a, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &a->manifest;
+
+	a->tensors = calloc(m->tensor_count + 1, sizeof(*a->tensors));
+	if (a->tensors == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < m->tensor_count; i++) {
+		const struct lm_tensor_row *row = &m->tensors[i];
+		const struct lm_member *member = &m->members[lm_manifest_member_of(m, i)];
+
+		a->tensors[i] = (struct lmodel_tensor){
+			.name = row->name, .dtype = row->dtype->name,
+			.dtype_bits = row->dtype->bits, .rank = row->rank, .shape = row->shape,
+			.elements = row->elements, .bytes = row->bytes,
+			.stored_bytes = row->alias == LM_NONE ? lm_member_stored(member) : 0,
+			.alias_of = row->alias == LM_NONE ? NULL : m->tensors[row->alias].name,
+			.source = m->sources[row->source].name, .member = member->path,
+		};
+	}
+	return LMODEL_OK;
+}
+
+static int make_files(struct lmodel_archive *a, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &a->manifest;
+
+	a->attachments = calloc(m->attachment_count + 1, sizeof(*a->attachments));
+	a->sources = calloc(m->source_count + 1, sizeof(*a->sources));
+	a->metadata = calloc(m->metadata_count + 1, sizeof(*a->metadata));
+	if (a->attachments == NULL || a->sources == NULL || a->metadata == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < m->attachment_count; i++) {
+		const struct lm_member *member = &m->members[m->attachments[i].member];
+
+		a->attachments[i] = (struct lmodel_attachment){
+			.name = m->attachments[i].name, .bytes = member->bytes,
+			.stored_bytes = lm_member_stored(member),
+		};
+	}
+	for (size_t i = 0; i < m->source_count; i++)
+		a->sources[i] = (struct lmodel_source){
+			.name = m->sources[i].name, .format = m->sources[i].format,
+			.bytes = m->sources[i].bytes,
+		};
+	for (size_t i = 0; i < m->tensor_count; i++)
+		a->sources[m->tensors[i].source].tensor_count++;
+	for (size_t i = 0; i < m->metadata_count; i++)
+		a->metadata[i] = (struct lmodel_metadata){
+			.source = m->sources[m->metadata[i].source].name,
+			.key = m->metadata[i].key, .value = m->metadata[i].value,
+		};
+	return LMODEL_OK;
+}
+
+static int by_name(const void *a, const void *b, void *context)
+{
+	const struct lmodel_tensor *tensors = context;
+
+	return strcmp(tensors[*(const size_t *)a].name, tensors[*(const size_t *)b].name);
+}
+
+static int make_index(struct lmodel_archive *a, struct lmodel_error *error)
+{
+	size_t n = a->manifest.tensor_count;
+
+	a->by_name = calloc(n + 1, sizeof(*a->by_name));
+	if (a->by_name == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < n; i++)
+		a->by_name[i] = i;
+	qsort_r(a->by_name, n, sizeof(*a->by_name), by_name, a->tensors);
+	return LMODEL_OK;
+}
+
+/* ---- opening ---- */
+
+static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
+		     struct lmodel_error *error)
+{
+	char quoted[LM_QUOTE_SIZE];
+	int r;
+
+	if (strcmp(path, "-") == 0) {
+		a->label = lm_strdup("standard input", error);
+		if (a->label == NULL)
+			return LMODEL_EFAILED;
+		return lm_spool(STDIN_FILENO, a->label, NULL, &a->fd, size, error);
+	}
+	a->label = lm_strdup(lm_quote(quoted, path), error);
+	a->path = lm_strdup(path, error);
+	if (a->label == NULL || a->path == NULL)
+		return LMODEL_EFAILED;
+	r = lm_open_regular(path, O_RDONLY, &a->fd, size, error);
+	if (r == LMODEL_OK)
+		r = lm_lock_reader(a->fd, a->label, error);
+	return r;
+}
+
+/* Reads the slots and the manifest. A writer beside us may be between its two slot writes, so
+ * damage counts only when it is still there at a second look. */
+static int read_manifest(struct lmodel_archive *a, uint64_t size, struct lmodel_error *error)
+{
+	struct lmodel_error first = LMODEL_ERROR_INIT;
+	uint8_t *image = NULL;
+	struct stat st;
+	int r = lm_slots_locate(a->fd, a->label, size, &a->slots, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	r = lm_slots_read(a->fd, a->label, &a->slots, &image, &a->footer, &first);
+	if (r == LMODEL_ECORRUPT) {
+		if (fstat(a->fd, &st) == 0)
+			a->slots.file_size = (uint64_t)st.st_size;
+		r = lm_slots_read(a->fd, a->label, &a->slots, &image, &a->footer, error);
+	} else if (r != LMODEL_OK) {
+		lm_fail(error, first.code, "%s", first.message);
+	}
+	if (r != LMODEL_OK)
+		return r;
+	if (a->footer.format != LMODEL_FORMAT_VERSION)
+		r = lm_fail(error, LMODEL_EUNSUPPORTED, "%s: format version %u; this lmodel knows %u",
+			    a->label, a->footer.format, LMODEL_FORMAT_VERSION);
+	if (r == LMODEL_OK)
+		r = lm_manifest_load(&a->manifest, image, a->footer.image_len,
+				     lm_slots_end(a->slots.slot_size), a->footer.committed_len,
+				     a->label, error);
+	free(image);
+	return r;
+}
+
+/* The statement must be the one that these rows make. */
+static int check_statement(struct lmodel_archive *a, struct lmodel_error *error)
+{
+	uint8_t root[LM_SHA256_SIZE];
+	LM_FREE char *statement = NULL;
+
+	if (lm_content_root(&a->manifest, a->manifest.id, root, error))
+		return LMODEL_EFAILED;
+	statement = lm_content_statement(&a->manifest, root, error);
+	if (statement == NULL)
+		return LMODEL_EFAILED;
+	if (strcmp(statement, a->manifest.statement) != 0)
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: manifest: the statement is not that of its content", a->label);
+	lm_hex(a->content_root, root, sizeof(root));
+	return LMODEL_OK;
+}
+
+int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_error *error)
+{
+	struct lmodel_error local = LMODEL_ERROR_INIT;
+	struct lmodel_archive *a = calloc(1, sizeof(*a));
+	uint64_t size = 0;
+	int r;
+
+	error = error != NULL ? error : &local;
+	*out = NULL;
+	if (a == NULL)
+		return lm_fail_memory(error);
+	a->fd = -1;
+	pthread_mutex_init(&a->lock, NULL);
+	r = lm_crypto_init(error);
+	if (r == LMODEL_OK)
+		r = open_file(a, path, &size, error);
+	if (r == LMODEL_OK)
+		r = read_manifest(a, size, error);
+	if (r == LMODEL_OK)
+		r = check_statement(a, error);
+	if (r == LMODEL_OK)
+		r = make_tensors(a, error);
+	if (r == LMODEL_OK)
+		r = make_files(a, error);
+	if (r == LMODEL_OK)
+		r = make_index(a, error);
+	if (r != LMODEL_OK) {
+		lmodel_close(a);
+		return r;
+	}
+	*out = a;
+	return LMODEL_OK;
+}
+
+void lmodel_close(struct lmodel_archive *a)
+{
+	if (a == NULL)
+		return;
+	lm_reader_free(a->reader);
+	lm_manifest_free(&a->manifest);
+	free(a->tensors);
+	free(a->attachments);
+	free(a->sources);
+	free(a->metadata);
+	free(a->by_name);
+	free(a->label);
+	free(a->path);
+	if (a->fd >= 0)
+		close(a->fd);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+/* ---- looking ---- */
+
+void lmodel_info(const struct lmodel_archive *a, struct lmodel_info *info)
+{
+	const struct lm_manifest *m = &a->manifest;
+	struct lmodel_info i = {
+		.id = m->id, .tool = m->tool, .source_format = m->source_format,
+		.content_root = a->content_root, .statement = m->statement, .created = m->created,
+		.format_version = m->format, .content_generation = m->content_generation,
+		.commit_counter = a->footer.commit_counter, .file_bytes = a->slots.file_size,
+		.committed_bytes = a->footer.committed_len, .manifest_bytes = a->footer.image_len,
+		.manifest_room = a->slots.slot_size - LM_SLOT_FOOTER,
+		.tensor_count = m->tensor_count, .attachment_count = m->attachment_count,
+		.source_count = m->source_count, .metadata_count = m->metadata_count,
+	};
+
+	for (size_t t = 0; t < m->tensor_count; t++) {
+		if (m->tensors[t].alias != LM_NONE) {
+			i.alias_count++;
+			continue;
+		}
+		i.tensor_bytes += m->tensors[t].bytes;
+		i.tensor_stored_bytes += a->tensors[t].stored_bytes;
+		i.parameters += m->tensors[t].elements;
+		i.chunk_bytes = LM_MAX(i.chunk_bytes, m->members[m->tensors[t].member].chunk_bytes);
+	}
+	for (size_t d = 0; d < m->dead_count; d++)
+		i.dead_bytes += m->dead[d].length;
+	*info = i;
+}
+
+const struct lmodel_tensor *lmodel_tensor_at(const struct lmodel_archive *a, size_t index)
+{
+	return index < a->manifest.tensor_count ? &a->tensors[index] : NULL;
+}
+
+const struct lmodel_tensor *lmodel_tensor_find(const struct lmodel_archive *a, const char *name)
+{
+	size_t low = 0, high = a->manifest.tensor_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct lmodel_tensor *t = &a->tensors[a->by_name[middle]];
+		int r = strcmp(name, t->name);
+
+		if (r == 0)
+			return t;
+		if (r < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+const struct lmodel_attachment *lmodel_attachment_at(const struct lmodel_archive *a, size_t index)
+{
+	return index < a->manifest.attachment_count ? &a->attachments[index] : NULL;
+}
+
+const struct lmodel_source *lmodel_source_at(const struct lmodel_archive *a, size_t index)
+{
+	return index < a->manifest.source_count ? &a->sources[index] : NULL;
+}
+
+const struct lmodel_metadata *lmodel_metadata_at(const struct lmodel_archive *a, size_t index)
+{
+	return index < a->manifest.metadata_count ? &a->metadata[index] : NULL;
+}
+
+size_t lm_archive_tensor_index(const struct lmodel_archive *a, const struct lmodel_tensor *t)
+{
+	return t >= a->tensors && t < a->tensors + a->manifest.tensor_count ?
+		       (size_t)(t - a->tensors) : LM_NONE;
+}
+
+int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *tensor,
+		       uint64_t offset, void *buffer, size_t len, struct lmodel_error *error)
+{
+	struct lmodel_error local = LMODEL_ERROR_INIT;
+	size_t index = lm_archive_tensor_index(a, tensor);
+	int r = LMODEL_OK;
+
+	error = error != NULL ? error : &local;
+	if (index == LM_NONE)
+		return lm_fail(error, LMODEL_EUSAGE, "tensor of another archive");
+	if (offset > tensor->bytes || len > tensor->bytes - offset)
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "tensor %s: bytes %ju to %ju of %ju were asked for",
+			       LM_QUOTE(tensor->name), (uintmax_t)offset, (uintmax_t)(offset + len),
+			       (uintmax_t)tensor->bytes);
+	pthread_mutex_lock(&a->lock);
+	if (a->reader == NULL)
+		a->reader = lm_reader_new(a, error);
+	if (a->reader == NULL)
+		r = LMODEL_EFAILED;
+	else
+		r = lm_reader_range(a->reader, lm_manifest_member_of(&a->manifest, index), offset,
+				    buffer, len, error);
+	pthread_mutex_unlock(&a->lock);
+	return r;
+}

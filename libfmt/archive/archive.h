@@ -1,0 +1,39 @@
+/* An open archive, as the operations see it. */
+#ifndef LM_ARCHIVE_H
+#define LM_ARCHIVE_H
+
+#include <pthread.h>
+
+#include <lmodel/archive.h>
+
+#include "base/base.h"
+#include "container/slot.h"
+#include "manifest/manifest.h"
+
+struct lm_reader;
+
+struct lmodel_archive {
+	int fd;
+	char *label;                       /* the path, escaped for messages */
+	char *path;                        /* as given; NULL for standard input */
+	struct lm_slots slots;
+	struct lm_slot_footer footer;      /* of the slot in force */
+	struct lm_manifest manifest;
+	char content_root[2 * LM_SHA256_SIZE + 1];
+
+	/* The public view of the rows, same indices. */
+	struct lmodel_tensor *tensors;
+	struct lmodel_attachment *attachments;
+	struct lmodel_source *sources;
+	struct lmodel_metadata *metadata;
+	size_t *by_name;                   /* tensor indices sorted by name */
+
+	/* For lmodel_tensor_read(), made at the first call. */
+	pthread_mutex_t lock;
+	struct lm_reader *reader;
+};
+
+/* Row number of a public tensor; LM_NONE when it is not of this archive. */
+size_t lm_archive_tensor_index(const struct lmodel_archive *archive, const struct lmodel_tensor *t);
+
+#endif

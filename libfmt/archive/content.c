@@ -1,0 +1,161 @@
+#include "archive/content.h"
+
+#include <stdio.h>
+
+/* A leaf is a row: its fields, each with its length before it, so that no two rows and no two
+ * divisions into fields hash alike. Leaves carry their own length the same way. */
+struct leaf {
+	uint8_t *bytes;
+	size_t len, capacity;
+	struct lmodel_error *error;
+	bool failed;
+};
+
+static void add_bytes(struct leaf *l, const void *bytes, size_t len)
+{
+	if (l->capacity - l->len < len + 8) {
+		size_t wanted = 2 * l->capacity + len + 256;
+		uint8_t *grown = realloc(l->bytes, wanted);
+
+		if (grown == NULL) {
+			lm_fail_memory(l->error);
+			l->failed = true;
+			return;
+		}
+		l->bytes = grown;
+		l->capacity = wanted;
+	}
+	lm_put_u64(l->bytes + l->len, len);
+	if (len > 0)
+		memcpy(l->bytes + l->len + 8, bytes, len);
+	l->len += 8 + len;
+}
+
+static void add_text(struct leaf *l, const char *text)
+{
+	add_bytes(l, text, strlen(text));
+}
+
+static void add_number(struct leaf *l, uint64_t value)
+{
+	uint8_t bytes[8];
+
+	lm_put_u64(bytes, value);
+	add_bytes(l, bytes, sizeof(bytes));
+}
+
+static void begin(struct leaf *l, const char *kind, uint64_t id)
+{
+	l->len = 0;
+	add_text(l, kind);
+	add_number(l, id);
+}
+
+static void end(struct leaf *l, struct lm_hash *hash)
+{
+	uint8_t len[8];
+
+	if (l->failed)
+		return;
+	lm_put_u64(len, l->len);
+	lm_hash_add(hash, len, sizeof(len));
+	lm_hash_add(hash, l->bytes, l->len);
+}
+
+static void add_member(struct leaf *l, const struct lm_member *m)
+{
+	add_text(l, m->path);
+	add_number(l, m->bytes);
+	add_text(l, m->coding_name);
+	add_number(l, m->chunk_bytes);
+	add_bytes(l, m->chunks, (size_t)m->chunk_count * sizeof(*m->chunks));
+	add_bytes(l, m->digest, sizeof(m->digest));
+}
+
+static void add_tensor(struct leaf *l, const struct lm_tensor_row *t)
+{
+	add_text(l, t->name);
+	add_text(l, t->dtype->name);
+	add_bytes(l, t->shape, t->rank * sizeof(*t->shape));
+	add_number(l, t->bytes);
+	add_number(l, t->source);
+	add_number(l, t->alias != LM_NONE);
+	add_number(l, t->alias != LM_NONE ? t->alias : t->member);
+}
+
+/* Kinds in alphabetical order, rows in the order of their ids (spec: 6.2). */
+static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l,
+		     struct lm_hash *hash)
+{
+	begin(l, "archive", 0);
+	add_text(l, id);
+	add_number(l, m->format);
+	add_number(l, (uint64_t)m->created);
+	add_text(l, m->tool);
+	add_text(l, m->source_format);
+	add_text(l, m->must_understand);
+	end(l, hash);
+	for (size_t i = 0; i < m->attachment_count; i++) {
+		begin(l, "attachment", i);
+		add_text(l, m->attachments[i].name);
+		add_number(l, m->attachments[i].member);
+		end(l, hash);
+	}
+	for (size_t i = 0; i < m->member_count; i++) {
+		begin(l, "member", i);
+		add_member(l, &m->members[i]);
+		end(l, hash);
+	}
+	for (size_t i = 0; i < m->metadata_count; i++) {
+		begin(l, "metadata", i);
+		add_number(l, m->metadata[i].source);
+		add_text(l, m->metadata[i].key);
+		add_text(l, m->metadata[i].value);
+		end(l, hash);
+	}
+	for (size_t i = 0; i < m->source_count; i++) {
+		begin(l, "source", i);
+		add_text(l, m->sources[i].name);
+		add_text(l, m->sources[i].format);
+		add_number(l, m->sources[i].bytes);
+		add_number(l, m->sources[i].skeleton);
+		end(l, hash);
+	}
+	for (size_t i = 0; i < m->tensor_count; i++) {
+		begin(l, "tensor", i);
+		add_tensor(l, &m->tensors[i]);
+		end(l, hash);
+	}
+}
+
+int lm_content_root(const struct lm_manifest *m, const char *id, uint8_t root[LM_SHA256_SIZE],
+		    struct lmodel_error *error)
+{
+	static const char domain[] = "lmodel-content-root-v1\n";
+	struct leaf leaf = { .error = error };
+	struct lm_hash *hash = lm_hash_new(error);
+
+	if (hash == NULL)
+		return LMODEL_EFAILED;
+	lm_hash_add(hash, domain, sizeof(domain) - 1);
+	add_rows(m, id, &leaf, hash);
+	lm_hash_finish(hash, root);
+	lm_hash_free(hash);
+	free(leaf.bytes);
+	return leaf.failed ? LMODEL_EFAILED : LMODEL_OK;
+}
+
+char *lm_content_statement(const struct lm_manifest *m, const uint8_t root[LM_SHA256_SIZE],
+			   struct lmodel_error *error)
+{
+	char hex[2 * LM_SHA256_SIZE + 1];
+
+	lm_hex(hex, root, LM_SHA256_SIZE);
+	return lm_format(error,
+			 "lmodel-statement-v1\n"
+			 "archive %s\n"
+			 "content-generation %ju\n"
+			 "content-root %s\n"
+			 "format %u\n",
+			 m->id, (uintmax_t)m->content_generation, hex, m->format);
+}

@@ -1,0 +1,169 @@
+#include "archive/member.h"
+
+#include "base/io.h"
+
+struct lm_reader {
+	const struct lmodel_archive *archive;
+	struct lm_codec *codec;
+	size_t member;         /* whose hash list and chunk are held; LM_NONE at first */
+	uint8_t *hashes;
+	uint32_t chunk;        /* held in raw; UINT32_MAX for none */
+	uint8_t *raw, *stored; /* capacity bytes each */
+	size_t capacity;
+};
+
+int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **hashes,
+		     struct lmodel_error *error)
+{
+	const struct lm_member *m = &a->manifest.members[member];
+	size_t len = (size_t)m->chunk_count * LM_SHA256_SIZE;
+	LM_FREE uint8_t *list = malloc(len + 1);
+	uint8_t digest[LM_SHA256_SIZE];
+	int r;
+
+	if (list == NULL)
+		return lm_fail_memory(error);
+	r = lm_read_at(a->fd, a->label, list, len, m->offset + m->length - len, error);
+	if (r != LMODEL_OK)
+		return r;
+	lm_sha256(digest, list, len);
+	if (memcmp(digest, m->digest, sizeof(digest)) != 0)
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: member %s: the SHA-256 list of its chunks is damaged", a->label,
+			       LM_QUOTE(m->path));
+	*hashes = list;
+	list = NULL;
+	return LMODEL_OK;
+}
+
+int lm_member_chunk(const struct lmodel_archive *a, size_t member, uint32_t index, uint64_t at,
+		    const uint8_t *hashes, uint8_t *stored, struct lmodel_error *error)
+{
+	const struct lm_member *m = &a->manifest.members[member];
+	size_t len = m->chunks[index] & LM_CHUNK_LEN_MASK;
+	uint8_t digest[LM_SHA256_SIZE];
+	int r = lm_read_at(a->fd, a->label, stored, len, at, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	lm_sha256(digest, stored, len);
+	if (memcmp(digest, hashes + (size_t)index * LM_SHA256_SIZE, sizeof(digest)) != 0)
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: member %s: chunk %u (%zu bytes at %ju): SHA-256 does not match",
+			       a->label, LM_QUOTE(m->path), index, len, (uintmax_t)at);
+	return LMODEL_OK;
+}
+
+int lm_member_decode(const struct lmodel_archive *a, struct lm_codec *codec, size_t member,
+		     uint32_t index, const uint8_t *stored, uint8_t *raw, struct lmodel_error *error)
+{
+	const struct lm_member *m = &a->manifest.members[member];
+	struct lmodel_error why = LMODEL_ERROR_INIT;
+	int r = lm_chunk_decode(codec, m->coding,
+				(enum lm_method)(m->chunks[index] >> LM_CHUNK_LEN_BITS), stored,
+				m->chunks[index] & LM_CHUNK_LEN_MASK, raw,
+				lm_member_chunk_raw(m, index), &why);
+
+	if (r == LMODEL_OK)
+		return LMODEL_OK;
+	return lm_fail(error, (enum lmodel_code)r, "%s: member %s: chunk %u: %s", a->label,
+		       LM_QUOTE(m->path), index, why.message);
+}
+
+struct lm_reader *lm_reader_new(const struct lmodel_archive *archive, struct lmodel_error *error)
+{
+	struct lm_reader *r = calloc(1, sizeof(*r));
+
+	if (r == NULL) {
+		lm_fail_memory(error);
+		return NULL;
+	}
+	r->archive = archive;
+	r->member = LM_NONE;
+	r->chunk = UINT32_MAX;
+	r->codec = lm_codec_new(error);
+	if (r->codec == NULL) {
+		lm_reader_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void lm_reader_free(struct lm_reader *r)
+{
+	if (r == NULL)
+		return;
+	lm_codec_free(r->codec);
+	free(r->hashes);
+	free(r->raw);
+	free(r->stored);
+	free(r);
+}
+
+static int enter_member(struct lm_reader *r, size_t member, struct lmodel_error *error)
+{
+	const struct lm_member *m = &r->archive->manifest.members[member];
+	size_t wanted = (size_t)LM_MIN(m->chunk_bytes, m->bytes);
+	int result;
+
+	if (r->member == member)
+		return LMODEL_OK;
+	r->member = LM_NONE;
+	r->chunk = UINT32_MAX;
+	free(r->hashes);
+	r->hashes = NULL;
+	if (wanted > r->capacity) {
+		free(r->raw);
+		free(r->stored);
+		r->capacity = 0;
+		r->raw = malloc(wanted);
+		r->stored = malloc(wanted);
+		if (r->raw == NULL || r->stored == NULL)
+			return lm_fail_memory(error);
+		r->capacity = wanted;
+	}
+	result = lm_member_hashes(r->archive, member, &r->hashes, error);
+	if (result == LMODEL_OK)
+		r->member = member;
+	return result;
+}
+
+static uint64_t chunk_offset(const struct lm_member *m, uint32_t index)
+{
+	uint64_t at = m->offset;
+
+	for (uint32_t i = 0; i < index; i++)
+		at += m->chunks[i] & LM_CHUNK_LEN_MASK;
+	return at;
+}
+
+int lm_reader_range(struct lm_reader *r, size_t member, uint64_t offset, void *buffer, size_t len,
+		    struct lmodel_error *error)
+{
+	const struct lm_member *m = &r->archive->manifest.members[member];
+	uint8_t *out = buffer;
+	int result = enter_member(r, member, error);
+
+	while (result == LMODEL_OK && len > 0) {
+		uint32_t index = (uint32_t)(offset / m->chunk_bytes);
+		size_t from = (size_t)(offset % m->chunk_bytes);
+		size_t n = LM_MIN(len, lm_member_chunk_raw(m, index) - from);
+
+		if (r->chunk != index) {
+			r->chunk = UINT32_MAX;
+			result = lm_member_chunk(r->archive, member, index, chunk_offset(m, index),
+						 r->hashes, r->stored, error);
+			if (result == LMODEL_OK)
+				result = lm_member_decode(r->archive, r->codec, member, index,
+							  r->stored, r->raw, error);
+			if (result != LMODEL_OK)
+				break;
+			r->chunk = index;
+		}
+		memcpy(out, r->raw + from, n);
+		out += n;
+		offset += n;
+		len -= n;
+	}
+	return result;
+}

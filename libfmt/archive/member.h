@@ -1,0 +1,34 @@
+/* Reading members: chunk by chunk, each verified before it is used (spec: 4). */
+#ifndef LM_MEMBER_H
+#define LM_MEMBER_H
+
+#include "archive/archive.h"
+
+/* One thread's means to read: codec, buffers, the hash list of the member it last read from and
+ * the chunk it last decoded. */
+struct lm_reader;
+
+struct lm_reader *lm_reader_new(const struct lmodel_archive *archive, struct lmodel_error *error);
+void lm_reader_free(struct lm_reader *reader);
+
+/* Raw bytes [offset, offset + len) of the member; the caller checks that they are within it. */
+int lm_reader_range(struct lm_reader *reader, size_t member, uint64_t offset, void *buffer,
+		    size_t len, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The list of SHA-256 digests of a member's chunks, checked against the manifest, in fresh
+ * memory. */
+int lm_member_hashes(const struct lmodel_archive *archive, size_t member, uint8_t **hashes,
+		     struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Reads stored chunk `index` at file offset `at` into `stored` (room for its stored length) and
+ * checks its digest. */
+int lm_member_chunk(const struct lmodel_archive *archive, size_t member, uint32_t index,
+		    uint64_t at, const uint8_t *hashes, uint8_t *stored,
+		    struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Decodes a stored chunk; a failure names the member and the chunk. */
+int lm_member_decode(const struct lmodel_archive *archive, struct lm_codec *codec, size_t member,
+		     uint32_t index, const uint8_t *stored, uint8_t *raw,
+		     struct lmodel_error *error) LM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,237 @@
+#include "archive/scan.h"
+
+#include "archive/member.h"
+#include "base/pool.h"
+
+/* The hash list of the member being scanned, shared by its jobs. */
+struct hashes {
+	unsigned users;
+	uint8_t *list;
+};
+
+struct state {
+	const struct lm_scan *scan;
+	struct lm_codec **codecs;
+	struct lm_meter meter;
+	/* Where `next` is. */
+	size_t item;
+	uint32_t chunk;
+	uint64_t offset;       /* in the file, of that chunk */
+	struct hashes *hashes; /* of the item's member; NULL before its first job */
+};
+
+struct job {
+	size_t item;
+	uint32_t chunk;
+	uint64_t offset;
+	struct hashes *hashes;
+	uint8_t *stored, *raw;
+	size_t stored_capacity, raw_capacity;
+	struct lm_scan_piece piece;
+	struct lmodel_error failure;
+};
+
+static void drop(struct hashes *h)
+{
+	if (h != NULL && --h->users == 0) {
+		free(h->list);
+		free(h);
+	}
+}
+
+static int reserve(uint8_t **buffer, size_t *capacity, size_t wanted, struct lmodel_error *error)
+{
+	if (wanted <= *capacity)
+		return LMODEL_OK;
+	free(*buffer);
+	*capacity = 0;
+	*buffer = malloc(wanted);
+	if (*buffer == NULL)
+		return lm_fail_memory(error);
+	*capacity = wanted;
+	return LMODEL_OK;
+}
+
+static const struct lm_member *member_of(const struct lm_scan *scan, size_t item)
+{
+	return &scan->archive->manifest.members[scan->items[item].member];
+}
+
+/* Goes to the first chunk of the next item that has bytes; its hash list is read here. A list
+ * that cannot be had is the fault of the whole item. */
+static int enter_item(struct state *s, struct job *job, bool *skip, struct lmodel_error *error)
+{
+	const struct lm_scan_item *item = &s->scan->items[s->item];
+	const struct lm_member *m = member_of(s->scan, s->item);
+
+	*skip = false;
+	s->chunk = (uint32_t)(item->from / m->chunk_bytes);
+	s->offset = m->offset;
+	for (uint32_t i = 0; i < s->chunk; i++)
+		s->offset += m->chunks[i] & LM_CHUNK_LEN_MASK;
+	s->hashes = calloc(1, sizeof(*s->hashes));
+	if (s->hashes == NULL)
+		return lm_fail_memory(error);
+	s->hashes->users = 1;
+	job->failure.code = LMODEL_OK;
+	if (lm_member_hashes(s->scan->archive, item->member, &s->hashes->list, &job->failure)) {
+		drop(s->hashes);
+		s->hashes = NULL;
+		*skip = true;
+	}
+	return LMODEL_OK;
+}
+
+/* Leaves `error` as the failure that the job met before it could run. */
+static int next(void *context, void *argument, struct lmodel_error *error)
+{
+	struct state *s = context;
+	struct job *job = argument;
+	const struct lm_scan_item *item;
+	const struct lm_member *m;
+	bool skip;
+
+	for (; s->item < s->scan->item_count && s->hashes == NULL; s->item++) {
+		/* An empty member still has a list digest to check. */
+		if (s->scan->items[s->item].len == 0 && member_of(s->scan, s->item)->chunk_count > 0)
+			continue;
+		if (enter_item(s, job, &skip, error))
+			return LMODEL_EFAILED;
+		if (skip) {
+			*job = (struct job){ .item = s->item++, .stored = job->stored,
+					     .stored_capacity = job->stored_capacity, .raw = job->raw,
+					     .raw_capacity = job->raw_capacity,
+					     .failure = job->failure };
+			return LMODEL_OK;
+		}
+		if (s->scan->items[s->item].len > 0)
+			break;
+		drop(s->hashes);
+		s->hashes = NULL;
+	}
+	if (s->item == s->scan->item_count)
+		return LM_POOL_END;
+	item = &s->scan->items[s->item];
+	m = member_of(s->scan, s->item);
+	job->item = s->item;
+	job->chunk = s->chunk;
+	job->offset = s->offset;
+	job->hashes = s->hashes;
+	job->hashes->users++;
+	job->failure.code = LMODEL_OK;
+	s->offset += m->chunks[s->chunk] & LM_CHUNK_LEN_MASK;
+	s->chunk++;
+	if ((uint64_t)s->chunk * m->chunk_bytes >= item->from + item->len) {
+		drop(s->hashes);
+		s->hashes = NULL;
+		s->item++;
+	}
+	return LMODEL_OK;
+}
+
+static int read_chunk(const struct state *s, unsigned worker, struct job *job,
+		      struct lmodel_error *error)
+{
+	const struct lm_scan *scan = s->scan;
+	const struct lm_scan_item *item = &scan->items[job->item];
+	const struct lm_member *m = member_of(scan, job->item);
+	uint64_t begin = (uint64_t)job->chunk * m->chunk_bytes;
+	size_t raw_len = lm_member_chunk_raw(m, job->chunk), skipped, end;
+	size_t stored_len = m->chunks[job->chunk] & LM_CHUNK_LEN_MASK;
+	int r;
+
+	if (reserve(&job->stored, &job->stored_capacity, stored_len, error) ||
+	    (!scan->stored_only && reserve(&job->raw, &job->raw_capacity, raw_len, error)))
+		return LMODEL_EFAILED;
+	r = lm_member_chunk(scan->archive, item->member, job->chunk, job->offset, job->hashes->list,
+			    job->stored, error);
+	if (r == LMODEL_OK && !scan->stored_only)
+		r = lm_member_decode(scan->archive, s->codecs[worker], item->member, job->chunk,
+				     job->stored, job->raw, error);
+	if (r != LMODEL_OK)
+		return r;
+	skipped = item->from > begin ? (size_t)(item->from - begin) : 0;
+	end = (size_t)LM_MIN((uint64_t)raw_len, item->from + item->len - begin);
+	job->piece = (struct lm_scan_piece){
+		.item = job->item, .at = begin + skipped - item->from,
+		.bytes = scan->stored_only ? NULL : job->raw + skipped, .len = end - skipped,
+		.chunk = job->chunk, .stored = job->stored, .stored_len = stored_len,
+		.digest = job->hashes->list + (size_t)job->chunk * LM_SHA256_SIZE,
+	};
+	return LMODEL_OK;
+}
+
+static int work(void *context, unsigned worker, void *argument, struct lmodel_error *error)
+{
+	struct state *s = context;
+	struct job *job = argument;
+
+	(void)error;
+	/* Failures wait in the job for their turn, so that the first in order is the one told. */
+	if (job->failure.code == LMODEL_OK &&
+	    read_chunk(s, worker, job, &job->failure) == LMODEL_OK && s->scan->work != NULL)
+		return s->scan->work(s->scan->context, worker, &job->piece, error);
+	return LMODEL_OK;
+}
+
+static int emit(void *context, void *argument, struct lmodel_error *error)
+{
+	struct state *s = context;
+	struct job *job = argument;
+	int r = LMODEL_OK;
+
+	if (job->failure.code != LMODEL_OK)
+		r = s->scan->fault != NULL ?
+			    s->scan->fault(s->scan->context, job->item, &job->failure) :
+			    lm_fail(error, job->failure.code, "%s", job->failure.message);
+	else if (s->scan->emit != NULL)
+		r = s->scan->emit(s->scan->context, &job->piece, error);
+	if (r == LMODEL_OK && job->failure.code == LMODEL_OK)
+		r = lm_meter_add(&s->meter, job->piece.len, error);
+	drop(job->hashes);
+	job->hashes = NULL;
+	return r;
+}
+
+static void release(void *argument)
+{
+	struct job *job = argument;
+
+	drop(job->hashes);
+	free(job->stored);
+	free(job->raw);
+}
+
+int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run, struct lmodel_error *error)
+{
+	static const struct lm_pool_ops ops = {
+		.job_size = sizeof(struct job),
+		.next = next,
+		.work = work,
+		.emit = emit,
+		.release = release,
+	};
+	struct state s = { .scan = scan };
+	unsigned workers = lm_pool_workers(run != NULL ? run->jobs : 0);
+	uint64_t total = 0;
+	int r = LMODEL_OK;
+
+	for (size_t i = 0; i < scan->item_count; i++)
+		total += scan->items[i].len;
+	lm_meter_begin(&s.meter, run, total);
+	s.codecs = calloc(workers, sizeof(*s.codecs));
+	if (s.codecs == NULL)
+		return lm_fail_memory(error);
+	for (unsigned i = 0; i < workers && r == LMODEL_OK; i++) {
+		s.codecs[i] = lm_codec_new(error);
+		if (s.codecs[i] == NULL)
+			r = LMODEL_EFAILED;
+	}
+	if (r == LMODEL_OK)
+		r = lm_pool_run(workers, &ops, &s, error);
+	for (unsigned i = 0; i < workers; i++)
+		lm_codec_free(s.codecs[i]);
+	free(s.codecs);
+	drop(s.hashes);
+	return r;
+}

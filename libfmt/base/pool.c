@@ -1,0 +1,189 @@
+#include "base/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#define MAX_WORKERS 64
+
+enum state { EMPTY, READY, RUNNING, DONE };
+
+struct slot {
+	enum state state;
+	void *job;
+	int result;
+	struct lmodel_error error;
+};
+
+/* Jobs live in a ring: `made` is the next to make, `taken` the next for a worker, `emitted`
+ * the next to hand back; emitted <= taken <= made <= emitted + ring. */
+struct pool {
+	const struct lm_pool_ops *ops;
+	void *context;
+	struct slot *slots;
+	size_t ring;
+	uint64_t made, taken, emitted;
+	bool stop;
+	pthread_mutex_t lock;
+	pthread_cond_t work_ready, work_done;
+	unsigned next_worker;
+};
+
+unsigned lm_pool_workers(unsigned jobs)
+{
+	cpu_set_t set;
+
+	if (jobs == 0) {
+		jobs = 1;
+		if (sched_getaffinity(0, sizeof(set), &set) == 0)
+			jobs = (unsigned)CPU_COUNT(&set);
+	}
+	return LM_MAX(1u, LM_MIN(jobs, (unsigned)MAX_WORKERS));
+}
+
+static void *worker_main(void *argument)
+{
+	struct pool *p = argument;
+	unsigned worker;
+
+	pthread_mutex_lock(&p->lock);
+	worker = p->next_worker++;
+	for (;;) {
+		struct slot *s;
+
+		while (!p->stop && p->taken == p->made)
+			pthread_cond_wait(&p->work_ready, &p->lock);
+		if (p->stop)
+			break;
+		s = &p->slots[p->taken++ % p->ring];
+		s->state = RUNNING;
+		pthread_mutex_unlock(&p->lock);
+		s->error.code = LMODEL_OK;
+		s->result = p->ops->work(p->context, worker, s->job, &s->error);
+		pthread_mutex_lock(&p->lock);
+		s->state = DONE;
+		if (s == &p->slots[p->emitted % p->ring])
+			pthread_cond_signal(&p->work_done);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+/* Waits for the oldest job and emits it. */
+static int emit_oldest(struct pool *p, struct lmodel_error *error)
+{
+	struct slot *s = &p->slots[p->emitted % p->ring];
+	int r;
+
+	pthread_mutex_lock(&p->lock);
+	while (s->state != DONE)
+		pthread_cond_wait(&p->work_done, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+
+	if (s->result != LMODEL_OK)
+		return lm_fail(error, (enum lmodel_code)s->result, "%s", s->error.message);
+	r = p->ops->emit(p->context, s->job, error);
+
+	pthread_mutex_lock(&p->lock);
+	s->state = EMPTY;
+	p->emitted++;
+	pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+static int feed(struct pool *p, struct lmodel_error *error)
+{
+	bool more = true;
+	int r = LMODEL_OK;
+
+	while (r == LMODEL_OK && (more || p->emitted < p->made)) {
+		if (more && p->made - p->emitted < p->ring) {
+			r = p->ops->next(p->context, p->slots[p->made % p->ring].job, error);
+			if (r == LM_POOL_END) {
+				more = false;
+				r = LMODEL_OK;
+			} else if (r == LMODEL_OK) {
+				pthread_mutex_lock(&p->lock);
+				p->slots[p->made % p->ring].state = READY;
+				p->made++;
+				pthread_cond_signal(&p->work_ready);
+				pthread_mutex_unlock(&p->lock);
+			}
+		} else {
+			r = emit_oldest(p, error);
+		}
+	}
+	return r;
+}
+
+static int run_alone(const struct lm_pool_ops *ops, void *context, void *job,
+		     struct lmodel_error *error)
+{
+	for (;;) {
+		int r = ops->next(context, job, error);
+
+		if (r == LM_POOL_END)
+			return LMODEL_OK;
+		if (r == LMODEL_OK)
+			r = ops->work(context, 0, job, error);
+		if (r == LMODEL_OK)
+			r = ops->emit(context, job, error);
+		if (r != LMODEL_OK)
+			return r;
+	}
+}
+
+static int run_threads(struct pool *p, unsigned workers, struct lmodel_error *error)
+{
+	pthread_t thread[MAX_WORKERS];
+	unsigned started = 0;
+	int r = LMODEL_OK;
+
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->work_ready, NULL);
+	pthread_cond_init(&p->work_done, NULL);
+	while (started < workers && pthread_create(&thread[started], NULL, worker_main, p) == 0)
+		started++;
+	if (started == 0)
+		r = lm_fail(error, LMODEL_EFAILED, "cannot start a thread");
+	else
+		r = feed(p, error);
+
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_broadcast(&p->work_ready);
+	pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(thread[i], NULL);
+	pthread_cond_destroy(&p->work_done);
+	pthread_cond_destroy(&p->work_ready);
+	pthread_mutex_destroy(&p->lock);
+	return r;
+}
+
+int lm_pool_run(unsigned workers, const struct lm_pool_ops *ops, void *context,
+		struct lmodel_error *error)
+{
+	struct pool p = { .ops = ops, .context = context };
+	int r = LMODEL_OK;
+
+	workers = LM_MIN(workers, (unsigned)MAX_WORKERS);
+	p.ring = workers <= 1 ? 1 : 2 * (size_t)workers + 1;
+	p.slots = calloc(p.ring, sizeof(*p.slots));
+	if (p.slots == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < p.ring && r == LMODEL_OK; i++) {
+		p.slots[i].job = calloc(1, ops->job_size);
+		if (p.slots[i].job == NULL)
+			r = lm_fail_memory(error);
+	}
+	if (r == LMODEL_OK)
+		r = workers <= 1 ? run_alone(ops, context, p.slots[0].job, error) :
+				   run_threads(&p, workers, error);
+	for (size_t i = 0; i < p.ring; i++) {
+		if (p.slots[i].job != NULL && ops->release != NULL)
+			ops->release(p.slots[i].job);
+		free(p.slots[i].job);
+	}
+	free(p.slots);
+	return r;
+}

@@ -1,0 +1,411 @@
+#include "container/slot.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/io.h"
+#include "container/tar.h"
+#include "crypto/crypto.h"
+
+#include <lmodel/version.h>
+
+static const uint8_t magic[8] = { 'L', 'M', 'O', 'D', 'E', 'L', 0x1a, '\n' };
+
+enum { DIGEST_AT = 48 };
+
+/* ---- footer ---- */
+
+void lm_slot_footer_encode(const struct lm_slot_footer *f, uint8_t bytes[LM_SLOT_FOOTER])
+{
+	memset(bytes, 0, LM_SLOT_FOOTER);
+	memcpy(bytes, magic, sizeof(magic));
+	lm_put_u32(bytes + 8, f->format);
+	lm_put_u32(bytes + 12, LM_SLOT_FOOTER);
+	lm_put_u64(bytes + 16, f->commit_counter);
+	lm_put_u64(bytes + 24, f->image_len);
+	lm_put_u64(bytes + 32, f->committed_len);
+	lm_put_u64(bytes + 40, f->slot_size);
+	memcpy(bytes + DIGEST_AT, f->digest, sizeof(f->digest));
+}
+
+bool lm_slot_footer_decode(const uint8_t bytes[LM_SLOT_FOOTER], struct lm_slot_footer *footer,
+			   char problem[160])
+{
+	struct lm_slot_footer f = {
+		.format = lm_get_u32(bytes + 8),
+		.commit_counter = lm_get_u64(bytes + 16),
+		.image_len = lm_get_u64(bytes + 24),
+		.committed_len = lm_get_u64(bytes + 32),
+		.slot_size = lm_get_u64(bytes + 40),
+	};
+
+	memcpy(f.digest, bytes + DIGEST_AT, sizeof(f.digest));
+	problem[0] = '\0';
+	if (memcmp(bytes, magic, sizeof(magic)) != 0)
+		snprintf(problem, 160, "no footer");
+	else if (lm_get_u32(bytes + 12) != LM_SLOT_FOOTER)
+		snprintf(problem, 160, "footer length %u", lm_get_u32(bytes + 12));
+	else if (f.slot_size % LM_SLOT_ALIGN != 0 || f.slot_size < 2 * LM_SLOT_ALIGN ||
+		 f.slot_size > LM_SLOT_LIMIT)
+		snprintf(problem, 160, "slot size %ju", (uintmax_t)f.slot_size);
+	else if (f.image_len == 0 || f.image_len > f.slot_size - LM_SLOT_FOOTER)
+		snprintf(problem, 160, "image length %ju", (uintmax_t)f.image_len);
+	else if (f.committed_len < lm_slots_end(f.slot_size) || f.committed_len % LM_TAR_BLOCK != 0 ||
+		 f.committed_len > (uint64_t)INT64_MAX)
+		snprintf(problem, 160, "committed length %ju", (uintmax_t)f.committed_len);
+	if (problem[0] != '\0')
+		return false;
+	*footer = f;
+	return true;
+}
+
+/* The digest covers the image and every footer field before the digest itself. */
+static int digest_of(const uint8_t *image, uint64_t len, const uint8_t footer[LM_SLOT_FOOTER],
+		     uint8_t digest[LM_SHA256_SIZE], struct lmodel_error *error)
+{
+	struct lm_hash *hash = lm_hash_new(error);
+
+	if (hash == NULL)
+		return LMODEL_EFAILED;
+	lm_hash_add(hash, image, len);
+	lm_hash_add(hash, footer, DIGEST_AT);
+	lm_hash_finish(hash, digest);
+	lm_hash_free(hash);
+	return LMODEL_OK;
+}
+
+uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload)
+{
+	enum { SMALLEST = 8 << 10, LARGEST = 256 << 10 };
+	uint64_t room = LM_MAX(image_len / 8, LM_MAX((uint64_t)SMALLEST,
+						     LM_MIN(payload / 256, (uint64_t)LARGEST)));
+	uint64_t size;
+
+	if (image_len > LM_SLOT_LIMIT)
+		return 0;
+	size = lm_align(image_len + room + LM_SLOT_FOOTER, LM_SLOT_ALIGN);
+	return size > LM_SLOT_LIMIT ? 0 : size;
+}
+
+/* ---- finding and reading ---- */
+
+/* A size in a ustar header: octal digits up to a space or NUL. */
+static bool parse_octal(const uint8_t *field, size_t len, uint64_t *value)
+{
+	uint64_t v = 0;
+	size_t i = 0;
+
+	for (; i < len && field[i] >= '0' && field[i] <= '7'; i++)
+		v = v * 8 + (uint64_t)(field[i] - '0');
+	if (i == 0 || (i < len && field[i] != ' ' && field[i] != '\0'))
+		return false;
+	*value = v;
+	return true;
+}
+
+/* Only the name and the size matter: the rest of the header is verify's business. */
+static bool parse_header(const uint8_t block[LM_TAR_BLOCK], const char *name, uint64_t *size)
+{
+	return memcmp(block, name, strlen(name) + 1) == 0 && memcmp(block + 257, "ustar", 5) == 0 &&
+	       parse_octal(block + 124, 12, size);
+}
+
+int lm_slots_locate(int fd, const char *label, uint64_t file_size, struct lm_slots *slots,
+		    struct lmodel_error *error)
+{
+	uint8_t head[LM_SLOT_A_OFFSET], second[LM_TAR_BLOCK];
+	uint64_t mimetype_len, a, b;
+
+	if (file_size == 0)
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: is empty", label);
+	if (file_size < sizeof(head))
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: is not an lmodel archive", label);
+	if (lm_read_at(fd, label, head, sizeof(head), 0, error))
+		return (int)error->code;
+	if (!parse_header(head, LM_MIMETYPE_MEMBER, &mimetype_len) ||
+	    memcmp(head + 512, "application/vnd.lmodel.v", 24) != 0)
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: is not an lmodel archive", label);
+	if (memcmp(head + 512, LM_MIMETYPE, sizeof(LM_MIMETYPE)) != 0)
+		return lm_fail(error, LMODEL_EUNSUPPORTED,
+			       "%s: is an lmodel archive of another version than 1", label);
+	if (!parse_header(head + 1024, LM_SLOT_A_MEMBER, &a))
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: tar header of %s is damaged", label,
+			       LM_SLOT_A_MEMBER);
+	if (a % LM_SLOT_ALIGN != 0 || a < 2 * LM_SLOT_ALIGN)
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest slot of %ju bytes", label,
+			       (uintmax_t)a);
+	if (a > LM_SLOT_LIMIT)
+		return lm_fail(error, LMODEL_ELIMIT, "%s: manifest slot of %ju bytes; the limit is %ju",
+			       label, (uintmax_t)a, (uintmax_t)LM_SLOT_LIMIT);
+	if (file_size < lm_slots_end(a))
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: truncated within the manifest", label);
+	if (lm_read_at(fd, label, second, sizeof(second), LM_SLOT_A_OFFSET + a, error))
+		return (int)error->code;
+	if (!parse_header(second, LM_SLOT_B_MEMBER, &b) || b != a)
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: tar header of %s is damaged", label,
+			       LM_SLOT_B_MEMBER);
+	slots->slot_size = a;
+	slots->file_size = file_size;
+	return LMODEL_OK;
+}
+
+static int read_footer(int fd, const char *label, const struct lm_slots *s, int which,
+		       struct lm_slot *slot, uint8_t bytes[LM_SLOT_FOOTER], struct lmodel_error *error)
+{
+	uint64_t at = lm_slot_offset(s->slot_size, which) + s->slot_size - LM_SLOT_FOOTER;
+	struct lm_slot found = { .valid = false };
+
+	if (lm_read_at(fd, label, bytes, LM_SLOT_FOOTER, at, error))
+		return error != NULL ? (int)error->code : LMODEL_EFAILED;
+	found.valid = lm_slot_footer_decode(bytes, &found.footer, found.problem);
+	if (found.valid && found.footer.slot_size != s->slot_size) {
+		found.valid = false;
+		snprintf(found.problem, sizeof(found.problem), "slot size %ju is not the member's",
+			 (uintmax_t)found.footer.slot_size);
+	} else if (found.valid && found.footer.committed_len > s->file_size) {
+		found.valid = false;
+		snprintf(found.problem, sizeof(found.problem),
+			 "truncated: %ju bytes were committed, the file has %ju",
+			 (uintmax_t)found.footer.committed_len, (uintmax_t)s->file_size);
+	}
+	*slot = found;
+	return LMODEL_OK;
+}
+
+/* Reads the image of a slot whose footer is valid, and checks it. */
+static int read_image(int fd, const char *label, const struct lm_slots *s, int which,
+		      struct lm_slot *slot, const uint8_t footer[LM_SLOT_FOOTER], uint8_t **image,
+		      struct lmodel_error *error)
+{
+	uint8_t digest[LM_SHA256_SIZE];
+	LM_FREE uint8_t *bytes = malloc(slot->footer.image_len);
+	int r;
+
+	if (bytes == NULL)
+		return lm_fail_memory(error);
+	r = lm_read_at(fd, label, bytes, slot->footer.image_len, lm_slot_offset(s->slot_size, which),
+		       error);
+	if (r == LMODEL_OK)
+		r = digest_of(bytes, slot->footer.image_len, footer, digest, error);
+	if (r != LMODEL_OK)
+		return r;
+	if (memcmp(digest, slot->footer.digest, sizeof(digest)) != 0) {
+		slot->valid = false;
+		snprintf(slot->problem, sizeof(slot->problem), "SHA-256 does not match");
+		return LMODEL_OK;
+	}
+	*image = bytes;
+	bytes = NULL;
+	return LMODEL_OK;
+}
+
+int lm_slots_read(int fd, const char *label, const struct lm_slots *s, uint8_t **image,
+		  struct lm_slot_footer *footer, struct lmodel_error *error)
+{
+	struct lm_slot slot[2];
+	uint8_t bytes[2][LM_SLOT_FOOTER];
+	struct lmodel_error local = LMODEL_ERROR_INIT;
+	int first, r = LMODEL_OK;
+
+	for (int i = 0; i < 2; i++)
+		if ((r = read_footer(fd, label, s, i, &slot[i], bytes[i], &local)) != LMODEL_OK)
+			return lm_fail(error, local.code, "%s", local.message);
+	first = slot[1].valid && (!slot[0].valid || slot[1].footer.commit_counter >
+						    slot[0].footer.commit_counter);
+	*image = NULL;
+	for (int i = 0; i < 2 && *image == NULL; i++) {
+		int which = i ^ first;
+
+		if (!slot[which].valid)
+			continue;
+		r = read_image(fd, label, s, which, &slot[which], bytes[which], image, error);
+		if (r != LMODEL_OK)
+			return r;
+		*footer = slot[which].footer;
+	}
+	if (*image != NULL)
+		return LMODEL_OK;
+	return lm_fail(error, LMODEL_ECORRUPT, "%s: no valid manifest: slot A: %s; slot B: %s", label,
+		       slot[0].problem, slot[1].problem);
+}
+
+/* Whether the bytes between image and footer and after the footer's fields are zero. */
+static int check_padding(int fd, const char *label, const struct lm_slots *s, int which,
+			 struct lm_slot *slot, const uint8_t footer[LM_SLOT_FOOTER],
+			 struct lmodel_error *error)
+{
+	uint8_t buffer[4096];
+	uint64_t at = lm_slot_offset(s->slot_size, which);
+	uint64_t end = at + s->slot_size - LM_SLOT_FOOTER;
+
+	slot->padded = lm_is_zero(footer + DIGEST_AT + 32, LM_SLOT_FOOTER - DIGEST_AT - 32);
+	for (at += slot->footer.image_len; at < end && slot->padded;) {
+		size_t n = (size_t)LM_MIN((uint64_t)sizeof(buffer), end - at);
+		int r = lm_read_at(fd, label, buffer, n, at, error);
+
+		if (r != LMODEL_OK)
+			return r;
+		slot->padded = lm_is_zero(buffer, n);
+		at += n;
+	}
+	return LMODEL_OK;
+}
+
+static int examine(int fd, const char *label, const struct lm_slots *s, struct lm_slot found[2],
+		   uint8_t *image[2], struct lmodel_error *error)
+{
+	for (int i = 0; i < 2; i++) {
+		uint8_t footer[LM_SLOT_FOOTER];
+		int r = read_footer(fd, label, s, i, &found[i], footer, error);
+
+		if (r == LMODEL_OK && found[i].valid)
+			r = read_image(fd, label, s, i, &found[i], footer, &image[i], error);
+		if (r == LMODEL_OK && found[i].valid)
+			r = check_padding(fd, label, s, i, &found[i], footer, error);
+		if (r != LMODEL_OK)
+			return r;
+	}
+	return LMODEL_OK;
+}
+
+int lm_slots_examine(int fd, const char *label, const struct lm_slots *s, struct lm_slot found[2],
+		     struct lmodel_error *error)
+{
+	uint8_t *image[2] = { NULL, NULL };
+	int r = examine(fd, label, s, found, image, error);
+
+	free(image[0]);
+	free(image[1]);
+	return r;
+}
+
+/* ---- writing ---- */
+
+static int sync_file(int fd, const char *label, struct lmodel_error *error)
+{
+	if (fdatasync(fd) != 0)
+		return lm_fail_errno(error, "%s: sync", label);
+	return LMODEL_OK;
+}
+
+/* Writes one whole slot: image, zeros, footer. */
+static int write_slot(int fd, const char *label, uint64_t slot_size, int which,
+		      const uint8_t *image, const struct lm_slot_footer *footer,
+		      struct lmodel_error *error)
+{
+	LM_FREE uint8_t *bytes = calloc(1, slot_size);
+	uint8_t *end;
+
+	if (bytes == NULL)
+		return lm_fail_memory(error);
+	memcpy(bytes, image, footer->image_len);
+	end = bytes + slot_size - LM_SLOT_FOOTER;
+	lm_slot_footer_encode(footer, end);
+	if (digest_of(image, footer->image_len, end, end + DIGEST_AT, error))
+		return LMODEL_EFAILED;
+	return lm_write_at(fd, label, bytes, slot_size, lm_slot_offset(slot_size, which), error);
+}
+
+static int write_member_header(int fd, const char *label, const char *name, uint64_t size,
+			       int64_t mtime, uint64_t at, struct lmodel_error *error)
+{
+	uint8_t header[LM_TAR_HEADER_MAX];
+	size_t len;
+
+	if (lm_tar_header(name, size, mtime, false, header, &len, error))
+		return LMODEL_EFAILED;
+	return lm_write_at(fd, label, header, len, at, error);
+}
+
+int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime,
+		    const uint8_t *image, uint64_t image_len, uint64_t committed_len,
+		    uint64_t commit_counter, struct lmodel_error *error)
+{
+	uint8_t mimetype[LM_TAR_BLOCK] = LM_MIMETYPE;
+	struct lm_slot_footer footer = {
+		.format = LMODEL_FORMAT_VERSION, .commit_counter = commit_counter,
+		.image_len = image_len, .committed_len = committed_len, .slot_size = slot_size,
+	};
+
+	if (image_len > slot_size - LM_SLOT_FOOTER)
+		return lm_fail(error, LMODEL_ELIMIT, "%s: a manifest of %ju bytes does not fit its slot",
+			       label, (uintmax_t)image_len);
+	if (write_member_header(fd, label, LM_MIMETYPE_MEMBER, sizeof(LM_MIMETYPE) - 1, mtime, 0,
+				error) ||
+	    lm_write_at(fd, label, mimetype, sizeof(mimetype), 512, error))
+		return LMODEL_EFAILED;
+	for (int i = 0; i < 2; i++)
+		if (write_member_header(fd, label, i == 0 ? LM_SLOT_A_MEMBER : LM_SLOT_B_MEMBER,
+					slot_size, mtime,
+					lm_slot_offset(slot_size, i) - LM_TAR_BLOCK, error) ||
+		    write_slot(fd, label, slot_size, i, image, &footer, error))
+			return LMODEL_EFAILED;
+	return LMODEL_OK;
+}
+
+int lm_slots_level(int fd, const char *label, const struct lm_slots *s, bool *changed,
+		   struct lmodel_error *error)
+{
+	struct lm_slot found[2];
+	uint8_t *image[2] = { NULL, NULL };
+	int newest, r = examine(fd, label, s, found, image, error);
+
+	*changed = false;
+	if (r == LMODEL_OK && !found[0].valid && !found[1].valid)
+		r = lm_fail(error, LMODEL_ECORRUPT, "%s: no valid manifest: slot A: %s; slot B: %s",
+			    label, found[0].problem, found[1].problem);
+	newest = found[1].valid && (!found[0].valid || found[1].footer.commit_counter >
+						       found[0].footer.commit_counter);
+	if (r == LMODEL_OK && (!found[!newest].valid || !found[!newest].padded ||
+			       memcmp(found[0].footer.digest, found[1].footer.digest, 32) != 0)) {
+		r = write_slot(fd, label, s->slot_size, !newest, image[newest],
+			       &found[newest].footer, error);
+		if (r == LMODEL_OK)
+			r = sync_file(fd, label, error);
+		*changed = true;
+	}
+	/* Bytes that should be zero in the newest one: now the other one holds the same state, so
+	 * it may be written again. */
+	if (r == LMODEL_OK && !found[newest].padded) {
+		r = write_slot(fd, label, s->slot_size, newest, image[newest],
+			       &found[newest].footer, error);
+		if (r == LMODEL_OK)
+			r = sync_file(fd, label, error);
+		*changed = true;
+	}
+	free(image[0]);
+	free(image[1]);
+	return r;
+}
+
+int lm_slots_commit(int fd, const char *label, const struct lm_slots *s, const uint8_t *image,
+		    uint64_t image_len, uint64_t committed_len, struct lmodel_error *error)
+{
+	struct lm_slot_footer footer = {
+		.format = LMODEL_FORMAT_VERSION, .image_len = image_len,
+		.committed_len = committed_len, .slot_size = s->slot_size,
+	};
+	struct lm_slot found[2];
+	bool changed;
+	int r;
+
+	if (image_len > s->slot_size - LM_SLOT_FOOTER)
+		return lm_fail(error, LMODEL_ELIMIT,
+			       "%s: the manifest is full (%ju bytes, room for %ju): repack makes room",
+			       label, (uintmax_t)image_len,
+			       (uintmax_t)(s->slot_size - LM_SLOT_FOOTER));
+	r = lm_slots_level(fd, label, s, &changed, error);
+	if (r == LMODEL_OK)
+		r = lm_slots_examine(fd, label, s, found, error);
+	if (r != LMODEL_OK)
+		return r;
+	if (!found[0].valid || found[0].footer.commit_counter == UINT64_MAX)
+		return lm_fail(error, LMODEL_EFAILED, "%s: slot A cannot be read back", label);
+	footer.commit_counter = found[0].footer.commit_counter + 1;
+	for (int which = 1; which >= 0 && r == LMODEL_OK; which--) {
+		r = write_slot(fd, label, s->slot_size, which, image, &footer, error);
+		if (r == LMODEL_OK)
+			r = sync_file(fd, label, error);
+	}
+	return r;
+}

@@ -1,0 +1,82 @@
+/* The two manifest slots: finding, reading, committing (spec: 2.2 to 2.4). */
+#ifndef LM_SLOT_H
+#define LM_SLOT_H
+
+#include "base/base.h"
+#include "container/layout.h"
+
+/* What the footer of a slot says. */
+struct lm_slot_footer {
+	uint32_t format;
+	uint64_t commit_counter;
+	uint64_t image_len;
+	uint64_t committed_len; /* end of the last committed member */
+	uint64_t slot_size;     /* R */
+	uint8_t digest[32];     /* SHA-256 over the image, then the footer's bytes before this */
+};
+
+/* One slot as found in a file. */
+struct lm_slot {
+	struct lm_slot_footer footer;
+	bool valid;             /* footer, digest and bounds are right */
+	bool padded;            /* every byte that should be zero is (known after a full read) */
+	char problem[160];      /* why it is not valid */
+};
+
+struct lm_slots {
+	uint64_t slot_size;
+	uint64_t file_size;
+};
+
+static inline uint64_t lm_slot_offset(uint64_t slot_size, int which)
+{
+	return which == 0 ? LM_SLOT_A_OFFSET : LM_SLOT_A_OFFSET + slot_size + LM_TAR_BLOCK;
+}
+
+/* First byte after both slots, where the first member's header is. */
+static inline uint64_t lm_slots_end(uint64_t slot_size)
+{
+	return LM_SLOT_A_OFFSET + 2 * slot_size + LM_TAR_BLOCK;
+}
+
+/* Slot size for an image of this length in front of `payload` bytes of members: with room to
+ * grow that is in proportion to both (spec: 2.2). 0 when it would be over LM_SLOT_LIMIT. */
+uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload);
+
+/* Reads the fixed head of the file. ECORRUPT "is not an lmodel archive" or what is wrong. */
+int lm_slots_locate(int fd, const char *label, uint64_t file_size, struct lm_slots *slots,
+		    struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Reads the manifest image in force: the valid slot with the higher commit counter. Only the
+ * chosen slot is read and hashed, and the other one when the chosen one fails. `*image` is
+ * fresh memory of footer->image_len bytes. */
+int lm_slots_read(int fd, const char *label, const struct lm_slots *slots, uint8_t **image,
+		  struct lm_slot_footer *footer, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Reads and checks both slots whole, padding too. Fails only on I/O. */
+int lm_slots_examine(int fd, const char *label, const struct lm_slots *slots,
+		     struct lm_slot found[2], struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Writes the slots of a new file, both alike, with their tar headers and the mimetype. */
+int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime,
+		    const uint8_t *image, uint64_t image_len, uint64_t committed_len,
+		    uint64_t commit_counter, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Commits a new image in place, under the writer lock. Whatever moment the machine stops at,
+ * the old or the new state is in force: the newest valid slot is never the one that is being
+ * overwritten (spec: 2.4). ELIMIT when the image has outgrown the slot ("repack makes room"). */
+int lm_slots_commit(int fd, const char *label, const struct lm_slots *slots, const uint8_t *image,
+		    uint64_t image_len, uint64_t committed_len, struct lmodel_error *error)
+	LM_MUST_CHECK;
+
+/* Makes both slots equal to the newest valid one, if they are not. `*changed` is set when it
+ * wrote. */
+int lm_slots_level(int fd, const char *label, const struct lm_slots *slots, bool *changed,
+		   struct lmodel_error *error) LM_MUST_CHECK;
+
+/* A footer to bytes and back; decode only checks that it is one and that its fields can be. */
+void lm_slot_footer_encode(const struct lm_slot_footer *footer, uint8_t bytes[LM_SLOT_FOOTER]);
+bool lm_slot_footer_decode(const uint8_t bytes[LM_SLOT_FOOTER], struct lm_slot_footer *footer,
+			   char problem[160]);
+
+#endif

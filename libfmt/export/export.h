@@ -1,0 +1,44 @@
+/* Layouts of output files: headers and offsets, no I/O. */
+#ifndef LM_EXPORT_H
+#define LM_EXPORT_H
+
+#include "base/base.h"
+#include "base/dtype.h"
+
+/* A tensor to be placed. The strings and the shape stay the caller's. */
+struct lm_export_tensor {
+	const char *name;
+	const struct lm_dtype *dtype;
+	unsigned rank;
+	const uint64_t *shape;
+	uint64_t bytes;
+	uint64_t offset; /* out: of its bytes in the file */
+};
+
+struct lm_export_pair {
+	const char *key, *value;
+};
+
+/* Makes the header of a safetensors file (8 bytes of length, JSON, spaces to a multiple of 8)
+ * and places the tensors behind it without holes, as the format demands: sorted by falling element width,
+ * then in the order given, so that every tensor is aligned to its element size. A later pair
+ * with the same key is left out. `*header` is fresh memory; `*file_size` is header and data.
+ * ELIMIT when the JSON is over 100,000,000 bytes. */
+int lm_export_safetensors(struct lm_export_tensor *tensors, size_t tensor_count,
+			  const struct lm_export_pair *metadata, size_t metadata_count,
+			  uint8_t **header, size_t *header_len, uint64_t *file_size,
+			  struct lmodel_error *error) LM_MUST_CHECK;
+
+/* model.safetensors.index.json for tensors spread over files: `file_of[i]` is the file name of
+ * tensor i. `*text` is fresh memory, `*len` bytes. */
+int lm_export_index(const struct lm_export_tensor *tensors, size_t tensor_count,
+		    const char *const *file_of, char **text, size_t *len,
+		    struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The header of a .npy file, version 1.0 (2.0 when the shape needs it), C order, padded to a
+ * multiple of 64 (NumPy NEP 1). EUNSUPPORTED for a dtype below one byte an element. `*header`
+ * is fresh memory. */
+int lm_export_npy(const struct lm_dtype *dtype, unsigned rank, const uint64_t *shape,
+		  uint8_t **header, size_t *header_len, struct lmodel_error *error) LM_MUST_CHECK;
+
+#endif

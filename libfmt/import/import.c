@@ -1,0 +1,115 @@
+/* Telling what an input is, and opening it. */
+#include "import/kind.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+
+#define MAGIC(literal) (literal), sizeof(literal) - 1
+
+static const struct lm_kind kinds[] = {
+	{ "an lmodel archive already", MAGIC("application/vnd.lmodel"), 512, true },
+	{ "a GGUF file", MAGIC("GGUF"), 0, true },
+	{ "a ZIP file (.pth, .pt, .npz?)", MAGIC("PK\3\4"), 0, true },
+	{ "an empty ZIP file", MAGIC("PK\5\6"), 0, true },
+	{ "a Python pickle (.pth, .pt, .bin?)", MAGIC("\x80\2"), 0, true },
+	{ "a Python pickle (.pth, .pt, .bin?)", MAGIC("\x80\3"), 0, true },
+	{ "a Python pickle (.pth, .pt, .bin?)", MAGIC("\x80\4"), 0, true },
+	{ "a Python pickle (.pth, .pt, .bin?)", MAGIC("\x80\5"), 0, true },
+	{ "a NumPy file", MAGIC("\x93NUMPY"), 0, true },
+	{ "an HDF5 file", MAGIC("\x89HDF\r\n\x1a\n"), 0, true },
+	{ "a tar file", MAGIC("ustar"), 257, false },
+	{ "a gzip file", MAGIC("\x1f\x8b"), 0, false },
+	{ "a Zstandard file", MAGIC("\x28\xb5\x2f\xfd"), 0, false },
+	{ "a JSON file", MAGIC("{"), 0, false },
+	{ "an HTML page", MAGIC("<!DOCTYPE html"), 0, false },
+	{ "an HTML page", MAGIC("<!doctype html"), 0, false },
+};
+
+int lm_kind_head(int fd, uint64_t size, const char *label, uint8_t head[LM_KIND_HEAD],
+		 size_t *head_len, struct lmodel_error *error)
+{
+	*head_len = (size_t)LM_MIN(size, (uint64_t)LM_KIND_HEAD);
+	return lm_read_at(fd, label, head, *head_len, 0, error);
+}
+
+const struct lm_kind *lm_kind_of(const uint8_t *head, size_t head_len)
+{
+	/* Every magic, read as the header length of a safetensors file, is far over the limit,
+	 * but for "\x80\2": that is also how 640 starts. */
+	if (head_len >= 8 && lm_get_u64(head) <= LM_HEADER_LIMIT)
+		return NULL;
+	for (size_t i = 0; i < LM_COUNT(kinds); i++) {
+		const struct lm_kind *kind = &kinds[i];
+
+		if (head_len >= kind->offset + kind->magic_len &&
+		    memcmp(head + kind->offset, kind->magic, kind->magic_len) == 0)
+			return kind;
+	}
+	return NULL;
+}
+
+bool lm_kind_is_safetensors(const uint8_t *head, size_t head_len, uint64_t size)
+{
+	return head_len > 8 && lm_get_u64(head) <= LM_MIN(size - 8, LM_HEADER_LIMIT) &&
+	       head[8] == '{';
+}
+
+bool lm_kind_is_lfs_pointer(const uint8_t *head, size_t head_len)
+{
+	static const char start[] = "version https://git-lfs";
+
+	return head_len >= sizeof(start) - 1 && memcmp(head, start, sizeof(start) - 1) == 0;
+}
+
+int lm_import_file(struct lm_model *model, int fd, uint64_t size, const char *name,
+		   const char *label, struct lmodel_error *error)
+{
+	LM_CLOSE int file = fd;
+	uint8_t head[LM_KIND_HEAD];
+	const struct lm_kind *kind;
+	size_t head_len;
+	int r;
+
+	r = lm_kind_head(file, size, label, head, &head_len, error);
+	if (r != LMODEL_OK)
+		return r;
+	kind = lm_kind_of(head, head_len);
+	if (kind != NULL)
+		return lm_fail(error, LMODEL_EUNSUPPORTED, "%s: is %s; lmodel packs safetensors",
+			       label, kind->name);
+	file = -1;
+	return lm_import_safetensors(model, fd, size, name, label, error);
+}
+
+/* The last part of the path; a name that could not be extracted gives way to the usual one. */
+static const char *archive_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash != NULL ? slash + 1 : path;
+
+	return lm_path_is_safe(name) ? name : "model.safetensors";
+}
+
+int lm_import(struct lm_model *model, const char *path, const char *spool_directory,
+	      const struct lmodel_run *run, struct lmodel_error *error)
+{
+	static const char standard_input[] = "standard input";
+	struct stat st;
+	uint64_t size;
+	int fd, r;
+
+	if (strcmp(path, "-") == 0) {
+		r = lm_spool(STDIN_FILENO, standard_input, spool_directory, &fd, &size, error);
+		if (r != LMODEL_OK)
+			return r;
+		return lm_import_file(model, fd, size, "model.safetensors", standard_input, error);
+	}
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return lm_import_directory(model, path, run, error);
+	r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
+	if (r != LMODEL_OK)
+		return r;
+	return lm_import_file(model, fd, size, archive_name(path), LM_QUOTE(path), error);
+}

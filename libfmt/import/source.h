@@ -1,0 +1,108 @@
+/* Models to be packed, whatever they come in: one tensor iterator.
+ *
+ * An importer opens its input, checks all of it but the tensor bytes, and appends to a
+ * `struct lm_model`: files with their skeletons, tensors in the order of their data, metadata,
+ * side files. Tensor bytes are read by position, by several threads at once. */
+#ifndef LM_SOURCE_H
+#define LM_SOURCE_H
+
+#include "base/base.h"
+#include "base/dtype.h"
+
+#include <lmodel/run.h>
+
+/* One input file. The skeleton is everything of it that is not tensor bytes, as a program
+ * that writes the file again (spec: 3.6 "Skeletons"):
+ *     0x01, u64 n, n bytes         those bytes
+ *     0x02, u64 first, u64 count   bytes of the tensors first .. first+count-1 of this archive
+ * The tensor numbers are the index in lm_model.tensors. */
+struct lm_source {
+	char *name;           /* relative path in the archive, checked by lm_path_is_safe() */
+	char *label;          /* path as given, escaped for messages */
+	const char *format;   /* "safetensors" */
+	int fd;
+	uint64_t size;
+	uint8_t *skeleton;
+	size_t skeleton_len;
+};
+
+struct lm_source_tensor {
+	char *name;           /* valid UTF-8, no NUL, at most LM_NAME_LIMIT bytes */
+	const struct lm_dtype *dtype;
+	unsigned rank;
+	uint64_t *shape;
+	uint64_t bytes;
+	size_t source;        /* index in lm_model.sources */
+	uint64_t offset;      /* of its bytes in that file */
+};
+
+struct lm_source_metadata {
+	size_t source;
+	char *key, *value;    /* valid UTF-8, no NUL */
+};
+
+struct lm_source_attachment {
+	char *name;           /* relative path, checked by lm_path_is_safe() */
+	char *label;
+	int fd;
+	uint64_t size;
+};
+
+struct lm_model {
+	struct lm_source *sources;
+	size_t source_count, source_capacity;
+	struct lm_source_tensor *tensors;
+	size_t tensor_count, tensor_capacity;
+	struct lm_source_metadata *metadata;
+	size_t metadata_count, metadata_capacity;
+	struct lm_source_attachment *attachments;
+	size_t attachment_count, attachment_capacity;
+};
+
+/* Limits on what an input may hold (spec: 9). */
+#define LM_NAME_LIMIT 65535u
+#define LM_RANK_LIMIT 64u
+#define LM_TENSOR_LIMIT 16777216u
+#define LM_HEADER_LIMIT 100000000u
+#define LM_DEPTH_LIMIT 2048u          /* JSON nesting */
+
+/* Appends the input at `path`: a .safetensors file, a directory in the Hugging Face layout, or
+ * "-" for standard input (spooled to an unlinked file in `spool_directory`). The kind is told
+ * by content, not by the name. Skipped files of a directory are told through run->notice.
+ * On failure the model holds what had been added and is to be freed. */
+int lm_import(struct lm_model *model, const char *path, const char *spool_directory,
+	      const struct lmodel_run *run, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Appends one side file; `name` NULL: the last part of `path`. A file that looks like weights
+ * is EUSAGE. A name that is there already: EUSAGE. */
+int lm_import_attachment(struct lm_model *model, const char *path, const char *name,
+			 struct lmodel_error *error) LM_MUST_CHECK;
+
+/* To be called once after the last import: tensor names, source names and attachment names
+ * are unique (ECORRUPT within one input file; EUSAGE between inputs), counts are in bounds, there is at least one
+ * source. */
+int lm_model_check(const struct lm_model *model, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Reads `len` raw bytes of tensor `index` from raw byte `offset`. Thread-safe. */
+int lm_model_read(const struct lm_model *model, size_t index, uint64_t offset, void *buffer,
+		  size_t len, struct lmodel_error *error) LM_MUST_CHECK;
+
+void lm_model_free(struct lm_model *model);
+
+/* ---- for importers ---- */
+
+/* One importer a file: import/safetensors.c, ... `fd` is a regular file and becomes the model's
+ * (also on failure). `name` is the name in the archive, `label` is printable. */
+int lm_import_safetensors(struct lm_model *model, int fd, uint64_t size, const char *name,
+			  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_directory(struct lm_model *model, const char *path, const struct lmodel_run *run,
+			struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Append a zeroed element and give it; NULL when there is no memory. `fd` must be set at once
+ * by the caller (-1 where there is none). */
+struct lm_source *lm_model_add_source(struct lm_model *model, struct lmodel_error *error);
+struct lm_source_tensor *lm_model_add_tensor(struct lm_model *model, struct lmodel_error *error);
+struct lm_source_metadata *lm_model_add_metadata(struct lm_model *model, struct lmodel_error *error);
+struct lm_source_attachment *lm_model_add_attachment(struct lm_model *model, struct lmodel_error *error);
+
+#endif

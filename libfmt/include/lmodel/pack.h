@@ -1,0 +1,89 @@
+/* Making archives: pack and repack.
+ *
+ * Outputs are published whole: they are written to an unnamed temporary file in the target's
+ * directory, synced, and then given their name. After any failure, SIGKILL included, nothing
+ * half-written is left. Where the file system has no unnamed files, a hidden temporary name
+ * is used; then only SIGKILL can leave one. */
+#ifndef LMODEL_PACK_H
+#define LMODEL_PACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lmodel/error.h>
+#include <lmodel/run.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/* How hard the codec tries (spec: 5). All levels read back alike. */
+enum lmodel_level {
+	LMODEL_LEVEL_DEFAULT = 0, /* byte planes and entropy coding; matching where a sample says so */
+	LMODEL_LEVEL_FAST = 1,    /* byte planes and entropy coding alone */
+	LMODEL_LEVEL_SMALL = 2,   /* try everything on every chunk, keep the smallest; slow */
+};
+
+#define LMODEL_CHUNK_DEFAULT (UINT64_C(1) << 20)
+#define LMODEL_CHUNK_MIN (UINT64_C(1) << 12)
+#define LMODEL_CHUNK_MAX (UINT64_C(1) << 26)
+
+/* A side file to carry along. */
+struct lmodel_attach {
+	const char *path; /* file to read */
+	const char *name; /* name in the archive; NULL: the last part of `path` */
+};
+
+struct lmodel_pack_options {
+	size_t size;               /* sizeof(struct lmodel_pack_options) */
+	struct lmodel_run run;
+	enum lmodel_level level;
+	uint64_t chunk_bytes;      /* raw bytes a chunk, a multiple of 4096; 0: the default */
+	const struct lmodel_attach *attach;
+	size_t attach_count;
+	const unsigned char *seed; /* reproducible output: nothing random, no clock. For tests */
+	size_t seed_len;           /* 0: no seed */
+	bool overwrite;            /* replace an existing output, as a whole */
+};
+#define LMODEL_PACK_OPTIONS_INIT { .size = sizeof(struct lmodel_pack_options) }
+
+/* Packs models into one archive at `output` ("-": standard output, through a temporary file
+ * in $TMPDIR). Each input is a .safetensors file, a directory in the Hugging Face layout, or
+ * "-" for a safetensors stream on standard input. Tensor names must be unique over all
+ * inputs. Tensors with equal dtype and bytes are stored once.
+ *
+ * Memory is bounded: O(jobs x chunk) + about 2 KiB a tensor, whatever the size of the model.
+ *
+ * Errors: EUSAGE, ECORRUPT (a malformed input), EUNSUPPORTED (unknown dtype or kind of
+ * input), ELIMIT, EFAILED (also: output exists and `overwrite` is false). */
+int lmodel_pack(const char *output, const char *const *inputs, size_t input_count,
+		const struct lmodel_pack_options *options, struct lmodel_error *error);
+
+struct lmodel_repack_options {
+	size_t size;               /* sizeof(struct lmodel_repack_options) */
+	struct lmodel_run run;
+	bool recode;               /* code every chunk anew with `level` and `chunk_bytes`; otherwise
+	                              stored bytes are moved as they are */
+	enum lmodel_level level;
+	uint64_t chunk_bytes;      /* 0: as it is */
+	bool overwrite;            /* for an `output` that exists */
+};
+#define LMODEL_REPACK_OPTIONS_INIT { .size = sizeof(struct lmodel_repack_options) }
+
+/* Writes the archive anew: dead ranges gone, room in the manifest slots as for a new archive.
+ * Everything read is verified on the way. With `output` NULL the archive itself is replaced,
+ * under its writer lock, by one rename; readers that have it open go on with the old file.
+ * The archive id stays. Without `recode` the content root stays too, and so does every
+ * signature; with it the content generation rises by one.
+ *
+ * Errors: as lmodel_open(); EFAILED (output exists, or the file was replaced meanwhile). */
+int lmodel_repack(const char *archive, const char *output,
+		  const struct lmodel_repack_options *options, struct lmodel_error *error);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

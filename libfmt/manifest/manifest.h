@@ -1,0 +1,113 @@
+/* The manifest as structs, and to and from its SQLite image (spec: 3). */
+#ifndef LM_MANIFEST_H
+#define LM_MANIFEST_H
+
+#include "base/base.h"
+#include "base/dtype.h"
+#include "codec/codec.h"
+#include "crypto/crypto.h"
+
+#define LM_NONE SIZE_MAX /* no such row */
+
+/* Entry of a chunk index. */
+#define LM_CHUNK_LEN_BITS 28
+#define LM_CHUNK_LEN_MASK ((UINT32_C(1) << LM_CHUNK_LEN_BITS) - 1)
+
+struct lm_member {
+	char *path;
+	uint64_t offset, length;
+	uint64_t bytes;
+	char coding_name[4];
+	struct lm_coding coding;
+	uint64_t chunk_bytes;
+	uint32_t chunk_count;    /* bytes / chunk_bytes, rounded up */
+	uint32_t *chunks;        /* method << 28 | stored length */
+	uint8_t digest[LM_SHA256_SIZE];
+};
+
+struct lm_source_row {
+	char *name, *format;
+	uint64_t bytes;
+	size_t skeleton;
+};
+
+struct lm_metadata_row {
+	size_t source;
+	char *key, *value;
+};
+
+struct lm_tensor_row {
+	char *name;
+	const struct lm_dtype *dtype;
+	unsigned rank;
+	uint64_t *shape;
+	uint64_t elements, bytes;
+	size_t source;
+	size_t member;           /* LM_NONE for an alias */
+	size_t alias;            /* LM_NONE unless an alias */
+};
+
+struct lm_attachment_row {
+	char *name;
+	size_t member;
+};
+
+struct lm_dead_row {
+	uint64_t offset, length;
+	bool pending;
+};
+
+struct lm_manifest {
+	char id[37];
+	uint32_t format;
+	uint64_t content_generation;
+	int64_t created;
+	char *tool, *source_format, *must_understand, *statement;
+	struct lm_member *members;
+	size_t member_count;
+	struct lm_source_row *sources;
+	size_t source_count;
+	struct lm_metadata_row *metadata;
+	size_t metadata_count;
+	struct lm_tensor_row *tensors;
+	size_t tensor_count;
+	struct lm_attachment_row *attachments;
+	size_t attachment_count;
+	struct lm_dead_row *dead;
+	size_t dead_count;
+};
+
+void lm_manifest_free(struct lm_manifest *manifest);
+
+/* Stored bytes of the chunks of a member, without the list behind them. */
+uint64_t lm_member_stored(const struct lm_member *member);
+
+/* Raw length of chunk `index`. */
+static inline size_t lm_member_chunk_raw(const struct lm_member *m, uint32_t index)
+{
+	uint64_t at = (uint64_t)index * m->chunk_bytes;
+
+	return (size_t)LM_MIN(m->chunk_bytes, m->bytes - at);
+}
+
+/* The member that holds the bytes of tensor `index`, aliases followed. */
+static inline size_t lm_manifest_member_of(const struct lm_manifest *m, size_t index)
+{
+	return m->tensors[index].alias != LM_NONE ? m->tensors[m->tensors[index].alias].member :
+						    m->tensors[index].member;
+}
+
+/* Makes the image: a fresh database without a free page, so nothing of an earlier one is in
+ * it. `*image` is freed with lm_manifest_image_free(). */
+int lm_manifest_store(const struct lm_manifest *manifest, uint8_t **image, uint64_t *len,
+		      struct lmodel_error *error) LM_MUST_CHECK;
+void lm_manifest_image_free(uint8_t *image);
+
+/* Reads an untrusted image and checks every row against the others and against a file of
+ * `committed_len` bytes whose members begin at `members_begin`. The statement is not compared
+ * with the content here (archive/content.h). `label` is for messages. */
+int lm_manifest_load(struct lm_manifest *manifest, const uint8_t *image, uint64_t len,
+		     uint64_t members_begin, uint64_t committed_len, const char *label,
+		     struct lmodel_error *error) LM_MUST_CHECK;
+
+#endif

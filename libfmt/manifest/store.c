@@ -1,0 +1,218 @@
+/* Structs to an SQLite image. */
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "manifest/hardened.h"
+#include "manifest/manifest.h"
+
+/* One prepared statement and where it runs. */
+struct insert {
+	sqlite3 *db;
+	sqlite3_stmt *statement;
+};
+
+static void finalize(struct insert *i)
+{
+	sqlite3_finalize(i->statement);
+}
+
+static int fail(sqlite3 *db, struct lmodel_error *error)
+{
+	return lm_fail(error, LMODEL_EFAILED, "writing the manifest: %s", sqlite3_errmsg(db));
+}
+
+static int prepare(struct insert *i, sqlite3 *db, const char *sql, struct lmodel_error *error)
+{
+	i->db = db;
+	if (sqlite3_prepare_v2(db, sql, -1, &i->statement, NULL) != SQLITE_OK)
+		return fail(db, error);
+	return LMODEL_OK;
+}
+
+/* Binds one value a letter and runs: i = uint64_t, t = const char *, b = const void * and size_t,
+ * n = size_t row number or LM_NONE for NULL. */
+static int row(struct insert *ins, struct lmodel_error *error, const char *types, ...)
+{
+	sqlite3_stmt *s = ins->statement;
+	int r = SQLITE_OK, column = 0;
+	va_list args;
+
+	va_start(args, types);
+	for (const char *t = types; *t != '\0' && r == SQLITE_OK; t++) {
+		column++;
+		if (*t == 'i') {
+			r = sqlite3_bind_int64(s, column, (sqlite3_int64)va_arg(args, uint64_t));
+		} else if (*t == 't') {
+			r = sqlite3_bind_text(s, column, va_arg(args, const char *), -1, SQLITE_STATIC);
+		} else if (*t == 'b') {
+			const void *bytes = va_arg(args, const void *);
+
+			r = sqlite3_bind_blob64(s, column, bytes != NULL ? bytes : "",
+						va_arg(args, size_t), SQLITE_STATIC);
+		} else {
+			size_t n = va_arg(args, size_t);
+
+			r = n == LM_NONE ? sqlite3_bind_null(s, column) :
+					   sqlite3_bind_int64(s, column, (sqlite3_int64)n);
+		}
+	}
+	va_end(args);
+	if (r == SQLITE_OK && sqlite3_step(s) == SQLITE_DONE && sqlite3_reset(s) == SQLITE_OK)
+		return LMODEL_OK;
+	return fail(ins->db, error);
+}
+
+static int store_archive(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	LM_CLEANUP(finalize) struct insert archive = { 0 };
+	LM_CLEANUP(finalize) struct insert statement = { 0 };
+
+	if (prepare(&archive, db, "INSERT INTO archive VALUES (?, ?, ?, ?, ?, ?, ?)", error) ||
+	    row(&archive, error, "tiiittt", m->id, (uint64_t)m->format, m->content_generation,
+		(uint64_t)m->created, m->tool, m->source_format, m->must_understand) ||
+	    prepare(&statement, db, "INSERT INTO statement VALUES (?)", error) ||
+	    row(&statement, error, "t", m->statement))
+		return LMODEL_EFAILED;
+	return LMODEL_OK;
+}
+
+static int store_members(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
+
+	if (prepare(&ins, db, "INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->member_count; i++) {
+		const struct lm_member *b = &m->members[i];
+
+		/* The index is little-endian in the file, and so are all machines supported. */
+		if (row(&ins, error, "ntiiitibb", i, b->path, b->offset, b->length, b->bytes,
+			b->coding_name, b->chunk_bytes, (const void *)b->chunks,
+			(size_t)b->chunk_count * sizeof(uint32_t), (const void *)b->digest,
+			sizeof(b->digest)))
+			return LMODEL_EFAILED;
+	}
+	return LMODEL_OK;
+}
+
+static char *shape_text(const struct lm_tensor_row *t, struct lmodel_error *error)
+{
+	size_t size = 3 + (size_t)t->rank * 21, used;
+	char *text = malloc(size);
+
+	if (text == NULL) {
+		lm_fail_memory(error);
+		return NULL;
+	}
+	text[0] = '[';
+	used = 1;
+	for (unsigned i = 0; i < t->rank; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%ju", i > 0 ? "," : "",
+					 (uintmax_t)t->shape[i]);
+	memcpy(text + used, "]", 2);
+	return text;
+}
+
+static int store_tensors(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
+
+	if (prepare(&ins, db, "INSERT INTO tensor VALUES (?, ?, ?, ?, ?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->tensor_count; i++) {
+		const struct lm_tensor_row *t = &m->tensors[i];
+		LM_FREE char *shape = shape_text(t, error);
+
+		if (shape == NULL ||
+		    row(&ins, error, "ntttinnn", i, t->name, t->dtype->name, shape, t->bytes,
+			t->source, t->member, t->alias))
+			return LMODEL_EFAILED;
+	}
+	return LMODEL_OK;
+}
+
+static int store_inputs(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	LM_CLEANUP(finalize) struct insert source = { 0 };
+	LM_CLEANUP(finalize) struct insert metadata = { 0 };
+	LM_CLEANUP(finalize) struct insert attachment = { 0 };
+	LM_CLEANUP(finalize) struct insert dead = { 0 };
+
+	if (prepare(&source, db, "INSERT INTO source VALUES (?, ?, ?, ?, ?)", error) ||
+	    prepare(&metadata, db, "INSERT INTO metadata VALUES (?, ?, ?, ?)", error) ||
+	    prepare(&attachment, db, "INSERT INTO attachment VALUES (?, ?, ?)", error) ||
+	    prepare(&dead, db, "INSERT INTO dead VALUES (?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->source_count; i++)
+		if (row(&source, error, "nttin", i, m->sources[i].name, m->sources[i].format,
+			m->sources[i].bytes, m->sources[i].skeleton))
+			return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->metadata_count; i++)
+		if (row(&metadata, error, "nntt", i, m->metadata[i].source, m->metadata[i].key,
+			m->metadata[i].value))
+			return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->attachment_count; i++)
+		if (row(&attachment, error, "ntn", i, m->attachments[i].name,
+			m->attachments[i].member))
+			return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->dead_count; i++)
+		if (row(&dead, error, "iit", m->dead[i].offset, m->dead[i].length,
+			m->dead[i].pending ? "pending" : "zero"))
+			return LMODEL_EFAILED;
+	return LMODEL_OK;
+}
+
+/* Small pages keep a small manifest small; large ones keep a large manifest quick. */
+static unsigned page_size(const struct lm_manifest *m)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < m->member_count; i++)
+		n += 80 + 2 * strlen(m->members[i].path) + 4 * (uint64_t)m->members[i].chunk_count;
+	for (size_t i = 0; i < m->metadata_count; i++)
+		n += strlen(m->metadata[i].value);
+	n += 60 * (m->tensor_count + m->attachment_count);
+	return n < 64 << 10 ? 512 : n < 1 << 20 ? 1024 : 4096;
+}
+
+static void close_db(sqlite3 **db)
+{
+	sqlite3_close_v2(*db);
+}
+
+int lm_manifest_store(const struct lm_manifest *m, uint8_t **image, uint64_t *len,
+		      struct lmodel_error *error)
+{
+	LM_CLEANUP(close_db) sqlite3 *db = NULL;
+	sqlite3_int64 size = 0;
+	char setup[200];
+
+	snprintf(setup, sizeof(setup),
+		 "PRAGMA page_size = %u; PRAGMA application_id = %d; PRAGMA user_version = %d;"
+		 "PRAGMA journal_mode = OFF; BEGIN", page_size(m), LM_SQLITE_APPLICATION_ID,
+		 LM_SQLITE_USER_VERSION);
+	if (sqlite3_open(":memory:", &db) != SQLITE_OK)
+		return lm_fail_memory(error);
+	if (sqlite3_exec(db, setup, NULL, NULL, NULL) != SQLITE_OK ||
+	    sqlite3_exec(db, lm_schema_text(), NULL, NULL, NULL) != SQLITE_OK)
+		return fail(db, error);
+	if (store_archive(m, db, error) || store_members(m, db, error) ||
+	    store_inputs(m, db, error) || store_tensors(m, db, error))
+		return LMODEL_EFAILED;
+	if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+		return fail(db, error);
+	*image = sqlite3_serialize(db, "main", &size, 0);
+	if (*image == NULL)
+		return lm_fail_memory(error);
+	/* File format write version 3: a stock SQLite opens it, and refuses to change it. */
+	(*image)[18] = 3;
+	(*image)[19] = 1;
+	*len = (uint64_t)size;
+	return LMODEL_OK;
+}
+
+void lm_manifest_image_free(uint8_t *image)
+{
+	sqlite3_free(image);
+}

@@ -1,0 +1,103 @@
+# Tests. Unit tests link the library's objects; scripts use the built program. All speak TAP.
+LDADD = libfmt/libcore.la
+lm_test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/libfmt -I$(top_srcdir)/%D% -I$(top_builddir) \
+	$(ZSTD_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+
+lm_unit_tests = \
+	%D%/unit/test_archive \
+	%D%/unit/test_chunk_decode \
+	%D%/unit/test_codec \
+	%D%/unit/test_directory \
+	%D%/unit/test_export \
+	%D%/unit/test_import \
+	%D%/unit/test_manifest \
+	%D%/unit/test_planes \
+	%D%/unit/test_pool \
+	%D%/unit/test_publish \
+	%D%/unit/test_safetensors \
+	%D%/unit/test_slot \
+	%D%/unit/test_tar \
+	%D%/unit/test_text
+
+%C%_unit_test_archive_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_chunk_decode_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_slot_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_tar_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
+
+# A target takes bytes; libFuzzer or replay.c brings main().
+lm_fuzz_targets = \
+	%D%/fuzz/fuzz_archive \
+	%D%/fuzz/fuzz_chunk \
+	%D%/fuzz/fuzz_index \
+	%D%/fuzz/fuzz_manifest \
+	%D%/fuzz/fuzz_safetensors
+
+%C%_fuzz_fuzz_archive_SOURCES = %D%/fuzz/fuzz_archive.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_archive_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_archive_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_chunk_SOURCES = %D%/fuzz/fuzz_chunk.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_chunk_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_chunk_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_manifest_SOURCES = %D%/fuzz/fuzz_manifest.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_manifest_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_safetensors_SOURCES = %D%/fuzz/fuzz_safetensors.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_safetensors_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_safetensors_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+
+lm_script_tests = \
+	%D%/cli/cat.sh \
+	%D%/cli/damage.sh \
+	%D%/cli/diff.sh \
+	%D%/cli/extract.sh \
+	%D%/cli/huggingface.sh \
+	%D%/cli/inputs.sh \
+	%D%/cli/json.sh \
+	%D%/cli/list.sh \
+	%D%/cli/pack.sh \
+	%D%/cli/repack.sh \
+	%D%/cli/roundtrip.sh \
+	%D%/cli/tools.sh \
+	%D%/cli/usage.sh \
+	%D%/cli/verify.sh \
+	%D%/fault/crash.sh \
+	%D%/fault/full_disk.sh \
+	%D%/fuzz/replay.sh \
+	%D%/meta/documents.sh \
+	%D%/meta/help.sh \
+	%D%/meta/layers.sh \
+	%D%/meta/symbols.sh
+
+check_PROGRAMS += $(lm_unit_tests) $(lm_fuzz_targets)
+TESTS += $(lm_unit_tests) $(lm_script_tests)
+AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)'; export srcdir builddir;
+EXTRA_DIST += $(lm_script_tests) \
+	%D%/lib/mkmodel.py \
+	%D%/lib/tap.h \
+	%D%/lib/tap.sh \
+	%D%/fuzz/corpus \
+	%D%/fuzz/safetensors.dict
+
+# Fuzzing for real, in a tree configured with CC=clang --enable-fuzzing: FUZZ_SECONDS a target.
+# New inputs go to fuzz-work/, never into the corpus.
+FUZZ_SECONDS = 600
+fuzz: $(lm_fuzz_targets)
+	@for t in $(lm_fuzz_targets); do \
+		name=$${t##*/fuzz_}; $(MKDIR_P) fuzz-work/$$name; \
+		$$t -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 fuzz-work/$$name \
+			$(srcdir)/%D%/fuzz/corpus/$$name || exit 1; \
+	done
+.PHONY: fuzz
