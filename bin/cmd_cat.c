@@ -49,8 +49,9 @@ const struct cmd cmd_cat = {
 	.name = "cat",
 	.synopsis = "[options] ARCHIVE TENSOR",
 	.summary = "write one tensor to standard output",
-	.about = "Writes one tensor of ARCHIVE (\"-\": standard input) to standard output as a NumPy\n"
-		 ".npy file. TENSOR is its whole name.\n",
+	.about =
+	"Writes one tensor of ARCHIVE (\"-\": standard input) to standard output as a NumPy\n"
+	".npy file. TENSOR is its whole name.\n",
 	.options = options,
 	.least = 2,
 	.most = 2,

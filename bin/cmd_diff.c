@@ -102,7 +102,7 @@ static void on_entry(void *context, const struct lmodel_diff_entry *e)
 	(void)context;
 	if (json)
 		keep_entry(e);
-	else if (!message_quiet)
+	else if (!message_quiet && !message_stdout_failed())
 		print_entry(e);
 }
 
@@ -155,9 +155,10 @@ const struct cmd cmd_diff = {
 	.name = "diff",
 	.synopsis = "[options] A B",
 	.summary = "tell what differs between two archives",
-	.about = "Tells what differs between two archives: \"-\" in A alone, \"+\" in B alone, \"!\" of\n"
-		 "another dtype or shape, \"~\" of other values. Exit status 0 when they are equal,\n"
-		 "1 when they differ. -q leaves out the list.\n",
+	.about =
+	"Tells what differs between two archives: \"-\" in A alone, \"+\" in B alone, \"!\" of\n"
+	"another dtype or shape, \"~\" of other values. Exit status 0 when they are equal,\n"
+	"1 when they differ. -q leaves out the list.\n",
 	.options = options,
 	.least = 2,
 	.most = 2,

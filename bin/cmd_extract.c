@@ -36,16 +36,17 @@ static const char *option_format(void *value, const char *argument)
 }
 
 static const struct option_row options[] = {
-	{ "output", 'o', "OUT", "a file, a directory (DIR/), or \"-\": standard output", option_text,
-	  &output },
+	{ "output", 'o', "OUT", "a file, a directory (DIR/), or \"-\": standard output",
+	  option_text, &output },
 	{ "directory", 'C', "DIR", "put OUT below DIR", option_text, &directory },
 	{ "force", 'f', NULL, "replace files that exist", option_flag, &force },
 	{ "format", 0, "FORMAT", "safetensors, or native: the input files byte for byte",
 	  option_format, &format },
 	{ "exclude", 0, "PATTERN", "leave out what PATTERN picks; may be given again", option_list,
 	  &excludes },
-	{ "max-shard-size", 0, "SIZE", "split into files of SIZE tensor bytes at most; needs -o DIR/",
-	  option_size, &max_shard_size },
+	{ "max-shard-size", 0, "SIZE",
+	  "split into files of SIZE tensor bytes at most; needs -o DIR/", option_size,
+	  &max_shard_size },
 	OPTION_JOBS(jobs),
 	OPTION_JSON(json),
 	OPTION_PROGRESS,
@@ -166,7 +167,8 @@ static int check_options(int pattern_count)
 	bool stream = output != NULL && strcmp(output, "-") == 0;
 
 	if (format == LMODEL_FORMAT_NATIVE && (pattern_count > 0 || excludes.count > 0))
-		return message_usage(&cmd_extract, "--format native gives whole files: no patterns");
+		return message_usage(&cmd_extract,
+				     "--format native gives whole files: no patterns");
 	if (format == LMODEL_FORMAT_NATIVE && max_shard_size > 0)
 		return message_usage(&cmd_extract, "--format native keeps the files as they were: "
 						   "no --max-shard-size");
@@ -201,9 +203,11 @@ const struct cmd cmd_extract = {
 	.name = "extract",
 	.synopsis = "[-o OUT] [options] ARCHIVE [PATTERN...]",
 	.summary = "get the weights out",
-	.about = "Writes the weights of ARCHIVE (\"-\": standard input), or those of the tensors that\n"
-		 "a PATTERN picks, to a file with the archive's name, ending in .safetensors, in\n"
-		 "the current directory, or to OUT. Side files are written into directories only.\n",
+	.about =
+	"Writes the weights of ARCHIVE (\"-\": standard input), or those of the tensors\n"
+	"that a PATTERN picks, to OUT, or to a file in the current directory that has\n"
+	"the archive's name, ending in .safetensors. Side files are written into\n"
+	"directories only.\n",
 	.options = options,
 	.least = 1,
 	.most = -1,

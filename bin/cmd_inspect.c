@@ -124,8 +124,8 @@ static void print_sources(const struct lmodel_archive *archive, size_t count)
 		char *name = cut(s->name, LINE_WIDTH - 50);
 		char size[TEXT_HUMAN];
 
-		line(i > 0 ? "" : count == 1 ? "source" : "sources", "%s (%s, %s, %zu tensor%s)", name,
-		     s->format, text_human(size, s->bytes), s->tensor_count,
+		line(i > 0 ? "" : count == 1 ? "source" : "sources", "%s (%s, %s, %zu tensor%s)",
+		     name, s->format, text_human(size, s->bytes), s->tensor_count,
 		     text_plural(s->tensor_count));
 		free(name);
 	}
@@ -164,7 +164,8 @@ static void print_metadata(const struct lmodel_archive *archive, size_t count)
 		line("metadata", "none");
 	for (size_t i = 0; i < count && i < LIST_LINES; i++) {
 		const struct lmodel_metadata *m = lmodel_metadata_at(archive, i);
-		char *key = cut(m->key, 30), *value = cut(m->value, LINE_WIDTH - 14 - 2 - strlen(key));
+		char *key = cut(m->key, 30);
+		char *value = cut(m->value, LINE_WIDTH - 14 - 2 - strlen(key));
 
 		line(i > 0 ? "" : "metadata", "%s: %s", key, value);
 		free(key);
@@ -204,7 +205,8 @@ static void print_text(const struct lmodel_archive *archive, const char *path)
 	line("file", "%s (%s bytes)", text_human(a, info.file_bytes),
 	     text_count(count, info.file_bytes));
 	if (info.dead_bytes > 0)
-		line("", "%s of it is dead: lmodel repack frees it", text_human(a, info.dead_bytes));
+		line("", "%s of it is dead: lmodel repack frees it",
+		     text_human(a, info.dead_bytes));
 	line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
 	     text_human(b, info.manifest_room));
 	print_attachments(archive, info.attachment_count);
@@ -342,8 +344,9 @@ const struct cmd cmd_inspect = {
 	.name = "inspect",
 	.synopsis = "[options] ARCHIVE",
 	.summary = "show what an archive is, on one screen",
-	.about = "Shows what ARCHIVE (\"-\": standard input) is, on one screen. Reads and checks the\n"
-		 "manifest; tensor data is not read.\n",
+	.about =
+	"Shows what ARCHIVE (\"-\": standard input) is, on one screen. Reads and checks the\n"
+	"manifest; tensor data is not read.\n",
 	.options = options,
 	.least = 1,
 	.most = 1,

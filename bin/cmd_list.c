@@ -63,7 +63,7 @@ static void pick(struct entry *entries, size_t count, int pattern_count, char **
 
 static void print_names(const struct entry *entries, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !message_stdout_failed(); i++) {
 		if (!entries[i].picked)
 			continue;
 		if (null)
@@ -104,7 +104,7 @@ static void print_long(const struct entry *entries, size_t count)
 		dtype = larger(dtype, (int)strlen(e->tensor->dtype));
 		free(text);
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !message_stdout_failed(); i++) {
 		const struct entry *e = &entries[i];
 		const char *alias_of = e->tensor != NULL ? e->tensor->alias_of : NULL;
 
@@ -115,7 +115,8 @@ static void print_long(const struct entry *entries, size_t count)
 			printf("%-*s  %-*s  ", dtype, e->tensor->dtype, shape, text);
 			free(text);
 		}
-		printf("%*" PRIu64 "  %*" PRIu64 "  %6s  ", bytes, e->bytes, stored, e->stored_bytes,
+		printf("%*" PRIu64 "  %*" PRIu64 "  %6s  ", bytes, e->bytes, stored,
+		       e->stored_bytes,
 		       alias_of != NULL ? "-" : text_ratio(ratio, e->stored_bytes, e->bytes));
 		text_print(stdout, e->name);
 		if (alias_of != NULL) {
@@ -186,11 +187,12 @@ static int list(const struct lmodel_archive *archive, const char *path, int patt
 		print_long(entries, count);
 	else
 		print_names(entries, count);
-	fflush(stdout); /* the list stands before the complaints */
 	for (int p = 0; p < pattern_count; p++)
 		if (!hit[p]) {
+			fflush(stdout); /* the list stands before the complaints */
 			message_error("%s: no %s matches %s", TEXT_QUOTE(path),
-				      side_files ? "attachment" : "tensor", TEXT_QUOTE(patterns[p]));
+				      side_files ? "attachment" : "tensor",
+				      TEXT_QUOTE(patterns[p]));
 			status = LMODEL_EFAILED;
 		}
 	free(entries);
@@ -220,8 +222,10 @@ const struct cmd cmd_list = {
 	.name = "list",
 	.synopsis = "[options] ARCHIVE [PATTERN...]",
 	.summary = "name the tensors, one a line",
-	.about = "Names the tensors of ARCHIVE (\"-\": standard input), one a line, in their order.\n"
-		 "PATTERN is a shell pattern, a name, or the beginning of names up to a \".\" or \"/\".\n",
+	.about =
+	"Names the tensors of ARCHIVE (\"-\": standard input), one a line, in their order.\n"
+	"PATTERN is a shell pattern, a name, or the beginning of names up to a \".\" or\n"
+	"\"/\".\n",
 	.options = options,
 	.least = 1,
 	.most = -1,

@@ -164,7 +164,8 @@ static int run(int count, char **inputs)
 	if (attach == NULL || texts == NULL)
 		message_no_memory();
 	if (path == NULL)
-		r = message_usage(&cmd_pack, "the input does not tell a name for the archive: -o OUT");
+		r = message_usage(&cmd_pack,
+				  "the input does not tell a name for the archive: -o OUT");
 	else if (strcmp(path, "-") == 0 && json)
 		r = message_usage(&cmd_pack, "--json and -o - both need standard output");
 	else if (strcmp(path, "-") == 0 && isatty(STDOUT_FILENO))
@@ -189,10 +190,11 @@ const struct cmd cmd_pack = {
 	.name = "pack",
 	.synopsis = "[-o OUT] [options] INPUT...",
 	.summary = "make an archive",
-	.about = "Makes an archive of model weights. INPUT is a .safetensors file, a directory in\n"
-		 "the Hugging Face layout, or \"-\": a .safetensors stream on standard input.\n"
-		 "Without -o the archive of a single INPUT gets its name, ending in .lmodel, in\n"
-		 "the current directory.\n",
+	.about =
+	"Makes an archive of model weights. INPUT is a .safetensors file, a directory in\n"
+	"the Hugging Face layout, or \"-\": a .safetensors stream on standard input.\n"
+	"Without -o the archive of a single INPUT gets its name, ending in .lmodel, in\n"
+	"the current directory.\n",
 	.options = options,
 	.least = 1,
 	.most = -1,

@@ -66,8 +66,9 @@ const struct cmd cmd_repack = {
 	.name = "repack",
 	.synopsis = "[-o OUT] [options] ARCHIVE",
 	.summary = "write an archive anew: compact it, change its compression",
-	.about = "Writes ARCHIVE anew, in its place or to OUT: without dead ranges, with room in the\n"
-		 "manifest. With --level or --chunk-size every chunk is coded anew.\n",
+	.about =
+	"Writes ARCHIVE anew, in its place or to OUT: without dead ranges, with room in\n"
+	"the manifest. With --level or --chunk-size every chunk is coded anew.\n",
 	.options = options,
 	.least = 1,
 	.most = 1,

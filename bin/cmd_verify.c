@@ -124,8 +124,9 @@ const struct cmd cmd_verify = {
 	.name = "verify",
 	.synopsis = "[options] ARCHIVE",
 	.summary = "check every byte",
-	.about = "Reads ARCHIVE (\"-\": standard input) whole and checks every byte of it. One line on\n"
-		 "standard error for each fault (exit status 4) or note; -q leaves these out.\n",
+	.about =
+	"Reads ARCHIVE (\"-\": standard input) whole and checks every byte of it. One line\n"
+	"on standard error for each fault (exit status 4) or note; -q leaves these out.\n",
 	.options = options,
 	.least = 1,
 	.most = 1,

@@ -30,3 +30,6 @@ dist_man_MANS += \
 	%D%/man/lmodel-pack.1 \
 	%D%/man/lmodel-repack.1 \
 	%D%/man/lmodel-verify.1
+
+# What --progress json writes; the other schemas are listed in schema/local.mk.
+EXTRA_DIST += schema/progress.schema.json

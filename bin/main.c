@@ -27,7 +27,8 @@ static const struct cmd program = {
 };
 
 static const struct cmd *const commands[] = {
-	&cmd_pack, &cmd_list, &cmd_inspect, &cmd_extract, &cmd_cat, &cmd_verify, &cmd_diff, &cmd_repack,
+	&cmd_pack, &cmd_list,   &cmd_inspect, &cmd_extract,
+	&cmd_cat,  &cmd_verify, &cmd_diff,    &cmd_repack,
 };
 
 static const struct cmd *find_command(const char *name)
@@ -140,24 +141,9 @@ static void fill_standard_streams(void)
 				_exit(LMODEL_EFAILED);
 }
 
-/* What was printed must have arrived: a full disk is noticed here. */
-static int close_stdout(int status)
-{
-	bool failed = ferror(stdout) != 0;
-
-	errno = 0;
-	if (fclose(stdout) == 0 && !failed)
-		return status;
-	/* A pipe that was never written to, or a closed stream that nothing was printed to. */
-	if (!failed && errno == EBADF)
-		return status;
-	message_error("standard output: %s", errno != 0 ? strerror(errno) : "write error");
-	return status == LMODEL_OK ? LMODEL_EFAILED : status;
-}
-
 int main(int argc, char **argv)
 {
 	fill_standard_streams();
 	signal(SIGPIPE, SIG_IGN);
-	return close_stdout(run_program(argc, argv));
+	return message_close_stdout(run_program(argc, argv));
 }

@@ -1,8 +1,10 @@
 #include "message.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd.h"
 #include "progress.h"
@@ -50,7 +52,7 @@ void message_detail(const char *format, ...)
 int message_fail(const struct lmodel_error *error)
 {
 	message_error("%s", error->message);
-	return (int)error->code;
+	return error->code != LMODEL_OK ? (int)error->code : LMODEL_EFAILED;
 }
 
 int message_usage(const struct cmd *cmd, const char *format, ...)
@@ -71,6 +73,33 @@ void message_no_memory(void)
 {
 	message_error("out of memory");
 	exit(LMODEL_EFAILED);
+}
+
+static int stdout_errno;
+
+bool message_stdout_failed(void)
+{
+	if (!ferror(stdout))
+		return false;
+	if (stdout_errno == 0)
+		stdout_errno = errno;
+	return true;
+}
+
+int message_close_stdout(int status)
+{
+	bool failed;
+
+	errno = 0;
+	failed = fflush(stdout) != 0 || ferror(stdout);
+	if (stdout_errno == 0)
+		stdout_errno = errno;
+	fclose(stdout);
+	if (!failed)
+		return status;
+	message_error("standard output: %s",
+		      stdout_errno != 0 ? strerror(stdout_errno) : "write error");
+	return status == LMODEL_OK ? LMODEL_EFAILED : status;
 }
 
 void message_from_library(void *context, const char *line)

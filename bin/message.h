@@ -29,6 +29,13 @@ int message_usage(const struct cmd *cmd, const char *format, ...)
 /* There is nothing to clean up where the program itself allocates. */
 __attribute__((noreturn)) void message_no_memory(void);
 
+/* Whether something printed on standard output did not arrive; for loops that print. */
+bool message_stdout_failed(void);
+
+/* Closes standard output, says so when something did not arrive (a full disk is noticed here),
+ * and gives the exit status that this makes of `status`. */
+int message_close_stdout(int status);
+
 /* For struct lmodel_run. */
 void message_from_library(void *context, const char *line);
 

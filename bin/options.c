@@ -1,6 +1,5 @@
 #include "options.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,8 +77,10 @@ const char *option_level(void *value, const char *argument)
 
 	for (size_t i = 0; i < COUNT(levels); i++)
 		if (strcmp(argument, levels[i].name) == 0) {
-			*(struct option_level *)value =
-				(struct option_level){ .given = true, .level = (int)levels[i].level };
+			struct option_level *into = value;
+
+			into->given = true;
+			into->level = (int)levels[i].level;
 			return NULL;
 		}
 	return "is not one of fast, default, small";
@@ -139,10 +140,10 @@ static int complain(const struct cmd *cmd, int what, char **argv)
 	if (optopt == 0) {
 		const char *given = argv[optind - 1];
 		size_t len = strcspn(given, "=");
+		bool ambiguous = is_ambiguous(cmd->options, given + 2, len - 2);
 		char *name = text_format("%.*s", (int)len, given);
 
-		message_usage(cmd, "%s option %s",
-			      is_ambiguous(cmd->options, given + 2, len - 2) ? "ambiguous" : "unknown",
+		message_usage(cmd, "%s option %s", ambiguous ? "ambiguous" : "unknown",
 			      TEXT_QUOTE(name));
 		free(name);
 		return LMODEL_EUSAGE;
@@ -179,7 +180,8 @@ int options_parse(const struct cmd *cmd, int argc, char **argv, bool in_order, i
 
 	optind = 0;
 	opterr = 0;
-	while (status == LMODEL_OK && (code = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+	while (status == LMODEL_OK &&
+	       (code = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		const struct option_row *row;
 		const char *wrong;
 
@@ -207,8 +209,9 @@ static int left_side(char *buffer, size_t size, const struct option_row *row)
 
 	if (row->letter != 0)
 		snprintf(letter, sizeof(letter), "-%c, ", row->letter);
-	return snprintf(buffer, size, "  %s--%s%s%s", letter, row->name,
-			row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
+	if (row->argument == NULL)
+		return snprintf(buffer, size, "  %s--%s", letter, row->name);
+	return snprintf(buffer, size, "  %s--%s %s", letter, row->name, row->argument);
 }
 
 /* Words of `text` from column `indent` on, lines broken between words. */

@@ -64,7 +64,8 @@ static void show_line(uint64_t done, uint64_t total, int64_t elapsed_ms)
 	char done_text[TEXT_HUMAN], total_text[TEXT_HUMAN], line[120];
 	int len;
 
-	len = snprintf(line, sizeof(line), "%3.0f%%  %s of %s  %.0f MB/s  ETA %" PRIu64 ":%02" PRIu64,
+	len = snprintf(line, sizeof(line),
+		       "%3.0f%%  %s of %s  %.0f MB/s  ETA %" PRIu64 ":%02" PRIu64,
 		       (double)done * 100 / (double)total, text_human(done_text, done),
 		       text_human(total_text, total), rate / 1000, left / 60, left % 60);
 	/* Spaces over what was longer before. */
@@ -75,9 +76,10 @@ static void show_line(uint64_t done, uint64_t total, int64_t elapsed_ms)
 
 static void show_json(uint64_t done, uint64_t total, int64_t elapsed_ms)
 {
-	fprintf(stderr, "{\"version\": 1, \"command\": \"%s\", \"done\": %" PRIu64 ", \"total\": %" PRIu64
-		", \"seconds\": %" PRId64 ".%03d}\n", state.command, done, total, elapsed_ms / 1000,
-		(int)(elapsed_ms % 1000));
+	fprintf(stderr,
+		"{\"version\": 1, \"command\": \"%s\", \"done\": %" PRIu64 ", \"total\": %" PRIu64
+		", \"seconds\": %" PRId64 ".%03d}\n",
+		state.command, done, total, elapsed_ms / 1000, (int)(elapsed_ms % 1000));
 }
 
 static int report(void *context, uint64_t done, uint64_t total)

@@ -14,8 +14,8 @@
 /* mimetype: header at 0, data at 512. Slot A: header at 1024, data at 1536, R bytes. Slot B:
  * header at 1536 + R, data at 2048 + R, R bytes. Members follow. */
 #define LM_SLOT_A_OFFSET UINT64_C(1536)
-#define LM_SLOT_ALIGN 4096u
-#define LM_SLOT_FOOTER 4096u
+#define LM_SLOT_ALIGN 512u
+#define LM_SLOT_FOOTER 512u
 #define LM_SLOT_LIMIT (UINT64_C(1) << 30) /* bytes of one slot */
 
 /* End-of-archive blocks of tar. */

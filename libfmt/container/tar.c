@@ -10,13 +10,14 @@
 struct capture {
 	uint8_t *bytes;
 	size_t len;
+	bool done; /* what comes now is closing: data that the header promised, as zeros */
 };
 
 static ssize_t capture_write(struct archive *a, void *context, const void *bytes, size_t len)
 {
 	struct capture *c = context;
 
-	if (len > LM_TAR_HEADER_MAX - c->len) {
+	if (c->done || len > LM_TAR_HEADER_MAX - c->len) {
 		archive_set_error(a, ENOSPC, "header too long");
 		return -1;
 	}
@@ -61,12 +62,10 @@ int lm_tar_header(const char *path, uint64_t size, int64_t mtime, bool wide,
 	if (r != ARCHIVE_OK) {
 		lm_fail(error, LMODEL_EFAILED, "tar header of %s: %s", path,
 			archive_error_string(a));
-		archive_write_fail(a);
 		archive_write_free(a);
 		return LMODEL_EFAILED;
 	}
-	/* Only the header is wanted: without this, closing would write the data as zeros. */
-	archive_write_fail(a);
+	capture.done = true;
 	archive_write_free(a);
 	if (capture.len != (wide || size >= LM_TAR_PAX_FROM ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK))
 		return lm_fail(error, LMODEL_EFAILED, "tar header of %s: %zu bytes", path, capture.len);
