@@ -32,4 +32,3 @@ dist_man_MANS += \
 	%D%/man/lmodel-verify.1
 
 # What --progress json writes; the other schemas are listed in schema/local.mk.
-EXTRA_DIST += schema/progress.schema.json

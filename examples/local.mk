@@ -1,0 +1,3 @@
+EXTRA_DIST += \
+	%D%/gnubg-to-safetensors.py \
+	%D%/quickstart.sh

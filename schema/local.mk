@@ -13,4 +13,5 @@ EXTRA_DIST += schema/manifest.sql \
 	schema/inspect.schema.json \
 	schema/list.schema.json \
 	schema/pack.schema.json \
+	schema/progress.schema.json \
 	schema/verify.schema.json

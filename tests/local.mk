@@ -89,7 +89,12 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \
 	%D%/fuzz/corpus \
-	%D%/fuzz/safetensors.dict
+	%D%/fuzz/safetensors.dict 	%D%/large/make_bf16.py 	%D%/large/run.sh 	%D%/run
+
+# Minutes and gigabytes: not a part of `make check`.
+check-large: all
+	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/run.sh
+.PHONY: check-large
 
 # Fuzzing for real, in a tree configured with CC=clang --enable-fuzzing: FUZZ_SECONDS a target.
 # New inputs go to fuzz-work/, never into the corpus.

@@ -1,0 +1,78 @@
+#!/bin/sh
+# The main job on a real model, every step shown. On a bare Debian 12:
+#     examples/quickstart.sh                       with the neural networks of GNU Backgammon
+#     examples/quickstart.sh MODEL.safetensors     or with a model (a file, or a Hugging Face
+#                                                  directory) of your own
+# Builds in build/ (or $LMODEL_BUILD); what it makes is left in build/quickstart/.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=${LMODEL_BUILD:-$top/build}
+model=${1:+$(realpath "$1")}
+
+say() {
+	printf '\n# %s\n' "$*"
+}
+show() {
+	printf '$ %s\n' "$*" >&3
+	"$@"
+}
+exec 3>&1
+
+say 'Install what the build needs'
+show "$top/build-aux/install-deps"
+
+say 'Build'
+[ -x "$top/configure" ] || (cd "$top" && ./autogen.sh >/dev/null 2>&1)
+mkdir -p "$build"
+(cd "$build" && { [ -f Makefile ] || "$top/configure" --quiet; } && make -s -j"$(nproc)")
+PATH=$build/bin:$PATH
+mkdir -p "$build/quickstart"
+cd "$build/quickstart"
+show lmodel --version
+
+if [ -z "$model" ]; then
+	say 'A real trained model: the networks that GNU Backgammon plays with (Debian package gnubg)'
+	command -v python3 >/dev/null || {
+		[ "$(id -u)" -eq 0 ] && apt-get install -y -qq python3-minimal >/dev/null ||
+			sudo apt-get install -y -qq python3-minimal >/dev/null
+	}
+	show apt-get download -qq -o APT::Sandbox::User=root gnubg
+	dpkg-deb --extract gnubg_*.deb gnubg
+	show python3 "$top/examples/gnubg-to-safetensors.py" gnubg/usr/lib/gnubg/gnubg.wd gnubg.safetensors
+	model=gnubg.safetensors
+fi
+
+say 'Pack it'
+show lmodel pack -v -f -o model.lmodel "$model"
+
+say 'List its tensors'
+show lmodel list -l model.lmodel >list.txt
+head -n 12 list.txt
+
+say 'See what it is'
+show lmodel inspect model.lmodel
+
+say 'Check every byte and every claim'
+show lmodel verify -v model.lmodel
+
+say 'It is a tar: any tool lists it, and sqlite3 reads its manifest'
+show tar -tf model.lmodel >list.txt
+head -n 5 list.txt
+
+say 'One tensor, without reading the others'
+name=$(lmodel list model.lmodel | head -n 1)
+printf '$ lmodel cat model.lmodel %s >tensor.npy\n' "$name"
+lmodel cat model.lmodel "$name" >tensor.npy
+show ls -l tensor.npy
+
+say 'Extract it, and compare with what went in'
+rm -rf back
+show lmodel extract --format native -o back/ model.lmodel
+if [ -d "$model" ]; then
+	for f in back/*; do
+		show cmp "$f" "$model/${f#back/}"
+	done
+else
+	show cmp "$model" "back/$(basename "$model")"
+fi
+say 'The same, byte for byte'
