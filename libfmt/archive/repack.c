@@ -2,6 +2,7 @@
 #include <lmodel/pack.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "archive/archive.h"
 #include "archive/member.h"
@@ -178,13 +179,17 @@ static int repack_to_stream(const struct lmodel_archive *a, const struct lmodel_
 	return r;
 }
 
+/* `mode` 0: as for any new file. */
 static int repack_to_file(const struct lmodel_archive *a, const char *output, bool replace,
-			  const struct lmodel_repack_options *o, struct lmodel_error *error)
+			  mode_t mode, const struct lmodel_repack_options *o,
+			  struct lmodel_error *error)
 {
 	struct lm_output out = LM_OUTPUT_INIT;
 	char label[LM_QUOTE_SIZE];
 	int r = lm_output_begin(&out, output, replace, error);
 
+	if (r == LMODEL_OK && mode != 0 && fchmod(out.fd, mode) != 0)
+		r = lm_fail_errno(error, "%s: permissions", LM_QUOTE(output));
 	if (r == LMODEL_OK)
 		r = rewrite(a, o, out.fd, lm_quote(label, output), error);
 	if (r == LMODEL_OK)
@@ -193,21 +198,30 @@ static int repack_to_file(const struct lmodel_archive *a, const char *output, bo
 	return r;
 }
 
-/* Replacing the archive itself: under its writer lock, with the permissions that it has. */
-static int repack_in_place(const char *path, const struct lmodel_repack_options *o,
+/* Replacing the archive itself: under its writer lock, with the permissions that it has. A
+ * symbolic link stays one. */
+static int repack_in_place(const char *given, const struct lmodel_repack_options *o,
 			   struct lmodel_error *error)
 {
+	LM_FREE char *path = realpath(given, NULL);
 	struct lmodel_archive *archive = NULL;
 	LM_CLOSE int fd = -1;
+	struct stat st;
 	uint64_t size;
-	int r = lm_open_regular(path, O_RDWR, &fd, &size, error);
+	int r;
+
+	if (path == NULL)
+		return lm_fail_errno(error, "%s", LM_QUOTE(given));
+	r = lm_open_regular(path, O_RDWR, &fd, &size, error);
 
 	if (r == LMODEL_OK)
 		r = lm_lock_writer(fd, path, error);
 	if (r == LMODEL_OK)
 		r = lmodel_open(&archive, path, error);
+	if (r == LMODEL_OK && fstat(fd, &st) != 0)
+		r = lm_fail_errno(error, "%s", LM_QUOTE(path));
 	if (r == LMODEL_OK)
-		r = repack_to_file(archive, path, true, o, error);
+		r = repack_to_file(archive, path, true, st.st_mode & 07777, o, error);
 	lmodel_close(archive);
 	return r;
 }
@@ -235,7 +249,7 @@ int lmodel_repack(const char *path, const char *output, const struct lmodel_repa
 	r = lmodel_open(&archive, path, error);
 	if (r == LMODEL_OK)
 		r = strcmp(output, "-") == 0 ? repack_to_stream(archive, &options, error) :
-					       repack_to_file(archive, output, options.overwrite,
+					       repack_to_file(archive, output, options.overwrite, 0,
 							      &options, error);
 	lmodel_close(archive);
 	return r;

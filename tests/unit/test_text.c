@@ -145,7 +145,7 @@ static void test_quote(void)
 		text[len] = '\0';
 		n = strlen(lm_quote(buffer, text));
 		bad += n >= sizeof(buffer) || buffer[0] != '\'' || buffer[n - 1] != '\'';
-		bad += (n != len + 2) != (strcmp(buffer + n - 4, "...'") == 0);
+		bad += (n != len + 2) != (strstr(buffer, "...'") != NULL);
 	}
 	is_int(bad, 0, "quote: long names end in ...' and fit");
 	memset(text, '\n', sizeof(text) - 1);
