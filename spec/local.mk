@@ -1,0 +1,3 @@
+# The format, and the script that makes the example from the built program.
+dist_doc_DATA += %D%/lmodel-format.md %D%/worked-example.md
+EXTRA_DIST += %D%/make-example.py

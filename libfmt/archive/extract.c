@@ -142,13 +142,14 @@ static int plan_attachments(struct extraction *x, bool native, struct lmodel_err
 static size_t shard_length(const struct extraction *x, size_t first)
 {
 	const struct lm_manifest *m = &x->archive->manifest;
+	uint64_t most = x->options->max_shard_bytes > 0 ? x->options->max_shard_bytes : UINT64_MAX;
 	uint64_t sum = 0;
 	size_t n = 0;
 
 	while (first + n < x->chosen_count) {
 		uint64_t bytes = m->tensors[x->chosen[first + n]].bytes;
 
-		if (n > 0 && (!lm_add(sum, bytes, &sum) || sum > x->options->max_shard_bytes))
+		if (n > 0 && (!lm_add(sum, bytes, &sum) || sum > most))
 			break;
 		if (n == 0)
 			sum = bytes;

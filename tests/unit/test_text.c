@@ -145,7 +145,7 @@ static void test_quote(void)
 		text[len] = '\0';
 		n = strlen(lm_quote(buffer, text));
 		bad += n >= sizeof(buffer) || buffer[0] != '\'' || buffer[n - 1] != '\'';
-		bad += (n != len + 2) != (strstr(buffer, "...'") != NULL);
+		bad += (len >= LM_QUOTE_SIZE - 6) != (strstr(buffer, "...'") != NULL);
 	}
 	is_int(bad, 0, "quote: long names end in ...' and fit");
 	memset(text, '\n', sizeof(text) - 1);
