@@ -39,6 +39,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/container/lock.c %D%/container/lock.h \
 	%D%/container/slot.c %D%/container/slot.h \
 	%D%/container/tar.c %D%/container/tar.h \
+	%D%/manifest/check.c \
 	%D%/manifest/hardened.c %D%/manifest/hardened.h \
 	%D%/manifest/load.c \
 	%D%/manifest/manifest.c %D%/manifest/manifest.h \

@@ -101,9 +101,12 @@ char *lm_tar_path(const char *prefix, const char *name, bool keep_slash, uint64_
 			path[used++] = digits[*s & 15];
 		}
 	}
-	/* '~' stands in no escaped name, so a cut path never equals a whole one. */
-	if (cut)
-		used = CUT + (size_t)snprintf(path + CUT, LIMIT - CUT, "~%ju", (uintmax_t)number);
+	/* '~' stands in no escaped name, so a cut path never equals a whole one. Names that are no
+	 * file names ("", ".", "..") are cut to nothing. */
+	if (cut || name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+		used = cut ? CUT : strlen(prefix);
+		used += (size_t)snprintf(path + used, LIMIT - used, "~%ju", (uintmax_t)number);
+	}
 	path[used] = '\0';
 	return path;
 }

@@ -412,98 +412,6 @@ static int read_tables(struct load *l)
 	return LMODEL_OK;
 }
 
-/* ---- what holds between rows ---- */
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Fails when two of the names are equal. `name_at` is the offset of the char * in an element. */
-static int check_unique(struct load *l, const char *what, const void *array, size_t count,
-			size_t element, size_t name_at, const char **names, size_t have)
-{
-	for (size_t i = 0; i < count; i++)
-		memcpy(&names[have + i], (const char *)array + i * element + name_at, sizeof(char *));
-	count += have;
-	qsort(names, count, sizeof(*names), by_text);
-	for (size_t i = 1; i < count; i++)
-		if (strcmp(names[i - 1], names[i]) == 0)
-			return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: two %s are named %s",
-				       l->label, what, LM_QUOTE(names[i]));
-	return LMODEL_OK;
-}
-
-static int check_names(struct load *l)
-{
-	const struct lm_manifest *m = l->m;
-	size_t most = LM_MAX(LM_MAX(m->member_count, m->tensor_count),
-			     m->source_count + m->attachment_count);
-	LM_FREE const char **names = calloc(most + 1, sizeof(*names));
-
-	if (names == NULL)
-		return lm_fail_memory(l->error);
-	/* Sources and attachments come out into one directory, so they share their names. */
-	if (check_unique(l, "tensors", m->tensors, m->tensor_count, sizeof(*m->tensors),
-			 offsetof(struct lm_tensor_row, name), names, 0) ||
-	    check_unique(l, "members", m->members, m->member_count, sizeof(*m->members),
-			 offsetof(struct lm_member, path), names, 0) ||
-	    check_unique(l, "sources", m->sources, m->source_count, sizeof(*m->sources),
-			 offsetof(struct lm_source_row, name), names, 0) ||
-	    check_unique(l, "files", m->attachments, m->attachment_count, sizeof(*m->attachments),
-			 offsetof(struct lm_attachment_row, name), names, m->source_count))
-		return (int)l->error->code;
-	return LMODEL_OK;
-}
-
-/* Every member is used by exactly one row. */
-static int check_members(struct load *l)
-{
-	const struct lm_manifest *m = l->m;
-	LM_FREE uint8_t *used = calloc(m->member_count + 1, 1);
-	bool twice = false;
-
-	if (used == NULL)
-		return lm_fail_memory(l->error);
-	for (size_t i = 0; i < m->tensor_count; i++)
-		if (m->tensors[i].member != LM_NONE)
-			twice |= used[m->tensors[i].member]++ != 0;
-	for (size_t i = 0; i < m->attachment_count; i++)
-		twice |= used[m->attachments[i].member]++ != 0;
-	for (size_t i = 0; i < m->source_count; i++)
-		twice |= used[m->sources[i].skeleton]++ != 0;
-	if (twice)
-		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: a member is used twice",
-			       l->label);
-	for (size_t i = 0; i < m->member_count; i++)
-		if (!used[i])
-			return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: member %s is not used",
-				       l->label, LM_QUOTE(m->members[i].path));
-	return LMODEL_OK;
-}
-
-/* Dead ranges lie in order, between members. Both lists are sorted, so one pass does. */
-static int check_dead(struct load *l)
-{
-	const struct lm_manifest *m = l->m;
-	uint64_t end = 0;
-	size_t next = 0;
-
-	for (size_t i = 0; i < m->dead_count; i++) {
-		const struct lm_dead_row *d = &m->dead[i];
-
-		while (next < m->member_count && m->members[next].offset + m->members[next].length <=
-						 d->offset)
-			next++;
-		if (d->offset < end ||
-		    (next < m->member_count && m->members[next].offset < d->offset + d->length))
-			return lm_fail(l->error, LMODEL_ECORRUPT,
-				       "%s: manifest: dead %zu: overlaps live data", l->label, i);
-		end = d->offset + d->length;
-	}
-	return LMODEL_OK;
-}
-
 int lm_manifest_load(struct lm_manifest *m, const uint8_t *image, uint64_t len,
 		     uint64_t members_begin, uint64_t committed_len, const char *label,
 		     struct lmodel_error *error)
@@ -520,11 +428,7 @@ int lm_manifest_load(struct lm_manifest *m, const uint8_t *image, uint64_t len,
 		return r;
 	r = read_tables(&l);
 	if (r == LMODEL_OK)
-		r = check_names(&l);
-	if (r == LMODEL_OK)
-		r = check_members(&l);
-	if (r == LMODEL_OK)
-		r = check_dead(&l);
+		r = lm_manifest_check(m, label, error);
 	sqlite3_close_v2(l.db);
 	if (r != LMODEL_OK)
 		lm_manifest_free(m);

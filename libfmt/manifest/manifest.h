@@ -103,6 +103,11 @@ int lm_manifest_store(const struct lm_manifest *manifest, uint8_t **image, uint6
 		      struct lmodel_error *error) LM_MUST_CHECK;
 void lm_manifest_image_free(uint8_t *image);
 
+/* Checks loaded rows against each other: names are unique, every member is used once, dead
+ * ranges lie between members. Part of lm_manifest_load(). */
+int lm_manifest_check(const struct lm_manifest *manifest, const char *label,
+		      struct lmodel_error *error) LM_MUST_CHECK;
+
 /* Reads an untrusted image and checks every row against the others and against a file of
  * `committed_len` bytes whose members begin at `members_begin`. The statement is not compared
  * with the content here (archive/content.h). `label` is for messages. */

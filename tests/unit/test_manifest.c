@@ -321,7 +321,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	{ "UPDATE member SET chunk_bytes = 4097 WHERE id = 2", LMODEL_ECORRUPT, "chunk size is out of" },
 	{ "UPDATE member SET chunk_bytes = 67112960 WHERE id = 2", LMODEL_ECORRUPT, "2: chunk size" },
 	{ "UPDATE member SET chunk_bytes = 8192 WHERE id = 3", LMODEL_ECORRUPT, "chunk index does not" },
-	{ "UPDATE member SET chunks = chunks || x'00' WHERE id = 2", LMODEL_ECORRUPT, "chunk index" },
+	{ "UPDATE member SET chunks = x'0102030405' WHERE id = 2", LMODEL_ECORRUPT, "chunk index" },
 	{ "UPDATE member SET chunks = x'' WHERE id = 2", LMODEL_ECORRUPT, "chunk index does not" },
 	{ "UPDATE member SET chunks = x'00000000' WHERE id = 2", LMODEL_ECORRUPT, "chunk length" },
 	{ "UPDATE member SET chunks = x'19000000' WHERE id = 2", LMODEL_ECORRUPT, "chunk length" },
@@ -385,7 +385,8 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	{ "CREATE INDEX i ON tensor (name)", LMODEL_ECORRUPT, "schema" },
 	{ "CREATE TRIGGER t AFTER INSERT ON tensor BEGIN DELETE FROM dead; END", LMODEL_ECORRUPT,
 	  "schema" },
-	{ "CREATE VIRTUAL TABLE f USING fts5(a)", LMODEL_ECORRUPT, "schema" },
+	{ "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema VALUES"
+	  " ('table', 'f', 'f', 0, 'CREATE VIRTUAL TABLE f USING f(a)')", LMODEL_ECORRUPT, "" },
 	{ "DROP TABLE dead", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead ADD COLUMN more INTEGER", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead RENAME COLUMN state TO stat", LMODEL_ECORRUPT, "schema" },

@@ -12,9 +12,9 @@
 static char root[64];
 
 /* A name in the test's directory. */
-#define AT(name) at((char[256]){ 0 }, (name))
+#define AT(name) path_to((char[256]){ 0 }, (name))
 
-static const char *at(char buffer[256], const char *name)
+static const char *path_to(char buffer[256], const char *name)
 {
 	snprintf(buffer, 256, "%s/%s", root, name);
 	return buffer;

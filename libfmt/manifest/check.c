@@ -1,0 +1,110 @@
+/* What holds between the rows of a manifest (spec: 3). */
+#include "manifest/manifest.h"
+
+struct check {
+	const struct lm_manifest *m;
+	const char *label;
+	struct lmodel_error *error;
+};
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Fails when two of the names are equal. `name_at` is the offset of the char * in an element. */
+static int check_unique(const struct check *c, const char *what, const void *array, size_t count,
+			size_t element, size_t name_at, const char **names, size_t have)
+{
+	for (size_t i = 0; i < count; i++)
+		memcpy(&names[have + i], (const char *)array + i * element + name_at, sizeof(char *));
+	count += have;
+	qsort(names, count, sizeof(*names), by_text);
+	for (size_t i = 1; i < count; i++)
+		if (strcmp(names[i - 1], names[i]) == 0)
+			return lm_fail(c->error, LMODEL_ECORRUPT, "%s: manifest: two %s are named %s",
+				       c->label, what, LM_QUOTE(names[i]));
+	return LMODEL_OK;
+}
+
+static int check_names(const struct check *c)
+{
+	const struct lm_manifest *m = c->m;
+	size_t most = LM_MAX(LM_MAX(m->member_count, m->tensor_count),
+			     m->source_count + m->attachment_count);
+	LM_FREE const char **names = calloc(most + 1, sizeof(*names));
+
+	if (names == NULL)
+		return lm_fail_memory(c->error);
+	/* Sources and attachments come out into one directory, so they share their names. */
+	if (check_unique(c, "tensors", m->tensors, m->tensor_count, sizeof(*m->tensors),
+			 offsetof(struct lm_tensor_row, name), names, 0) ||
+	    check_unique(c, "members", m->members, m->member_count, sizeof(*m->members),
+			 offsetof(struct lm_member, path), names, 0) ||
+	    check_unique(c, "sources", m->sources, m->source_count, sizeof(*m->sources),
+			 offsetof(struct lm_source_row, name), names, 0) ||
+	    check_unique(c, "files", m->attachments, m->attachment_count, sizeof(*m->attachments),
+			 offsetof(struct lm_attachment_row, name), names, m->source_count))
+		return (int)c->error->code;
+	return LMODEL_OK;
+}
+
+/* Every member is used by exactly one row. */
+static int check_members(const struct check *c)
+{
+	const struct lm_manifest *m = c->m;
+	LM_FREE uint8_t *used = calloc(m->member_count + 1, 1);
+	bool twice = false;
+
+	if (used == NULL)
+		return lm_fail_memory(c->error);
+	for (size_t i = 0; i < m->tensor_count; i++)
+		if (m->tensors[i].member != LM_NONE)
+			twice |= used[m->tensors[i].member]++ != 0;
+	for (size_t i = 0; i < m->attachment_count; i++)
+		twice |= used[m->attachments[i].member]++ != 0;
+	for (size_t i = 0; i < m->source_count; i++)
+		twice |= used[m->sources[i].skeleton]++ != 0;
+	if (twice)
+		return lm_fail(c->error, LMODEL_ECORRUPT, "%s: manifest: a member is used twice",
+			       c->label);
+	for (size_t i = 0; i < m->member_count; i++)
+		if (!used[i])
+			return lm_fail(c->error, LMODEL_ECORRUPT, "%s: manifest: member %s is not used",
+				       c->label, LM_QUOTE(m->members[i].path));
+	return LMODEL_OK;
+}
+
+/* Dead ranges lie in order, between members. Both lists are sorted, so one pass does. */
+static int check_dead(const struct check *c)
+{
+	const struct lm_manifest *m = c->m;
+	uint64_t end = 0;
+	size_t next = 0;
+
+	for (size_t i = 0; i < m->dead_count; i++) {
+		const struct lm_dead_row *d = &m->dead[i];
+
+		while (next < m->member_count && m->members[next].offset + m->members[next].length <=
+						 d->offset)
+			next++;
+		if (d->offset < end ||
+		    (next < m->member_count && m->members[next].offset < d->offset + d->length))
+			return lm_fail(c->error, LMODEL_ECORRUPT,
+				       "%s: manifest: dead %zu: overlaps live data", c->label, i);
+		end = d->offset + d->length;
+	}
+	return LMODEL_OK;
+}
+
+int lm_manifest_check(const struct lm_manifest *m, const char *label, struct lmodel_error *error)
+{
+	const struct check c = { .m = m, .label = label, .error = error };
+	int r = check_names(&c);
+
+	if (r == LMODEL_OK)
+		r = check_members(&c);
+	if (r == LMODEL_OK)
+		r = check_dead(&c);
+	return r;
+}
