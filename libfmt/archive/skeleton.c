@@ -45,6 +45,7 @@ struct walk {
 	size_t source, file;
 	struct lm_plan *plan;
 	size_t next_tensor;   /* tensors come in order, so none comes twice */
+	bool after_literal;   /* the record before was one */
 	uint64_t to;          /* bytes of the file so far */
 	struct lmodel_error *error;
 };
@@ -67,7 +68,8 @@ static int add_tensors(struct walk *w, uint64_t at, uint64_t first, uint64_t cou
 {
 	const struct lm_manifest *m = &w->archive->manifest;
 
-	if (first < w->next_tensor || first > m->tensor_count || count > m->tensor_count - first)
+	if (count == 0 || first < w->next_tensor || first > m->tensor_count ||
+	    count > m->tensor_count - first)
 		return bad(w, at, "tensor numbers are out of range");
 	for (size_t t = (size_t)first; t < first + count; t++) {
 		uint64_t to = w->to;
@@ -81,7 +83,22 @@ static int add_tensors(struct walk *w, uint64_t at, uint64_t first, uint64_t cou
 			return LMODEL_EFAILED;
 	}
 	w->next_tensor = (size_t)(first + count);
+	w->after_literal = false;
 	return LMODEL_OK;
+}
+
+/* Empty literals, and literals side by side, would be records without end: refused, there are
+ * at most twice as many records as tensors, and one. */
+static int add_literal(struct walk *w, size_t member, uint64_t at, uint64_t len)
+{
+	uint64_t left = w->archive->manifest.members[member].bytes - at, to = w->to;
+
+	if (len == 0 || w->after_literal)
+		return bad(w, at, "literal is empty or follows another");
+	if (len > left || !grow(w, len))
+		return bad(w, at, "literal is too long");
+	w->after_literal = true;
+	return lm_plan_add(w->plan, member, at, len, w->file, to, w->error);
 }
 
 int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
@@ -114,12 +131,9 @@ int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
 		if (record[0] == OP_TENSORS) {
 			r = add_tensors(&w, at - head, lm_get_u64(record + 1), lm_get_u64(record + 9));
 		} else {
-			uint64_t n = lm_get_u64(record + 1), to = w.to;
+			uint64_t n = lm_get_u64(record + 1);
 
-			if (n > len - at || !grow(&w, n))
-				r = bad(&w, at - head, "literal is too long");
-			else
-				r = lm_plan_add(plan, member, at, n, file, to, error);
+			r = add_literal(&w, member, at, n);
 			at += n;
 		}
 	}

@@ -90,18 +90,21 @@ static int emit_oldest(struct pool *p, struct lmodel_error *error)
 	return r;
 }
 
+/* A failure of `next` waits for the jobs made before it: the first failure in order is told. */
 static int feed(struct pool *p, struct lmodel_error *error)
 {
+	struct lmodel_error late = LMODEL_ERROR_INIT;
 	bool more = true;
-	int r = LMODEL_OK;
+	int r = LMODEL_OK, late_result = LMODEL_OK;
 
 	while (r == LMODEL_OK && (more || p->emitted < p->made)) {
 		if (more && p->made - p->emitted < p->ring) {
-			r = p->ops->next(p->context, p->slots[p->made % p->ring].job, error);
-			if (r == LM_POOL_END) {
+			int made = p->ops->next(p->context, p->slots[p->made % p->ring].job, &late);
+
+			if (made != LMODEL_OK) {
 				more = false;
-				r = LMODEL_OK;
-			} else if (r == LMODEL_OK) {
+				late_result = made == LM_POOL_END ? LMODEL_OK : made;
+			} else {
 				pthread_mutex_lock(&p->lock);
 				p->slots[p->made % p->ring].state = READY;
 				p->made++;
@@ -112,6 +115,8 @@ static int feed(struct pool *p, struct lmodel_error *error)
 			r = emit_oldest(p, error);
 		}
 	}
+	if (r == LMODEL_OK && late_result != LMODEL_OK)
+		r = lm_fail(error, (enum lmodel_code)late_result, "%s", late.message);
 	return r;
 }
 

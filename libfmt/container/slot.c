@@ -78,7 +78,7 @@ uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload)
 {
 	enum { SMALLEST = 4 << 10, LARGEST = 256 << 10 };
 	uint64_t room = LM_MAX(image_len / 8, LM_MAX((uint64_t)SMALLEST,
-						     LM_MIN(payload / 128, (uint64_t)LARGEST)));
+						     LM_MIN(payload / 256, (uint64_t)LARGEST)));
 	uint64_t size;
 
 	if (image_len > LM_SLOT_LIMIT)

@@ -1,5 +1,6 @@
 # Each byte of an archive turned, and the file cut everywhere: refused, or exactly the original
-# weights; verify says so; never a signal, and nothing half-written.
+# weights; verify says so; never a signal, and nothing half-written. A part of the bytes, or all
+# of them with LMODEL_TEST_FULL=1.
 . "${srcdir:-.}/tests/lib/tap.sh"
 
 python3 "$srcdir/tests/lib/mkmodel.py" m.safetensors w:F32:20x10 r:U8:70:random z:I32:500:zeros \
@@ -26,7 +27,7 @@ def call(d, *args):
     if r.returncode not in (0, 4, 5, 6):
         raise AssertionError("%s: exit status %d: %s" % (args[0], r.returncode, r.stderr[-300:]))
     return r
-def check(name, data, silent=False):
+def check(name, data):
     """What was extracted from `data`: None or the right bytes; verify: 0 with nothing to say,
     1 with a note, 4 and above with a fault."""
     with tempfile.TemporaryDirectory(dir=".") as d:
@@ -51,9 +52,8 @@ def flip(at):
         raise AssertionError("verify found nothing")
     return read
 def harmless(at):
-    """Fields of tar headers that tell nothing about members: verify need not know them, except
-    that the header's own checksum covers them all."""
-    return False
+    """A leading zero of a tar header's checksum that became a blank: the same number."""
+    return at % 512 == 148 and whole[at] == 0x30 and whole[at] ^ 1 << at % 8 == 0x20
 def cut(at):
     read, verified = check("", whole[:at])
     if verified < 4:
@@ -62,24 +62,25 @@ def cut(at):
         raise AssertionError("weights came out of less than all members")
     return read
 def offsets():
+    if os.environ.get("LMODEL_TEST_FULL"):
+        return range(len(whole))
     if what == "cuts":
-        return sorted(set(range(0, len(whole), 64)) | set(range(len(whole) - 1100, len(whole), 97)))
+        return sorted(set(range(0, len(whole), 128)) | set(range(len(whole) - 1100, len(whole), 97)))
     image = max(i for i in range(A, A + R - 512) if whole[i]) + 1 - A
-    return sorted(set(range(0, 2048)) |                          # mimetype, header and start of A
-                  set(range(A, A + image, 7)) | set(range(A + image, A + R - 512, 61)) |
-                  set(range(A + R - 512, A + R - 512 + 128)) |   # footers
-                  set(range(A + R - 384, B, 3)) |
-                  set(range(B, B + image, 29)) | set(range(B + image, B + R - 512, 61)) |
-                  set(range(B + R - 512, B + R - 512 + 128)) |
-                  set(range(B + R - 384, B + R, 11)) |
-                  set(range(B + R, len(whole), 3 if len(whole) - B - R > 6000 else 1)))
+    some = set(range(A, A + image, 7)) | set(range(B, B + image, 67))
+    for slot in A, B:
+        some |= set(range(slot + image, slot + R - 512, 97))      # room to grow
+        some |= set(range(slot + R - 512, slot + R - 512 + 96))   # footer
+        some |= set(range(slot + R - 416, slot + R, 13))
+    for first, last in (0, 2048), (B - 512, B), (B + R, len(whole)):
+        some |= set(i for i in range(first, last) if whole[i] or i % 11 == 0)
+    return sorted(some)
 def case(at):
     try:
         return (flip if what == "flips" else cut)(at), None
     except Exception as e:
         return None, "byte %d: %s" % (at, e)
-share, of = [int(x) for x in os.environ.get("DAMAGE_SHARE", "0/1").split("/")]
-todo = offsets()[share::of]
+todo = offsets()
 with ThreadPoolExecutor(2) as pool:
     results = list(pool.map(case, todo))
 faults = [e for _, e in results if e]

@@ -5,7 +5,7 @@ python3 "$srcdir/tests/lib/mkmodel.py" m.safetensors a:F32:4 b:U8:3 --meta k=v |
 lmodel pack m.safetensors || exit 99
 mkdir in out
 
-# refused COMMAND... STATUS "NAME" FILE: pack and every reader
+# one_line STATUS "NAME" COMMAND...
 one_line() {
 	status_wanted=$1 line_name=$2
 	shift 2
@@ -69,12 +69,12 @@ for v in 2 3 4 5; do
 	magic "pickle $v" "\\200\\$v}q\\1\\377\\377\\377\\377" "pickle"
 done
 magic HDF5 '\211HDF\r\n\032\n' "HDF5"
-magic gzip '\037\213\010\0\0\0\0\0' "gzip"
+magic gzip '\037\213\010\0\1\2\3\4' "gzip"
 magic zstd '\050\265\057\375\0\0\0\0' "Zstandard"
 magic JSON '{"model_type": "llama"}' "JSON"
 magic HTML '<!DOCTYPE html><html>' "HTML"
 pack_refuses 5 "an archive" "$PWD/m.lmodel"
-tar -cf x.tar e
+cp e something.txt && tar -cf x.tar something.txt
 pack_refuses 5 "a tar file" "$PWD/x.tar"
 read_refuses 4 "a tar file" "$PWD/x.tar"
 read_refuses 4 "a model" "$PWD/m.safetensors"

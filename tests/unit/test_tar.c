@@ -119,7 +119,8 @@ static void test_paths(void)
 	path_is("file/", "a/b", true, "file/a/b");
 	path_is("base/", "a b%~\n", false, "base/a%20b%25%7E%0A");
 	path_is("base/", "\xc3\xbc", false, "base/%C3%BC");
-	path_is("base/", "", false, "base/");
+	path_is("base/", "", false, "base/~7");
+	path_is("base/", "..", false, "base/~7");
 	path_is("base/", "[Z@`z{", false, "base/%5BZ%40%60z%7B");
 }
 
