@@ -66,6 +66,12 @@ static char *archive_stem(const char *path)
 	return text_format("%.*s", (int)len, base);
 }
 
+/* The archive's author does not choose hidden files, or files of other kinds, here. */
+static bool safe_default(const char *name)
+{
+	return text_base(name)[0] != '.' && text_ends(name, ".safetensors");
+}
+
 static char *default_output(const struct lmodel_archive *archive, const char *path)
 {
 	char *stem = archive_stem(path), *name;
@@ -74,8 +80,10 @@ static char *default_output(const struct lmodel_archive *archive, const char *pa
 	lmodel_info(archive, &info);
 	if (format == LMODEL_FORMAT_SAFETENSORS)
 		name = text_format("%s.safetensors", stem);
-	else if (info.source_count == 1)
+	else if (info.source_count == 1 && safe_default(lmodel_source_at(archive, 0)->name))
 		name = text_format("%s", text_base(lmodel_source_at(archive, 0)->name));
+	else if (info.source_count == 1)
+		name = text_format("%s.safetensors", stem);
 	else
 		name = text_format("%s/", stem);
 	free(stem);

@@ -121,13 +121,14 @@ static void print_sources(const struct lmodel_archive *archive, size_t count)
 {
 	for (size_t i = 0; i < count && i < LIST_LINES; i++) {
 		const struct lmodel_source *s = lmodel_source_at(archive, i);
-		char *name = cut(s->name, LINE_WIDTH - 50);
+		char *name = cut(s->name, LINE_WIDTH - 50), *format = cut(s->format, 16);
 		char size[TEXT_HUMAN];
 
 		line(i > 0 ? "" : count == 1 ? "source" : "sources", "%s (%s, %s, %zu tensor%s)",
-		     name, s->format, text_human(size, s->bytes), s->tensor_count,
+		     name, format, text_human(size, s->bytes), s->tensor_count,
 		     text_plural(s->tensor_count));
 		free(name);
+		free(format);
 	}
 	print_more(count);
 }

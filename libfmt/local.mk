@@ -68,6 +68,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/repair.c \
 	%D%/archive/scan.c %D%/archive/scan.h \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
+	%D%/archive/skeleton_check.c \
 	%D%/archive/verify.c \
 	%D%/archive/writer.c %D%/archive/writer.h
 

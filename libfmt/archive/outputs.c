@@ -75,12 +75,37 @@ static int begin_file(struct lm_outputs *o, struct lm_output_file *file, const c
 	return lm_output_begin(&file->output, path, o->replace, error);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Names that are made up here ("model.safetensors") may be those of side files. */
+static int check_names(const struct lm_outputs *o, struct lmodel_error *error)
+{
+	LM_FREE const char **names = calloc(o->count + 1, sizeof(*names));
+
+	if (names == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < o->count; i++)
+		names[i] = o->files[i].name;
+	qsort(names, o->count, sizeof(*names), by_name);
+	for (size_t i = 1; i < o->count; i++)
+		if (strcmp(names[i - 1], names[i]) == 0)
+			return lm_fail(error, LMODEL_ECORRUPT,
+				       "two files would be written as %s (--format native keeps the "
+				       "names of the inputs)", LM_QUOTE(names[i]));
+	return LMODEL_OK;
+}
+
 int lm_outputs_begin(struct lm_outputs *o, struct lmodel_error *error)
 {
 	LM_FREE char *parent = o->directory != NULL ? lm_directory_of(o->directory, error) : NULL;
 
 	if (o->directory != NULL && parent == NULL)
 		return LMODEL_EFAILED;
+	if (check_names(o, error))
+		return error != NULL ? (int)error->code : LMODEL_EFAILED;
 	allow_descriptors(o->count);
 	for (size_t i = 0; i < o->count; i++) {
 		struct lm_output_file *file = &o->files[i];

@@ -1,6 +1,7 @@
 /* lmodel_pack(): models in, one archive out. */
 #include <lmodel/pack.h>
 
+#include <sys/stat.h>
 #include <time.h>
 
 #include <lmodel/version.h>
@@ -13,6 +14,13 @@
 #include "container/tar.h"
 #include "import/source.h"
 
+/* When and how long a file was as it was opened: what is packed must be one state of it. */
+struct stamp {
+	int fd;
+	const char *label;
+	struct stat st;
+};
+
 /* What each member is made of: members come in the order skeletons, attachments, tensors. */
 struct packing {
 	const struct lmodel_pack_options *options;
@@ -20,6 +28,8 @@ struct packing {
 	struct lm_manifest manifest;
 	size_t *tensor_of;      /* member -> tensor, for members from first_tensor on */
 	size_t first_tensor;
+	struct stamp *stamps;
+	size_t stamp_count;
 };
 
 static int feed(void *context, unsigned worker, size_t member, uint64_t offset, void *buffer,
@@ -175,6 +185,48 @@ static int describe(struct packing *p, struct lmodel_error *error)
 	return r;
 }
 
+static int stamp_file(struct packing *p, int fd, const char *label, struct lmodel_error *error)
+{
+	struct stamp *s = &p->stamps[p->stamp_count++];
+
+	s->fd = fd;
+	s->label = label;
+	if (fstat(fd, &s->st) != 0)
+		return lm_fail_errno(error, "%s", label);
+	return LMODEL_OK;
+}
+
+static int stamp_inputs(struct packing *p, struct lmodel_error *error)
+{
+	const struct lm_model *in = &p->model;
+	int r = LMODEL_OK;
+
+	p->stamps = calloc(in->source_count + in->attachment_count + 1, sizeof(*p->stamps));
+	if (p->stamps == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < in->source_count && r == LMODEL_OK; i++)
+		r = stamp_file(p, in->sources[i].fd, in->sources[i].label, error);
+	for (size_t i = 0; i < in->attachment_count && r == LMODEL_OK; i++)
+		r = stamp_file(p, in->attachments[i].fd, in->attachments[i].label, error);
+	return r;
+}
+
+static int check_stamps(const struct packing *p, struct lmodel_error *error)
+{
+	for (size_t i = 0; i < p->stamp_count; i++) {
+		const struct stamp *s = &p->stamps[i];
+		struct stat now;
+
+		if (fstat(s->fd, &now) != 0)
+			return lm_fail_errno(error, "%s", s->label);
+		if (now.st_size != s->st.st_size || now.st_mtim.tv_sec != s->st.st_mtim.tv_sec ||
+		    now.st_mtim.tv_nsec != s->st.st_mtim.tv_nsec)
+			return lm_fail(error, LMODEL_EFAILED, "%s: was changed while it was read",
+				       s->label);
+	}
+	return LMODEL_OK;
+}
+
 static int write_archive(struct packing *p, int fd, const char *label, struct lmodel_error *error)
 {
 	struct lm_feed from = { .read = feed, .context = p };
@@ -183,6 +235,8 @@ static int write_archive(struct packing *p, int fd, const char *label, struct lm
 
 	if (r == LMODEL_OK)
 		r = lm_writer_encode(&writer, &from, p->options->level, &p->options->run, error);
+	if (r == LMODEL_OK)
+		r = check_stamps(p, error);
 	if (r == LMODEL_OK)
 		r = lm_writer_finish(&writer, p->options->seed, p->options->seed_len, 1, error);
 	lm_writer_release(&writer);
@@ -201,6 +255,8 @@ static int import_all(struct packing *p, const char *spool, const char *const *i
 					 p->options->attach[i].name, error);
 	if (r == LMODEL_OK)
 		r = lm_model_check(&p->model, error);
+	if (r == LMODEL_OK)
+		r = stamp_inputs(p, error);
 	return r;
 }
 
@@ -268,5 +324,6 @@ int lmodel_pack(const char *output, const char *const *inputs, size_t input_coun
 	lm_manifest_free(&p.manifest);
 	lm_model_free(&p.model);
 	free(p.tensor_of);
+	free(p.stamps);
 	return r;
 }

@@ -40,16 +40,17 @@ int lmodel_repair(const char *path, int *changed, struct lmodel_error *error)
 
 	error = error != NULL ? error : &local;
 	*changed = 0;
-	/* Opening it for reading first checks the manifest that is about to be made the only one. */
-	r = lmodel_open(&archive, path, error);
-	if (r != LMODEL_OK)
-		return r;
-	if (archive->path == NULL)
-		r = lm_fail(error, LMODEL_EUSAGE, "standard input cannot be repaired");
-	if (r == LMODEL_OK)
-		r = lm_open_regular(path, O_RDWR, &fd, &size, error);
+	if (strcmp(path, "-") == 0)
+		return lm_fail(error, LMODEL_EUSAGE, "standard input cannot be repaired");
+	r = lm_open_regular(path, O_RDWR, &fd, &size, error);
 	if (r == LMODEL_OK)
 		r = lm_lock_writer(fd, path, error);
+	/* Under the lock nothing changes any more. Opening checks the manifest that is about to be
+	 * made the only one. */
+	if (r == LMODEL_OK)
+		r = lmodel_open(&archive, path, error);
+	if (r == LMODEL_OK)
+		size = archive->slots.file_size;
 	if (r == LMODEL_OK)
 		r = lm_slots_locate(fd, archive->label, size, &slots, error);
 	if (r == LMODEL_OK)

@@ -140,5 +140,7 @@ int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
 	if (r == LMODEL_OK && w.to != a->manifest.sources[source].bytes)
 		r = bad(&w, at, "does not add up to the size of the file");
 	lm_reader_free(reader);
+	if (r == LMODEL_OK)
+		r = lm_skeleton_check(a, source, error);
 	return r;
 }

@@ -16,6 +16,13 @@ int lm_plan_add(struct lm_plan *plan, size_t member, uint64_t from, uint64_t len
 		uint64_t to, struct lmodel_error *error) LM_MUST_CHECK;
 void lm_plan_free(struct lm_plan *plan);
 
+/* That the header in the skeleton of a safetensors source says what the rows say: the same
+ * tensors in the same order, the same metadata. Otherwise the file written again would be
+ * another model than the one listed. The skeleton has to be one literal, then one record of all
+ * the source's tensors. ECORRUPT. Part of lm_skeleton_plan(). */
+int lm_skeleton_check(const struct lmodel_archive *archive, size_t source,
+		      struct lmodel_error *error) LM_MUST_CHECK;
+
 /* Adds what makes up source `source` again, as output `file`, from offset 0 on. ECORRUPT when
  * the skeleton is not well-formed, names tensors of another source or twice, or does not
  * add up to the source's size. */

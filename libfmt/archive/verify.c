@@ -96,22 +96,17 @@ static void check_zero(struct verification *v, uint64_t from, uint64_t to, const
 	}
 }
 
-/* The data of a member begins behind one header block, or three with a pax header. */
-static bool data_at(uint64_t header, uint64_t offset)
-{
-	return offset == header + LM_TAR_BLOCK || offset == header + LM_TAR_HEADER_MAX;
-}
-
 /* A member that the manifest does not name has to be a dead one. */
-static void check_foreign(struct verification *v, const char *path, uint64_t header, uint64_t size)
+static void check_foreign(struct verification *v, const char *path, uint64_t header, uint64_t data,
+			  uint64_t size)
 {
 	const struct lm_manifest *m = &v->archive->manifest;
 	const struct lm_dead_row *d = &m->dead[v->next_dead];
 
-	if (v->next_dead == m->dead_count || !data_at(header, d->offset) || d->length != size) {
+	if (v->next_dead == m->dead_count || d->offset != data || d->length != size) {
 		tell(v, LMODEL_FAULT, "tar member %s at %ju is not in the manifest", LM_QUOTE(path),
 		     (uintmax_t)header);
-		v->expected_header = lm_align(header + LM_TAR_BLOCK + size, LM_TAR_BLOCK);
+		v->expected_header = lm_align(data + size, LM_TAR_BLOCK);
 		return;
 	}
 	if (d->pending)
@@ -147,8 +142,8 @@ static int fixed_member(struct verification *v, const char *path, uint64_t heade
 	return STOP;
 }
 
-static int check_tar_member(void *context, const char *path, uint64_t header, uint64_t size,
-			    bool regular, struct lmodel_error *error)
+static int check_tar_member(void *context, const char *path, uint64_t header, uint64_t data,
+			    uint64_t size, bool regular, struct lmodel_error *error)
 {
 	struct verification *v = context;
 	const struct lm_manifest *m = &v->archive->manifest;
@@ -165,12 +160,12 @@ static int check_tar_member(void *context, const char *path, uint64_t header, ui
 		tell(v, LMODEL_FAULT, "tar member %s is at %ju, not at %ju", LM_QUOTE(path),
 		     (uintmax_t)header, (uintmax_t)v->expected_header);
 	if (v->next_member == m->member_count || strcmp(path, next->path) != 0) {
-		check_foreign(v, path, header, size);
+		check_foreign(v, path, header, data, size);
 		return LMODEL_OK;
 	}
-	if (!data_at(header, next->offset) || size != next->length)
-		tell(v, LMODEL_FAULT, "tar member %s: %ju bytes behind %ju; the manifest says %ju at %ju",
-		     LM_QUOTE(path), (uintmax_t)size, (uintmax_t)header, (uintmax_t)next->length,
+	if (data != next->offset || size != next->length)
+		tell(v, LMODEL_FAULT, "tar member %s: %ju bytes at %ju; the manifest says %ju at %ju",
+		     LM_QUOTE(path), (uintmax_t)size, (uintmax_t)data, (uintmax_t)next->length,
 		     (uintmax_t)next->offset);
 	v->expected_header = lm_align(next->offset + next->length, LM_TAR_BLOCK);
 	check_zero(v, next->offset + next->length, v->expected_header, "padding");

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/io.h"
+
 /* ---- writing ---- */
 
 struct capture {
@@ -153,6 +155,22 @@ static void free_reader(struct archive **a)
 	archive_read_free(*a);
 }
 
+/* How far behind its header a member's data begins. No other headers are written, so any other
+ * is damage. */
+static int header_length(int fd, uint64_t at, uint64_t *len, struct lmodel_error *error)
+{
+	uint8_t type;
+	int r = lm_read_at(fd, "tar header", &type, 1, at + 156, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	*len = type == 'x' ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK;
+	if (type != '0' && type != 'x')
+		return lm_fail(error, LMODEL_ECORRUPT, "tar header at %ju: type 0x%02x", (uintmax_t)at,
+			       type);
+	return LMODEL_OK;
+}
+
 int lm_tar_walk(int fd, uint64_t file_size, lm_tar_member_fn *member, void *context,
 		uint64_t *end, struct lmodel_error *error)
 {
@@ -173,6 +191,7 @@ int lm_tar_walk(int fd, uint64_t file_size, lm_tar_member_fn *member, void *cont
 	while (r == ARCHIVE_OK) {
 		struct archive_entry *entry;
 		const char *path;
+		uint64_t header_len;
 
 		r = archive_read_next_header(a, &entry);
 		*end = (uint64_t)archive_read_header_position(a);
@@ -181,7 +200,10 @@ int lm_tar_walk(int fd, uint64_t file_size, lm_tar_member_fn *member, void *cont
 		if (r != ARCHIVE_OK)
 			break;
 		path = archive_entry_pathname(entry);
-		r = member(context, path != NULL ? path : "", *end,
+		r = header_length(fd, *end, &header_len, error);
+		if (r != LMODEL_OK)
+			return r;
+		r = member(context, path != NULL ? path : "", *end, *end + header_len,
 			   (uint64_t)archive_entry_size(entry),
 			   archive_entry_filetype(entry) == AE_IFREG &&
 			   archive_entry_hardlink(entry) == NULL, error);

@@ -27,6 +27,26 @@ static int check_unique(const struct check *c, const char *what, const void *arr
 	return LMODEL_OK;
 }
 
+/* No file is a directory of another: they come out into one directory. `names` is sorted, but
+ * "a", "a-b", "a/b" are not neighbours, so each parent is looked up. */
+static int check_parents(const struct check *c, const char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		LM_FREE char *parent = lm_strdup(names[i], c->error);
+
+		if (parent == NULL)
+			return LMODEL_EFAILED;
+		for (char *slash = strrchr(parent, '/'); slash != NULL; slash = strrchr(parent, '/')) {
+			*slash = '\0';
+			if (bsearch(&parent, names, count, sizeof(*names), by_text) != NULL)
+				return lm_fail(c->error, LMODEL_ECORRUPT,
+					       "%s: manifest: %s is the name of a file and of a directory",
+					       c->label, LM_QUOTE(parent));
+		}
+	}
+	return LMODEL_OK;
+}
+
 static int check_names(const struct check *c)
 {
 	const struct lm_manifest *m = c->m;
@@ -46,7 +66,7 @@ static int check_names(const struct check *c)
 	    check_unique(c, "files", m->attachments, m->attachment_count, sizeof(*m->attachments),
 			 offsetof(struct lm_attachment_row, name), names, m->source_count))
 		return (int)c->error->code;
-	return LMODEL_OK;
+	return check_parents(c, names, m->source_count + m->attachment_count);
 }
 
 /* Every member is used by exactly one row. */

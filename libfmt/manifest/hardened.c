@@ -43,6 +43,8 @@ static int check_header(const uint8_t *image, uint64_t len, const char *label,
 	if (image[18] != 3 || image[19] != 1)
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: read and write versions %u, %u",
 			       label, image[19], image[18]);
+	if (image[56] != 0 || image[57] != 0 || image[58] != 0 || image[59] != 1)
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: its text is not UTF-8", label);
 	return LMODEL_OK;
 }
 

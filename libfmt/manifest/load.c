@@ -222,6 +222,9 @@ static int read_source(struct load *l, struct table *t, size_t index)
 		return LMODEL_ECORRUPT;
 	if (!lm_path_is_safe(s->name))
 		return bad(t, "name is not a safe relative path");
+	if (strcmp(s->format, "safetensors") != 0)
+		return lm_fail(t->error, LMODEL_EUNSUPPORTED, "%s: source %s: format %s is not known",
+			       t->label, LM_QUOTE(s->name), LM_QUOTE(s->format));
 	return LMODEL_OK;
 }
 

@@ -13,6 +13,7 @@ if [ -x "$real" ]; then
 else
 	real=$(command -v lmodel)
 fi
+ldd "$real" 2>/dev/null | grep -q libasan && export SLOW=1
 
 cat >drive.py <<'P'
 import os, subprocess, sys, tempfile
@@ -74,7 +75,8 @@ def offsets():
         some |= set(range(slot + R - 416, slot + R, 13))
     for first, last in (0, 2048), (B - 512, B), (B + R, len(whole)):
         some |= set(i for i in range(first, last) if whole[i] or i % 11 == 0)
-    return sorted(some)
+    # with sanitizers every case takes many times as long: a third of them
+    return sorted(some)[::3 if os.environ.get("SLOW") else 1]
 def case(at):
     try:
         return (flip if what == "flips" else cut)(at), None
@@ -88,7 +90,7 @@ good = sum(1 for r, e in results if r)
 print("# %d cases of a file of %d bytes: %d readable, %d refused, %d wrong" %
       (len(todo), len(whole), good, len(todo) - good - len(faults), len(faults)))
 print("\n".join("# " + f for f in faults[:40]))
-sys.exit(bool(faults) or len(todo) < 300 or good == len(todo))
+sys.exit(bool(faults) or len(todo) < 250 or good == len(todo))
 P
 like "$(lmodel list m.lmodel | tr '\n' ' ')" "w r z g s" "an archive with several tensors"
 python3 drive.py "$real" flips

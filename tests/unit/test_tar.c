@@ -17,10 +17,14 @@ struct seen {
 	unsigned stop_at; /* fail at this member; 0: at none */
 };
 
-static int see(void *context, const char *path, uint64_t header_offset, uint64_t size, bool regular,
-	       struct lmodel_error *error)
+static int see(void *context, const char *path, uint64_t header_offset,
+	       uint64_t data_offset, uint64_t size, bool regular, struct lmodel_error *error)
 {
 	struct seen *s = context;
+
+	if (data_offset != header_offset + LM_TAR_BLOCK &&
+	    data_offset != header_offset + LM_TAR_HEADER_MAX)
+		return lm_fail(error, LMODEL_EFAILED, "data at %ju", (uintmax_t)data_offset);
 
 	if (s->count < LM_COUNT(s->member)) {
 		snprintf(s->member[s->count].path, sizeof(s->member[0].path), "%s", path);
