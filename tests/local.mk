@@ -89,7 +89,10 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \
 	%D%/fuzz/corpus \
-	%D%/fuzz/safetensors.dict 	%D%/large/make_bf16.py 	%D%/large/run.sh 	%D%/run
+	%D%/fuzz/safetensors.dict \
+	%D%/large/make_bf16.py \
+	%D%/large/run.sh \
+	%D%/run
 
 # Minutes and gigabytes: not a part of `make check`.
 check-large: all

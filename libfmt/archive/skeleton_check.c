@@ -7,7 +7,7 @@
 #include "base/io.h"
 #include "import/source.h"
 
-enum { RECORD = 9, TENSORS = 17, PIECE = 1 << 16 };
+enum { RECORD = 9, TENSORS = 17, PIECE = 1 << 16, LOOK = 4096 };
 
 static int bad(const struct lmodel_archive *a, size_t source, const char *what,
 	       struct lmodel_error *error)
@@ -16,8 +16,8 @@ static int bad(const struct lmodel_archive *a, size_t source, const char *what,
 		       LM_QUOTE(a->manifest.sources[source].name), what);
 }
 
-/* Puts the literal into a file as long as the source, with a hole where the tensors were: what
- * the importer reads of a real one. */
+/* Puts the literal into a file. Of what follows the importer looks at the first bytes alone, to
+ * tell the kind of file: zeros stand for them. */
 static int write_header(const struct lmodel_archive *a, struct lm_reader *reader, size_t source,
 			uint64_t len, int fd, struct lmodel_error *error)
 {
@@ -30,10 +30,11 @@ static int write_header(const struct lmodel_archive *a, struct lm_reader *reader
 
 		r = lm_reader_range(reader, member, RECORD + at, piece, n, error);
 		if (r == LMODEL_OK)
-			r = lm_write_at(fd, "memory file", piece, n, at, error);
+			r = lm_write_all(fd, "memory file", piece, n, error);
 	}
-	if (r == LMODEL_OK && ftruncate(fd, (off_t)a->manifest.sources[source].bytes) != 0)
-		r = lm_fail_errno(error, "memory file");
+	memset(piece, 0, LOOK);
+	if (r == LMODEL_OK)
+		r = lm_write_all(fd, "memory file", piece, LOOK, error);
 	return r;
 }
 
