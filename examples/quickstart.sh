@@ -22,6 +22,10 @@ say 'Install what the build needs'
 show "$top/build-aux/install-deps"
 
 say 'Build'
+[ ! -f "$top/config.status" ] || {
+	echo "this tree was configured in place: run 'make distclean' in it first" >&2
+	exit 1
+}
 [ -x "$top/configure" ] || (cd "$top" && ./autogen.sh >/dev/null 2>&1)
 mkdir -p "$build"
 (cd "$build" && { [ -f Makefile ] || "$top/configure" --quiet; } && make -s -j"$(nproc)")
