@@ -63,6 +63,7 @@ lm_script_tests = \
 	%D%/cli/damage.sh \
 	%D%/cli/diff.sh \
 	%D%/cli/extract.sh \
+	%D%/cli/forged.sh \
 	%D%/cli/huggingface.sh \
 	%D%/cli/inputs.sh \
 	%D%/cli/json.sh \
@@ -85,6 +86,7 @@ check_PROGRAMS += $(lm_unit_tests) $(lm_fuzz_targets)
 TESTS += $(lm_unit_tests) $(lm_script_tests)
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)'; export srcdir builddir;
 EXTRA_DIST += $(lm_script_tests) \
+	%D%/lib/forge.py \
 	%D%/lib/mkmodel.py \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \

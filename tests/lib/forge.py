@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Makes an archive that only a liar could make: every digest in it is right. Standard library only.
+
+    forge.py NAME IN.lmodel OUT.lmodel
+
+IN is an archive that `lmodel pack` made. Its rows and members are changed as the forgery NAME
+says (`forge.py list` tells the names). Then all places, digests, the content root, the statement,
+both slots and the tar headers are made anew, so that nothing but the forgery itself is wrong.
+"""
+import hashlib
+import json
+import sqlite3
+import struct
+import sys
+
+BLOCK = 512
+SLOT_A = 3 * BLOCK      # behind the header and data of mimetype and the header of slot A
+FOOTER = 512
+SQLITE_WRITE_VERSION = 18
+SQLITE_ENCODING = 56
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def u64(*numbers):
+    return struct.pack("<%dQ" % len(numbers), *numbers)
+
+
+def padding(length):
+    return bytes(-length % BLOCK)
+
+
+def tar_header(name, size, mtime, kind=b"0"):
+    """A ustar header, with its fields as section 2.1 has them."""
+    h = bytearray(BLOCK)
+    for at, data in ((0, name.encode()), (100, b"000644 "), (108, b"000000 "), (116, b"000000 "),
+                     (124, b"%011o " % size), (136, b"%011o " % mtime), (148, b" " * 8),
+                     (156, kind), (257, b"ustar\00000"), (329, b"000000 "), (337, b"000000 ")):
+        h[at:at + len(data)] = data
+    h[148:156] = b"%06o\0 " % sum(h)
+    return bytes(h)
+
+
+class Member:
+    """A member of the tar, named by a row of table `member`, of table `dead`, or by none."""
+
+    def __init__(self, path, data, table="member"):
+        self.path, self.data, self.table = path, data, table
+        self.header = None              # another tar header than its own
+        self.bytes, self.coding, self.chunk_bytes, self.chunks = 0, "w1", 1 << 20, b""
+
+    def fill(self, raw):
+        """Holds other raw bytes: in one chunk, method raw."""
+        assert 0 < len(raw) <= self.chunk_bytes
+        self.bytes, self.coding = len(raw), "w1"
+        self.chunks = struct.pack("<I", len(raw))
+        self.data = raw + sha256(raw)
+
+    def digest(self):
+        return sha256(self.data[len(self.data) - 32 * (len(self.chunks) // 4):])
+
+
+class Archive:
+    def __init__(self, path):
+        with open(path, "rb") as f:
+            self.file = f.read()
+        self.slot_size = int(self.file[2 * BLOCK + 124:2 * BLOCK + 135], 8)
+        footer = self.file[SLOT_A + self.slot_size - FOOTER:SLOT_A + self.slot_size]
+        length, = struct.unpack_from("<Q", footer, 24)
+        image = bytearray(self.file[SLOT_A:SLOT_A + length])
+        image[SQLITE_WRITE_VERSION] = 1         # 3 is read-only for SQLite
+        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        self.db.deserialize(bytes(image))
+        self.created = self.rows("SELECT created FROM archive")[0][0]
+        self.members = [self.load(row) for row in self.rows(
+            "SELECT path, offset, length, bytes, coding, chunk_bytes, chunks FROM member"
+            " ORDER BY id")]
+        self.encoding = None            # another text encoding for the header of the image
+        self.dead_over_live = False     # the last member has a row of table `dead` as well
+
+    def rows(self, sql, *values):
+        return self.db.execute(sql, values).fetchall()
+
+    def load(self, row):
+        path, offset, length, *rest = row
+        member = Member(path, self.file[offset:offset + length])
+        member.bytes, member.coding, member.chunk_bytes, member.chunks = rest
+        return member
+
+    def place(self):
+        """Fills the tables of places; returns the tar from the end of slot B on."""
+        body, live = b"", 0
+        self.rows("DELETE FROM member")
+        self.rows("DELETE FROM dead")
+        for m in self.members:
+            body += m.header or tar_header(m.path, len(m.data), self.created)
+            offset = 4 * BLOCK + 2 * self.slot_size + len(body)
+            body += m.data + padding(len(m.data))
+            if m.table == "member":
+                self.rows("INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", live, m.path,
+                          offset, len(m.data), m.bytes, m.coding, m.chunk_bytes, m.chunks,
+                          m.digest())
+                live += 1
+            if m.table == "dead" or (m is self.members[-1] and self.dead_over_live):
+                self.rows("INSERT INTO dead VALUES (?, ?, 'zero')", offset, len(m.data))
+        return body
+
+    def root(self):
+        """The content root: section 6.2."""
+        text = b"lmodel-content-root-v1\n"
+
+        def field(value):
+            value = value.encode() if isinstance(value, str) else value
+            value = u64(value) if isinstance(value, int) else value
+            return u64(len(value)) + value
+
+        def leaf(*fields):
+            body = b"".join(field(f) for f in fields)
+            return u64(len(body)) + body
+
+        text += leaf("archive", 0, *self.rows(
+            "SELECT id, format, created, tool, source_format, must_understand FROM archive")[0])
+        for kind, columns in (
+                ("attachment", "id, name, member"),
+                ("member", "id, path, bytes, coding, chunk_bytes, chunks, digest"),
+                ("metadata", "id, source, key, value"),
+                ("source", "id, name, format, bytes, skeleton")):
+            for row in self.rows("SELECT %s FROM %s ORDER BY id" % (columns, kind)):
+                text += leaf(kind, *row)
+        for *row, shape, size, source, member, alias in self.rows(
+                "SELECT id, name, dtype, shape, bytes, source, member, alias FROM tensor"
+                " ORDER BY id"):
+            target = (0, member) if alias is None else (1, alias)
+            text += leaf("tensor", *row, u64(*json.loads(shape)), size, source, *target)
+        return hashlib.sha256(text).hexdigest()
+
+    def image(self):
+        ident, generation = self.rows("SELECT id, content_generation FROM archive")[0]
+        self.rows("UPDATE statement SET text = ?", "lmodel-statement-v1\narchive %s\n"
+                  "content-generation %d\ncontent-root %s\nformat 1\n"
+                  % (ident, generation, self.root()))
+        self.rows("VACUUM")
+        image = bytearray(self.db.serialize())
+        image[SQLITE_WRITE_VERSION] = 3
+        if self.encoding is not None:
+            struct.pack_into(">I", image, SQLITE_ENCODING, self.encoding)
+        return bytes(image)
+
+    def build(self):
+        body = self.place()
+        image = self.image()
+        if len(image) > self.slot_size - FOOTER:
+            self.slot_size = len(image) + len(padding(len(image))) + 2048 + FOOTER
+            return self.build()
+        footer = b"LMODEL\x1a\n" + struct.pack("<II", 1, FOOTER)
+        footer += u64(1, len(image), 4 * BLOCK + 2 * self.slot_size + len(body), self.slot_size)
+        footer += sha256(image + footer)
+        slot = image.ljust(self.slot_size - FOOTER, b"\0") + footer.ljust(FOOTER, b"\0")
+        return (self.file[:2 * BLOCK] +
+                tar_header("manifest.sqlite", self.slot_size, self.created) + slot +
+                tar_header("manifest.backup.sqlite", self.slot_size, self.created) + slot +
+                body + bytes(2 * BLOCK))
+
+
+def nothing(_):
+    """No change: proves this builder."""
+
+
+def lie(a):
+    """The skeleton is one literal: a whole file, with other tensors than the rows."""
+    header = b'{"other":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}'
+    whole = u64(len(header)) + header + b"evil"
+    a.members[0].fill(b"\1" + u64(len(whole)) + whole)
+    a.rows("UPDATE source SET bytes = ?", len(whole))
+
+
+def shift(a):
+    """The last member begins with what a pax header holds, and one more header: to a tar reader
+    its name and length are right, and its data begin two blocks later."""
+    last = a.members[-1]
+    record = b" path=%s\n" % last.path.encode()
+    record = b"%d%s" % (len(record) + 2, record)
+    assert 10 <= len(record) <= 99 and last.bytes >= 2 * BLOCK
+    inner = tar_header(last.path, last.bytes + 32, a.created)
+    last.fill((record + padding(len(record)) + inner).ljust(last.bytes, b"A"))
+    last.header = tar_header("PaxHeaders/x", len(record), a.created, b"x")
+
+
+def dead_data(a):
+    """A member that was replaced, said to be zero, that is not."""
+    a.members.append(Member("base/old", bytes(600) + b"secret" + bytes(94), table="dead"))
+
+
+def dead_zero(a):
+    """No forgery: the same as it should be."""
+    a.members.append(Member("base/old", bytes(700), table="dead"))
+
+
+def stowaway(a):
+    """A member of the tar that is in no table."""
+    a.members.append(Member("base/stowaway", b"contraband", table=None))
+
+
+def cover(a):
+    """The last member is inside of another member, so that the tar does not show it."""
+    outer = Member("base/cover", b"", table=None)
+    outer.header = tar_header(outer.path, BLOCK + len(a.members[-1].data), a.created)
+    a.members.insert(-1, outer)
+
+
+# Forgeries of rows alone.
+SQL = {
+    "metadata": "INSERT INTO metadata SELECT count(*), 0, 'license', 'forged' FROM metadata",
+    "attachment": "UPDATE attachment SET name = 'model.safetensors'",
+    "directory": "UPDATE attachment SET name = (SELECT name FROM source) || '/x'",
+    "escape": "UPDATE source SET format = 'x' || char(27) || '[31mRED' || char(10) || 'id  0'",
+    "hidden": "UPDATE source SET name = '.bashrc'",
+    "feature": "UPDATE archive SET must_understand = 'telepathy'",
+    "table": "CREATE TABLE more (id INTEGER PRIMARY KEY, x TEXT NOT NULL) STRICT",
+}
+# Forgeries of what build() does: attributes of the archive.
+BUILD = {
+    "encoding0": ("encoding", 0),
+    "encoding2": ("encoding", 2),
+    "dead_live": ("dead_over_live", True),
+}
+MEMBERS = {f.__name__: f for f in (nothing, lie, shift, stowaway, cover, dead_data, dead_zero)}
+
+
+def main(args):
+    if args == ["list"]:
+        return print("\n".join([*MEMBERS, *SQL, *BUILD]))
+    if len(args) != 3 or args[0] not in {**MEMBERS, **SQL, **BUILD}:
+        raise SystemExit(__doc__)
+    name, source, out = args
+    archive = Archive(source)
+    if name in SQL:
+        archive.rows(SQL[name])
+    elif name in BUILD:
+        setattr(archive, *BUILD[name])
+    else:
+        MEMBERS[name](archive)
+    with open(out, "wb") as f:
+        f.write(archive.build())
+
+
+main(sys.argv[1:])
