@@ -5,9 +5,16 @@
 #include "base/io.h"
 #include "export/export.h"
 
+static const char *label_of(int fd)
+{
+	return fd == STDOUT_FILENO ? "standard output" : "output";
+}
+
 static int put(void *context, const struct lm_scan_piece *piece, struct lmodel_error *error)
 {
-	return lm_write_all(*(const int *)context, "the output", piece->bytes, piece->len, error);
+	int fd = *(const int *)context;
+
+	return lm_write_all(fd, label_of(fd), piece->bytes, piece->len, error);
 }
 
 int lmodel_cat(struct lmodel_archive *archive, const struct lmodel_tensor *tensor, int fd, bool raw,
@@ -32,7 +39,7 @@ int lmodel_cat(struct lmodel_archive *archive, const struct lmodel_tensor *tenso
 
 		r = lm_export_npy(row->dtype, row->rank, row->shape, &header, &len, error);
 		if (r == LMODEL_OK)
-			r = lm_write_all(fd, "the output", header, len, error);
+			r = lm_write_all(fd, label_of(fd), header, len, error);
 	}
 	item.member = lm_manifest_member_of(&archive->manifest, index);
 	item.len = row->bytes;
