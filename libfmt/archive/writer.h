@@ -43,8 +43,8 @@ int lm_writer_begin(struct lm_writer *writer, int fd, const char *label,
 int lm_writer_encode(struct lm_writer *writer, const struct lm_feed *feed, enum lmodel_level level,
 		     const struct lmodel_run *run, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Or: one member at a time, from stored chunks, for members 0, 1, ... in order. Chunks go in one by one, as many as
- * the member's chunk_count. */
+/* Or one member at a time, from chunks that are stored already: members 0, 1, ... in order, each
+ * with as many chunks as its chunk_count. */
 int lm_writer_member_begin(struct lm_writer *writer, size_t member, struct lmodel_error *error)
 	LM_MUST_CHECK;
 int lm_writer_chunk(struct lm_writer *writer, size_t member, enum lm_method method,

@@ -90,7 +90,9 @@ new_among() { rm -f work/d/mine && diff -r hf work/d; }
 strace_works=0
 strace -f -qq -o /dev/null -e trace=fsync -e inject=fsync:error=EIO:when=1 true 2>/dev/null &&
 	strace_works=1
-[ $strace_works -eq 1 ] || echo "# strace is not there or may not trace: kills at random alone"
+# Without it only kills at random are left, which prove little: that is a failure.
+[ $strace_works -eq 1 ]
+ok $? "strace is there and may trace"
 
 calls="pwrite64 fsync fdatasync linkat rename renameat2 ftruncate mkdir chmod"
 if [ $strace_works -eq 1 ]; then

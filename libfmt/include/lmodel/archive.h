@@ -1,7 +1,7 @@
 /* Reading an archive: open, look, read tensors.
  *
  * An open archive is immutable and may be used by several threads at once. It holds a
- * shared lock on the file, so a re-key beside it cannot take data away from under it.
+ * shared lock on the file, so a writer beside it cannot take data away from under it.
  * Strings and structs that the functions return belong to the archive and live as long
  * as it does. Names are NUL-terminated UTF-8 as the model's author wrote them: pass them
  * through lmodel_escape() before they reach a terminal. */
@@ -31,7 +31,7 @@ struct lmodel_info {
 	const char *statement;        /* canonical text that signatures cover (spec: 6.3) */
 	int64_t created;              /* seconds since 1970-01-01 UTC */
 	uint32_t format_version;
-	uint64_t content_generation;  /* rises when content or tier keys change */
+	uint64_t content_generation;  /* rises when content changes */
 	uint64_t commit_counter;      /* rises at every commit of the manifest */
 	uint64_t file_bytes;          /* the file as it is on disk */
 	uint64_t committed_bytes;     /* end of the last committed member */

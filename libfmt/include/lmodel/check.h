@@ -31,6 +31,7 @@ struct lmodel_verify_report {
 
 /* Reads and checks everything: both manifest slots and their padding, the tar's member list
  * against the manifest, every chunk's SHA-256, that every chunk decodes to its raw length,
+ * that every input file can be written again and says what the manifest says of it,
  * padding, dead ranges (zero, exactly where the manifest says), the bytes after the committed
  * length. Goes on after a fault to find the others. `report` may be NULL.
  * `finding` is called with `run->context`.

@@ -57,7 +57,8 @@ struct lmodel_pack_options {
  * Memory is bounded: O(jobs x chunk) + about 2 KiB a tensor, whatever the size of the model.
  *
  * Errors: EUSAGE, ECORRUPT (a malformed input), EUNSUPPORTED (unknown dtype or kind of
- * input), ELIMIT, EFAILED (also: output exists and `overwrite` is false). */
+ * input), ELIMIT, EFAILED (also: output exists and `overwrite` is false, or an input was changed
+ * while it was read). */
 int lmodel_pack(const char *output, const char *const *inputs, size_t input_count,
 		const struct lmodel_pack_options *options, struct lmodel_error *error);
 
