@@ -19,9 +19,9 @@ char *lm_tar_path(const char *prefix, const char *name, bool keep_slash, uint64_
 		  struct lmodel_error *error);
 
 /* Calls `member` for each member, in order, with the offset of its header and of its data: 512
- * bytes behind a plain header, 1536 behind a pax header of one block. Data is skipped, not read. Stops at the end-of-archive blocks, at the first failure of `member`, or at
- * damage (ECORRUPT, with the offset). `end` is set to where the end blocks (or the damage)
- * begin. */
+ * bytes behind a plain header, 1536 behind a pax header of one block. Data is skipped, not read.
+ * Stops at the end-of-archive blocks, at the first failure of `member`, or at damage (ECORRUPT,
+ * with the offset). `end` is set to where the end blocks (or the damage) begin. */
 typedef int lm_tar_member_fn(void *context, const char *path, uint64_t header_offset,
 			     uint64_t data_offset, uint64_t size, bool regular, struct lmodel_error *error);
 int lm_tar_walk(int fd, uint64_t file_size, lm_tar_member_fn *member, void *context,

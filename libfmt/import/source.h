@@ -78,9 +78,9 @@ int lm_import(struct lm_model *model, const char *path, const char *spool_direct
 int lm_import_attachment(struct lm_model *model, const char *path, const char *name,
 			 struct lmodel_error *error) LM_MUST_CHECK;
 
-/* To be called once after the last import: tensor names, source names and attachment names
- * are unique (ECORRUPT within one input file; EUSAGE between inputs), counts are in bounds, there is at least one
- * source. */
+/* To be called once after the last import: tensor names, source names and attachment names are
+ * unique (ECORRUPT within one input file; EUSAGE between inputs), counts are in bounds, there is
+ * at least one source. */
 int lm_model_check(const struct lm_model *model, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Reads `len` raw bytes of tensor `index` from raw byte `offset`. Thread-safe. */
