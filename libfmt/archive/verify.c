@@ -101,9 +101,9 @@ static void check_foreign(struct verification *v, const char *path, uint64_t hea
 			  uint64_t size)
 {
 	const struct lm_manifest *m = &v->archive->manifest;
-	const struct lm_dead_row *d = &m->dead[v->next_dead];
+	const struct lm_dead_row *d = v->next_dead < m->dead_count ? &m->dead[v->next_dead] : NULL;
 
-	if (v->next_dead == m->dead_count || d->offset != data || d->length != size) {
+	if (d == NULL || d->offset != data || d->length != size) {
 		tell(v, LMODEL_FAULT, "tar member %s at %ju is not in the manifest", LM_QUOTE(path),
 		     (uintmax_t)header);
 		v->expected_header = lm_align(data + size, LM_TAR_BLOCK);
@@ -147,7 +147,8 @@ static int check_tar_member(void *context, const char *path, uint64_t header, ui
 {
 	struct verification *v = context;
 	const struct lm_manifest *m = &v->archive->manifest;
-	const struct lm_member *next = &m->members[v->next_member];
+	const struct lm_member *next =
+		v->next_member < m->member_count ? &m->members[v->next_member] : NULL;
 
 	(void)error;
 	if (header >= v->archive->footer.committed_len)
@@ -159,7 +160,7 @@ static int check_tar_member(void *context, const char *path, uint64_t header, ui
 	if (header != v->expected_header)
 		tell(v, LMODEL_FAULT, "tar member %s is at %ju, not at %ju", LM_QUOTE(path),
 		     (uintmax_t)header, (uintmax_t)v->expected_header);
-	if (v->next_member == m->member_count || strcmp(path, next->path) != 0) {
+	if (next == NULL || strcmp(path, next->path) != 0) {
 		check_foreign(v, path, header, data, size);
 		return LMODEL_OK;
 	}
