@@ -2,6 +2,7 @@
 #ifndef CMD_H
 #define CMD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "options.h"
@@ -14,6 +15,7 @@ struct cmd {
 	const char *summary;  /* one line, for the list of commands */
 	const char *about;    /* for --help, lines of at most 80 columns */
 	const struct option_row *options;
+	bool secrets;         /* it holds keys in memory */
 	int least, most;      /* operands; most -1: any number */
 	const char *missing;  /* name of the operand that is missed first */
 
@@ -22,6 +24,6 @@ struct cmd {
 };
 
 extern const struct cmd cmd_pack, cmd_list, cmd_inspect, cmd_extract, cmd_cat, cmd_verify,
-	cmd_diff, cmd_repack;
+	cmd_diff, cmd_keygen, cmd_grant, cmd_revoke, cmd_strip, cmd_repack;
 
 #endif

@@ -5,44 +5,64 @@
 #include <lmodel.h>
 
 #include "cmd.h"
+#include "keys.h"
 #include "message.h"
 #include "progress.h"
 #include "text.h"
 
-static bool raw;
+static struct level_options level;
+static struct key_options keys;
 static unsigned jobs;
+static bool raw;
 
 static const struct option_row options[] = {
 	{ "raw", 0, NULL, "the bytes alone, without a .npy header", option_flag, &raw },
+	OPTIONS_KEYS(keys),
+	OPTIONS_LEVEL(level),
 	OPTION_JOBS(jobs),
 	OPTION_PROGRESS,
 	OPTIONS_COMMON,
 };
 
+static int cat(struct lmodel_archive *archive, char **operands)
+{
+	const struct lmodel_tensor *tensor = lmodel_tensor_find(archive, operands[1]);
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lmodel_run run = { .jobs = jobs };
+	int r;
+
+	if (tensor == NULL) {
+		message_error("%s: no tensor %s", TEXT_QUOTE(operands[0]), TEXT_QUOTE(operands[1]));
+		return LMODEL_EUSAGE;
+	}
+	r = keys_use_level(archive, operands[0], &keys, &level);
+	if (r != LMODEL_OK)
+		return r;
+	progress_begin(&run, "cat");
+	r = lmodel_cat(archive, tensor, STDOUT_FILENO, raw, &run, &error);
+	progress_end();
+	return r != LMODEL_OK ? message_fail(&error) : LMODEL_OK;
+}
+
 static int run(int count, char **operands)
 {
 	struct lmodel_error error = LMODEL_ERROR_INIT;
-	struct lmodel_run run = { .jobs = jobs };
-	const struct lmodel_tensor *tensor;
 	struct lmodel_archive *archive;
 	int r;
 
 	(void)count;
+	r = keys_check(&cmd_cat, &keys, operands[0]);
+	if (r == LMODEL_OK)
+		r = keys_check_level(&cmd_cat, &level);
+	if (r != LMODEL_OK)
+		return r;
 	if (isatty(STDOUT_FILENO))
 		return message_usage(&cmd_cat, "weights are not written to a terminal");
 	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
 		return message_fail(&error);
-	tensor = lmodel_tensor_find(archive, operands[1]);
-	if (tensor == NULL) {
-		message_error("%s: no tensor %s", TEXT_QUOTE(operands[0]), TEXT_QUOTE(operands[1]));
-		lmodel_close(archive);
-		return LMODEL_EUSAGE;
-	}
-	progress_begin(&run, "cat");
-	r = lmodel_cat(archive, tensor, STDOUT_FILENO, raw, &run, &error);
-	progress_end();
+	r = cat(archive, operands);
 	lmodel_close(archive);
-	return r != LMODEL_OK ? message_fail(&error) : LMODEL_OK;
+	return r;
 }
 
 const struct cmd cmd_cat = {
@@ -51,8 +71,10 @@ const struct cmd cmd_cat = {
 	.summary = "write one tensor to standard output",
 	.about =
 	"Writes one tensor of ARCHIVE (\"-\": standard input) to standard output as a NumPy\n"
-	".npy file. TENSOR is its whole name.\n",
+	".npy file. TENSOR is its whole name. Of an archive with tiers it is the weights\n"
+	"that the keys open.\n",
 	.options = options,
+	.secrets = true,
 	.least = 2,
 	.most = 2,
 	.missing = "ARCHIVE or TENSOR",

@@ -9,6 +9,7 @@
 
 #include "cmd.h"
 #include "json.h"
+#include "keys.h"
 #include "message.h"
 #include "progress.h"
 #include "text.h"
@@ -17,6 +18,8 @@ static const char *output, *directory;
 static enum lmodel_format format;
 static struct option_list excludes;
 static uint64_t max_shard_size;
+static struct level_options level;
+static struct key_options keys;
 static bool force, json;
 static unsigned jobs;
 
@@ -47,6 +50,8 @@ static const struct option_row options[] = {
 	{ "max-shard-size", 0, "SIZE",
 	  "split into files of SIZE tensor bytes at most; needs -o DIR/", option_size,
 	  &max_shard_size },
+	OPTIONS_KEYS(keys),
+	OPTIONS_LEVEL(level),
 	OPTION_JOBS(jobs),
 	OPTION_JSON(json),
 	OPTION_PROGRESS,
@@ -117,6 +122,7 @@ static bool is_directory(const char *path)
 static int report(const struct lmodel_archive *archive, const char *path, size_t pattern_count,
 		  char **patterns)
 {
+	const struct lmodel_tier *tier = lmodel_tier_in_use(archive);
 	const struct lmodel_tensor *t;
 	uint64_t bytes = 0, tensors = 0;
 	char size[TEXT_HUMAN];
@@ -132,13 +138,15 @@ static int report(const struct lmodel_archive *archive, const char *path, size_t
 		tensors += picked;
 		bytes += picked ? t->bytes : 0;
 	}
-	message_detail("%s: %ju tensor%s, %s", TEXT_QUOTE(path), (uintmax_t)tensors,
-		       text_plural(tensors), text_human(size, bytes));
+	message_detail("%s: %ju tensor%s, %s%s%s", TEXT_QUOTE(path), (uintmax_t)tensors,
+		       text_plural(tensors), text_human(size, bytes),
+		       tier != NULL ? ", tier " : "", tier != NULL ? TEXT_QUOTE(tier->name) : "");
 	if (!json)
 		return LMODEL_OK;
 	document = json_document();
 	json_put(document, "output", json_text(path));
 	json_put(document, "format", json_text(format_names[format]));
+	json_put(document, "tier", json_text(tier != NULL ? tier->name : NULL));
 	json_put(document, "tensors", json_number(tensors));
 	json_put(document, "bytes", json_number(bytes));
 	json_print(document);
@@ -196,13 +204,20 @@ static int run(int count, char **operands)
 	char *path;
 	int r = check_options(count - 1);
 
+	if (r == LMODEL_OK)
+		r = keys_check(&cmd_extract, &keys, operands[0]);
+	if (r == LMODEL_OK)
+		r = keys_check_level(&cmd_extract, &level);
 	if (r != LMODEL_OK)
 		return r;
 	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
 		return message_fail(&error);
-	path = output_path(archive, operands[0]);
-	r = extract(archive, path, count - 1, operands + 1);
-	free(path);
+	r = keys_use_level(archive, operands[0], &keys, &level);
+	if (r == LMODEL_OK) {
+		path = output_path(archive, operands[0]);
+		r = extract(archive, path, count - 1, operands + 1);
+		free(path);
+	}
 	lmodel_close(archive);
 	return r;
 }
@@ -215,8 +230,10 @@ const struct cmd cmd_extract = {
 	"Writes the weights of ARCHIVE (\"-\": standard input), or those of the tensors\n"
 	"that a PATTERN picks, to OUT, or to a file in the current directory that has\n"
 	"the archive's name, ending in .safetensors. Side files are written into\n"
-	"directories only.\n",
+	"directories only. Of an archive with tiers it is the weights of the highest tier\n"
+	"that the keys open, without a key the public ones.\n",
 	.options = options,
+	.secrets = true,
 	.least = 1,
 	.most = -1,
 	.missing = "ARCHIVE",

@@ -1,6 +1,5 @@
 /* lmodel inspect */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,17 +8,17 @@
 #include <lmodel.h>
 
 #include "cmd.h"
+#include "inspect.h"
 #include "json.h"
+#include "keys.h"
 #include "message.h"
 #include "text.h"
 
-/* Lines of a list, and columns of a line, before they are cut: it is to be one screen. */
-#define LIST_LINES 6
-#define LINE_WIDTH 100
-
+static struct key_options keys;
 static bool json;
 
 static const struct option_row options[] = {
+	OPTIONS_KEYS(keys),
 	OPTION_JSON(json),
 	OPTIONS_COMMON,
 };
@@ -85,52 +84,20 @@ static const char *time_text(char *buffer, size_t size, int64_t seconds)
 
 /* ---- text ---- */
 
-__attribute__((format(printf, 2, 3)))
-static void line(const char *label, const char *format, ...)
-{
-	va_list args;
-
-	printf("%-14s", label);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-}
-
-/* Escaped, cut to `width` columns or so. */
-static char *cut(const char *text, size_t width)
-{
-	char *escaped = text_escape(text);
-	size_t len = strlen(escaped), keep = width - 3;
-
-	if (len <= width)
-		return escaped;
-	while (keep > 0 && ((unsigned char)escaped[keep] & 0xc0) == 0x80)
-		keep--;
-	memcpy(escaped + keep, "...", 4);
-	return escaped;
-}
-
-static void print_more(size_t count)
-{
-	if (count > LIST_LINES)
-		line("", "... and %zu more", count - LIST_LINES);
-}
-
 static void print_sources(const struct lmodel_archive *archive, size_t count)
 {
-	for (size_t i = 0; i < count && i < LIST_LINES; i++) {
+	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
 		const struct lmodel_source *s = lmodel_source_at(archive, i);
-		char *name = cut(s->name, LINE_WIDTH - 50), *format = cut(s->format, 16);
+		char *name = text_cut(s->name, INSPECT_WIDTH - 50), *format = text_cut(s->format, 16);
 		char size[TEXT_HUMAN];
 
-		line(i > 0 ? "" : count == 1 ? "source" : "sources", "%s (%s, %s, %zu tensor%s)",
+		inspect_line(i > 0 ? "" : count == 1 ? "source" : "sources", "%s (%s, %s, %zu tensor%s)",
 		     name, format, text_human(size, s->bytes), s->tensor_count,
 		     text_plural(s->tensor_count));
 		free(name);
 		free(format);
 	}
-	print_more(count);
+	inspect_more(count);
 }
 
 static void print_dtypes(const struct dtype_sum *sums, size_t count)
@@ -138,7 +105,7 @@ static void print_dtypes(const struct dtype_sum *sums, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		char tensors[TEXT_COUNT], size[TEXT_HUMAN];
 
-		line(i > 0 ? "" : "dtypes", "%-8s %8s tensor%-1s %12s", sums[i].dtype,
+		inspect_line(i > 0 ? "" : "dtypes", "%-8s %8s tensor%-1s %12s", sums[i].dtype,
 		     text_count(tensors, sums[i].tensors), text_plural(sums[i].tensors),
 		     text_human(size, sums[i].bytes));
 	}
@@ -147,32 +114,32 @@ static void print_dtypes(const struct dtype_sum *sums, size_t count)
 static void print_attachments(const struct lmodel_archive *archive, size_t count)
 {
 	if (count == 0)
-		line("attachments", "none");
-	for (size_t i = 0; i < count && i < LIST_LINES; i++) {
+		inspect_line("attachments", "none");
+	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
 		const struct lmodel_attachment *a = lmodel_attachment_at(archive, i);
-		char *name = cut(a->name, LINE_WIDTH - 30);
+		char *name = text_cut(a->name, INSPECT_WIDTH - 30);
 		char size[TEXT_HUMAN];
 
-		line(i > 0 ? "" : "attachments", "%s (%s)", name, text_human(size, a->bytes));
+		inspect_line(i > 0 ? "" : "attachments", "%s (%s)", name, text_human(size, a->bytes));
 		free(name);
 	}
-	print_more(count);
+	inspect_more(count);
 }
 
 static void print_metadata(const struct lmodel_archive *archive, size_t count)
 {
 	if (count == 0)
-		line("metadata", "none");
-	for (size_t i = 0; i < count && i < LIST_LINES; i++) {
+		inspect_line("metadata", "none");
+	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
 		const struct lmodel_metadata *m = lmodel_metadata_at(archive, i);
-		char *key = cut(m->key, 30);
-		char *value = cut(m->value, LINE_WIDTH - 14 - 2 - strlen(key));
+		char *key = text_cut(m->key, 30);
+		char *value = text_cut(m->value, INSPECT_WIDTH - 14 - 2 - strlen(key));
 
-		line(i > 0 ? "" : "metadata", "%s: %s", key, value);
+		inspect_line(i > 0 ? "" : "metadata", "%s: %s", key, value);
 		free(key);
 		free(value);
 	}
-	print_more(count);
+	inspect_more(count);
 }
 
 static void print_text(const struct lmodel_archive *archive, const char *path)
@@ -186,35 +153,36 @@ static void print_text(const struct lmodel_archive *archive, const char *path)
 
 	lmodel_info(archive, &info);
 	tool = text_escape(info.tool);
-	line("name", "%s", name);
-	line("format", "lmodel %" PRIu32 ", written by %s", info.format_version, tool);
-	line("id", "%s", info.id);
-	line("created", "%s", time_text(when, sizeof(when), info.created));
-	line("generation", "%" PRIu64 " (commit %" PRIu64 ")", info.content_generation,
+	inspect_line("name", "%s", name);
+	inspect_line("format", "lmodel %" PRIu32 ", written by %s", info.format_version, tool);
+	inspect_line("id", "%s", info.id);
+	inspect_line("created", "%s", time_text(when, sizeof(when), info.created));
+	inspect_line("generation", "%" PRIu64 " (commit %" PRIu64 ")", info.content_generation,
 	     info.commit_counter);
 	print_sources(archive, info.source_count);
 	if (info.alias_count > 0)
-		line("tensors", "%zu (%zu alias%s)", info.tensor_count, info.alias_count,
+		inspect_line("tensors", "%zu (%zu alias%s)", info.tensor_count, info.alias_count,
 		     info.alias_count == 1 ? "" : "es");
 	else
-		line("tensors", "%zu", info.tensor_count);
-	line("parameters", "%s", text_count(count, info.parameters));
+		inspect_line("tensors", "%zu", info.tensor_count);
+	inspect_line("parameters", "%s", text_count(count, info.parameters));
 	print_dtypes(sums, dtypes);
-	line("size", "%s -> %s (%s)", text_human(a, info.tensor_bytes),
+	inspect_line("size", "%s -> %s (%s)", text_human(a, info.tensor_bytes),
 	     text_human(b, info.tensor_stored_bytes),
 	     text_ratio(ratio, info.tensor_stored_bytes, info.tensor_bytes));
-	line("file", "%s (%s bytes)", text_human(a, info.file_bytes),
+	inspect_line("file", "%s (%s bytes)", text_human(a, info.file_bytes),
 	     text_count(count, info.file_bytes));
 	if (info.dead_bytes > 0)
-		line("", "%s of it is dead: lmodel repack frees it",
+		inspect_line("", "%s of it is dead: lmodel repack frees it",
 		     text_human(a, info.dead_bytes));
-	line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
+	inspect_line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
 	     text_human(b, info.manifest_room));
 	print_attachments(archive, info.attachment_count);
 	print_metadata(archive, info.metadata_count);
-	line("protection", "none: every tensor is readable by anyone");
-	line("signature", "unsigned");
-	line("content root", "%s", info.content_root);
+	inspect_tiers(archive);
+	inspect_slots(archive);
+	inspect_line("signature", "unsigned");
+	inspect_line("content root", "%s", info.content_root);
 	free(tool);
 	free(name);
 	free(sums);
@@ -318,27 +286,45 @@ static void print_json(const struct lmodel_archive *archive)
 	json_put(d, "manifest_room", json_number(info.manifest_room));
 	json_put(d, "attachments", attachments_json(archive));
 	json_put(d, "metadata", metadata_json(archive));
-	json_put(d, "protected", json_bool(false));
+	json_put(d, "protected", json_bool(lmodel_tier_count(archive) > 0));
+	json_put(d, "tiers", inspect_tiers_json(archive));
+	json_put(d, "slots", inspect_slots_json(archive));
 	json_put(d, "signed", json_bool(false));
 	json_put(d, "content_root", json_text(info.content_root));
 	json_put(d, "statement", json_text(info.statement));
 	json_print(d);
 }
 
+static int inspect(struct lmodel_archive *archive, const char *path)
+{
+	char *name = text_archive(path);
+	bool unlocked;
+	int r = keys_unlock(archive, name, &keys, false, &unlocked);
+
+	free(name);
+	if (r != LMODEL_OK)
+		return r;
+	if (json)
+		print_json(archive);
+	else
+		print_text(archive, path);
+	return LMODEL_OK;
+}
+
 static int run(int count, char **operands)
 {
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_archive *archive;
+	int r = keys_check(&cmd_inspect, &keys, operands[0]);
 
 	(void)count;
+	if (r != LMODEL_OK)
+		return r;
 	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
 		return message_fail(&error);
-	if (json)
-		print_json(archive);
-	else
-		print_text(archive, operands[0]);
+	r = inspect(archive, operands[0]);
 	lmodel_close(archive);
-	return LMODEL_OK;
+	return r;
 }
 
 const struct cmd cmd_inspect = {
@@ -347,8 +333,9 @@ const struct cmd cmd_inspect = {
 	.summary = "show what an archive is, on one screen",
 	.about =
 	"Shows what ARCHIVE (\"-\": standard input) is, on one screen. Reads and checks the\n"
-	"manifest; tensor data is not read.\n",
+	"manifest; tensor data is not read. An owner's key shows whose the key slots are.\n",
 	.options = options,
+	.secrets = true,
 	.least = 1,
 	.most = 1,
 	.missing = "ARCHIVE",

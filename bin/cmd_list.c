@@ -15,7 +15,7 @@ static bool long_form, null, json, side_files;
 static struct option_list excludes;
 
 static const struct option_row options[] = {
-	{ "long", 'l', NULL, "dtype, shape, raw and stored bytes, ratio, name", option_flag,
+	{ "long", 'l', NULL, "dtype, shape, raw and stored bytes, ratio, encrypted share, name", option_flag,
 	  &long_form },
 	{ "null", '0', NULL, "names as they are, each ended by a NUL", option_flag, &null },
 	{ "exclude", 0, "PATTERN", "leave out what PATTERN picks; may be given again", option_list,
@@ -30,6 +30,7 @@ struct entry {
 	const struct lmodel_tensor *tensor; /* NULL for a side file */
 	const char *name;
 	uint64_t bytes, stored_bytes;
+	uint64_t hidden; /* at most so many of the bytes are encrypted */
 	bool picked;
 };
 
@@ -40,10 +41,47 @@ static struct entry entry_at(const struct lmodel_archive *archive, size_t index)
 
 	if (side_files) {
 		a = lmodel_attachment_at(archive, index);
-		return (struct entry){ NULL, a->name, a->bytes, a->stored_bytes, false };
+		return (struct entry){ NULL, a->name, a->bytes, a->stored_bytes, 0, false };
 	}
 	t = lmodel_tensor_at(archive, index);
-	return (struct entry){ t, t->name, t->bytes, t->stored_bytes, false };
+	return (struct entry){ t, t->name, t->bytes, t->stored_bytes, 0, false };
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct lmodel_shard *)a)->tensor,
+		      ((const struct lmodel_shard *)b)->tensor);
+}
+
+/* Adds up what the tiers hide of each tensor. An alias has the bytes of its target. */
+static void sum_shards(const struct lmodel_archive *archive, struct entry *entries, size_t count)
+{
+	size_t shards = lmodel_shard_count(archive);
+	struct lmodel_shard *sorted = calloc(shards + 1, sizeof(*sorted));
+
+	if (sorted == NULL)
+		message_no_memory();
+	for (size_t i = 0; i < shards; i++)
+		if (lmodel_shard_at(archive, i, &sorted[i]) != LMODEL_OK)
+			sorted[i] = (struct lmodel_shard){ .tensor = "" };
+	qsort(sorted, shards, sizeof(*sorted), by_name);
+	for (size_t i = 0; i < count && shards > 0; i++) {
+		const char *alias_of = entries[i].tensor->alias_of;
+		const struct lmodel_shard key = {
+			.tensor = alias_of != NULL ? alias_of : entries[i].name
+		};
+		const struct lmodel_shard *s = bsearch(&key, sorted, shards, sizeof(key), by_name);
+
+		while (s != NULL && s > sorted && by_name(s - 1, &key) == 0)
+			s--;
+		for (; s != NULL && s < sorted + shards && by_name(s, &key) == 0; s++)
+			if (__builtin_add_overflow(entries[i].hidden, s->most_bytes,
+						   &entries[i].hidden))
+				entries[i].hidden = UINT64_MAX;
+		if (entries[i].hidden > entries[i].bytes) /* padding is more than is left */
+			entries[i].hidden = entries[i].bytes;
+	}
+	free(sorted);
 }
 
 /* Marks what is to be listed; `hit[i]` is set when pattern i picked something. */
@@ -84,7 +122,17 @@ static int larger(int a, int b)
 	return a > b ? a : b;
 }
 
-static void print_long(const struct entry *entries, size_t count)
+/* "<=4.0%": only padded lengths show without a key. */
+static void print_hidden(const struct entry *e)
+{
+	char share[TEXT_RATIO], most[TEXT_RATIO + 2] = "-";
+
+	if (e->hidden > 0)
+		snprintf(most, sizeof(most), "<=%s", text_ratio(share, e->hidden, e->bytes));
+	printf("%8s  ", most);
+}
+
+static void print_long(const struct entry *entries, size_t count, bool has_tiers)
 {
 	int dtype = 0, shape = 0, bytes = 0, stored = 0;
 	char ratio[TEXT_RATIO];
@@ -118,6 +166,8 @@ static void print_long(const struct entry *entries, size_t count)
 		printf("%*" PRIu64 "  %*" PRIu64 "  %6s  ", bytes, e->bytes, stored,
 		       e->stored_bytes,
 		       alias_of != NULL ? "-" : text_ratio(ratio, e->stored_bytes, e->bytes));
+		if (has_tiers && e->tensor != NULL)
+			print_hidden(e);
 		text_print(stdout, e->name);
 		if (alias_of != NULL) {
 			fputs(" -> ", stdout);
@@ -144,6 +194,7 @@ static json_t *entry_json(const struct entry *e)
 	json_put(object, "bytes", json_number(e->bytes));
 	json_put(object, "stored_bytes", json_number(e->stored_bytes));
 	if (t != NULL) {
+		json_put(object, "protected_bytes", json_number(e->hidden));
 		json_put(object, "alias_of", json_text(t->alias_of));
 		json_put(object, "source", json_text(t->source));
 		json_put(object, "member", json_text(t->member));
@@ -180,11 +231,13 @@ static int list(const struct lmodel_archive *archive, const char *path, int patt
 		message_no_memory();
 	for (size_t i = 0; i < count; i++)
 		entries[i] = entry_at(archive, i);
+	if (!side_files && (json || long_form))
+		sum_shards(archive, entries, count);
 	pick(entries, count, pattern_count, patterns, hit);
 	if (json)
 		print_json(entries, count);
 	else if (long_form)
-		print_long(entries, count);
+		print_long(entries, count, lmodel_tier_count(archive) > 0);
 	else
 		print_names(entries, count);
 	for (int p = 0; p < pattern_count; p++)

@@ -10,6 +10,7 @@
 #include "json.h"
 #include "message.h"
 #include "progress.h"
+#include "protect.h"
 #include "text.h"
 
 #define SEED_MAX 64
@@ -19,6 +20,7 @@ static struct option_list attachments;
 static struct option_level level;
 static uint64_t chunk_size;
 static struct { unsigned char bytes[SEED_MAX]; size_t len; } seed;
+static struct protect_args protect_args;
 static bool force, json;
 static unsigned jobs;
 
@@ -54,6 +56,7 @@ static const struct option_row options[] = {
 	{ "force", 'f', NULL, "replace OUT when it exists", option_flag, &force },
 	{ "attach", 0, "FILE[=NAME]", "carry a side file along; may be given again", option_list,
 	  &attachments },
+	OPTIONS_PROTECT(protect_args),
 	OPTION_LEVEL(level),
 	OPTION_CHUNK(chunk_size),
 	{ "seed", 0, "HEX", "reproducible output: nothing random, no clock", option_seed, &seed },
@@ -121,6 +124,8 @@ static int report(const char *path)
 		json_put(document, "tensors", json_number(info.tensor_count));
 		json_put(document, "aliases", json_number(info.alias_count));
 		json_put(document, "attachments", json_number(info.attachment_count));
+		json_put(document, "tiers", json_number(lmodel_tier_count(archive)));
+		json_put(document, "slots", json_number(lmodel_slot_count(archive)));
 		json_put(document, "bytes", json_number(info.tensor_bytes));
 		json_put(document, "stored_bytes", json_number(info.tensor_stored_bytes));
 		json_put(document, "file_bytes", json_number(info.file_bytes));
@@ -130,7 +135,8 @@ static int report(const char *path)
 	return LMODEL_OK;
 }
 
-static int pack(const char *path, int count, char **inputs, const struct lmodel_attach *attach)
+static int pack(const char *path, int count, char **inputs, const struct lmodel_attach *attach,
+		const struct protect *protect)
 {
 	struct lmodel_pack_options o = LMODEL_PACK_OPTIONS_INIT;
 	struct lmodel_error error = LMODEL_ERROR_INIT;
@@ -144,18 +150,29 @@ static int pack(const char *path, int count, char **inputs, const struct lmodel_
 	o.seed = seed.bytes;
 	o.seed_len = seed.len;
 	o.overwrite = force;
+	o.protect = protect_args.tiers.count > 0 ? &protect->options : NULL;
 	progress_begin(&o.run, "pack");
 	r = lmodel_pack(path, (const char *const *)inputs, (size_t)count, &o, &error);
 	progress_end();
 	if (r != LMODEL_OK)
 		return message_fail(&error);
+	grantees_notice_ssh(&protect->grantees);
 	if ((json || message_verbose) && strcmp(path, "-") != 0)
 		return report(path);
 	return LMODEL_OK;
 }
 
+static bool reads_stdin(int count, char **inputs)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(inputs[i], "-") == 0)
+			return true;
+	return false;
+}
+
 static int run(int count, char **inputs)
 {
+	struct protect protect = { .passphrase_count = 0 };
 	struct lmodel_attach *attach = calloc(attachments.count + 1, sizeof(*attach));
 	char **texts = calloc(attachments.count + 1, sizeof(*texts));
 	char *path = output != NULL ? text_format("%s", output) : default_output(count, inputs);
@@ -177,7 +194,11 @@ static int run(int count, char **inputs)
 					  TEXT_QUOTE(attachments.items[i]));
 	}
 	if (r == LMODEL_OK)
-		r = pack(path, count, inputs, attach);
+		r = protect_gather(&cmd_pack, &protect_args, seed.len > 0,
+				   reads_stdin(count, inputs), &protect);
+	if (r == LMODEL_OK)
+		r = pack(path, count, inputs, attach, &protect);
+	protect_free(&protect);
 	for (size_t i = 0; i < attachments.count; i++)
 		free(texts[i]);
 	free(texts);
@@ -194,8 +215,10 @@ const struct cmd cmd_pack = {
 	"Makes an archive of model weights. INPUT is a .safetensors file, a directory in\n"
 	"the Hugging Face layout, or \"-\": a .safetensors stream on standard input.\n"
 	"Without -o the archive of a single INPUT gets its name, ending in .lmodel, in\n"
-	"the current directory.\n",
+	"the current directory. With --tier some of the weights are encrypted; everybody\n"
+	"can read the rest, and stand-ins in their place.\n",
 	.options = options,
+	.secrets = true,
 	.least = 1,
 	.most = -1,
 	.missing = "INPUT",

@@ -7,16 +7,19 @@
 
 #include "cmd.h"
 #include "json.h"
+#include "keys.h"
 #include "message.h"
 #include "progress.h"
 #include "text.h"
 
+static struct key_options keys;
 static bool repair, json;
 static unsigned jobs;
 
 static const struct option_row options[] = {
 	{ "repair", 0, NULL, "first mend what a crash or a damaged manifest copy left", option_flag,
 	  &repair },
+	OPTIONS_KEYS(keys),
 	OPTION_JOBS(jobs),
 	OPTION_JSON(json),
 	OPTION_PROGRESS,
@@ -26,7 +29,9 @@ static const struct option_row options[] = {
 static struct {
 	char *name;       /* of the archive, printable */
 	json_t *findings; /* with --json */
+	json_t *proved;   /* with --json: tiers whose keys prove the archive */
 	struct lmodel_verify_report report;
+	struct lmodel_keyring *ring; /* NULL: no key given */
 	bool repaired;
 } state;
 
@@ -57,6 +62,7 @@ static void print_json(int status)
 	json_put(document, "bytes", json_number(state.report.bytes));
 	json_put(document, "faults", json_number(state.report.faults));
 	json_put(document, "notes", json_number(state.report.notes));
+	json_put(document, "proved", state.proved);
 	json_put(document, "findings", state.findings);
 	json_print(document);
 }
@@ -76,25 +82,41 @@ static int broke_off(const struct lmodel_error *error)
 	return (int)error->code;
 }
 
-static int check(const char *path)
+/* What the keys say of the archive: the statement's MAC under the key of each tier that they open.
+ * False when that broke the check off. */
+static bool prove(struct lmodel_archive *archive, struct lmodel_error *error)
+{
+	if (state.ring == NULL)
+		return true;
+	if (lmodel_tier_count(archive) == 0) {
+		message_notice("%s: nothing in it needs a key", state.name);
+		return true;
+	}
+	if (lmodel_unlock(archive, state.ring, error) != LMODEL_OK)
+		return error->code == LMODEL_ECORRUPT;
+	for (size_t i = 0; i < lmodel_tier_count(archive); i++) {
+		const struct lmodel_tier *tier = lmodel_tier_at(archive, i);
+
+		if (!tier->open && !tier->positions_open)
+			continue;
+		message_detail("%s: the key of tier %s proves it authentic", state.name,
+			       TEXT_QUOTE(tier->name));
+		if (json)
+			json_push(state.proved, json_text(tier->name));
+	}
+	return true;
+}
+
+static int check_bytes(struct lmodel_archive *archive)
 {
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_run run = { .jobs = jobs };
-	struct lmodel_archive *archive;
 	char size[TEXT_HUMAN];
-	int r, changed = 0;
+	int r;
 
-	if (repair && lmodel_repair(path, &changed, &error) != LMODEL_OK)
-		return broke_off(&error);
-	state.repaired = changed != 0;
-	if (changed)
-		message_notice("%s: repaired", state.name);
-	if (lmodel_open(&archive, path, &error) != LMODEL_OK)
-		return broke_off(&error);
 	progress_begin(&run, "verify");
 	r = lmodel_verify(archive, &run, on_finding, &state.report, &error);
 	progress_end();
-	lmodel_close(archive);
 	/* Faults have each been told; what stopped the check has not. */
 	if (r != LMODEL_OK && (r != LMODEL_ECORRUPT || state.report.faults == 0))
 		return broke_off(&error);
@@ -106,16 +128,50 @@ static int check(const char *path)
 	return r;
 }
 
+static int check(const char *path)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lmodel_archive *archive;
+	int r, changed = 0;
+
+	if (repair && lmodel_repair(path, &changed, &error) != LMODEL_OK)
+		return broke_off(&error);
+	state.repaired = changed != 0;
+	if (changed)
+		message_notice("%s: repaired", state.name);
+	if (lmodel_open(&archive, path, &error) != LMODEL_OK)
+		return broke_off(&error);
+	if (!prove(archive, &error)) {
+		lmodel_close(archive);
+		return broke_off(&error);
+	}
+	r = check_bytes(archive);
+	lmodel_close(archive);
+	/* Forged rows, all of them well-formed: the bytes have nothing to say of that. */
+	if (error.code == LMODEL_ECORRUPT) {
+		on_finding(NULL, LMODEL_FAULT, error.message);
+		state.report.faults++;
+		r = r == LMODEL_OK ? LMODEL_ECORRUPT : r;
+	}
+	return r;
+}
+
 static int run(int count, char **operands)
 {
-	int status;
+	int status = keys_check(&cmd_verify, &keys, operands[0]);
 
 	(void)count;
+	if (status == LMODEL_OK)
+		status = keys_ring(&state.ring, &keys, false);
+	if (status != LMODEL_OK)
+		return status;
 	state.name = text_archive(operands[0]);
 	state.findings = json ? json_array() : NULL;
+	state.proved = json ? json_array() : NULL;
 	status = check(operands[0]);
 	if (json)
 		print_json(status);
+	lmodel_keyring_free(state.ring);
 	free(state.name);
 	return status;
 }
@@ -126,8 +182,10 @@ const struct cmd cmd_verify = {
 	.summary = "check every byte",
 	.about =
 	"Reads ARCHIVE (\"-\": standard input) whole and checks every byte of it. One line\n"
-	"on standard error for each fault (exit status 4) or note; -q leaves these out.\n",
+	"on standard error for each fault (exit status 4) or note; -q leaves these out.\n"
+	"A key proves, besides, that the archive is what was packed.\n",
 	.options = options,
+	.secrets = true,
 	.least = 1,
 	.most = 1,
 	.missing = "ARCHIVE",

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <lmodel.h>
@@ -27,8 +29,8 @@ static const struct cmd program = {
 };
 
 static const struct cmd *const commands[] = {
-	&cmd_pack, &cmd_list,   &cmd_inspect, &cmd_extract,
-	&cmd_cat,  &cmd_verify, &cmd_diff,    &cmd_repack,
+	&cmd_pack, &cmd_list,   &cmd_inspect, &cmd_extract, &cmd_cat,   &cmd_verify,
+	&cmd_diff, &cmd_keygen, &cmd_grant,   &cmd_revoke,  &cmd_strip, &cmd_repack,
 };
 
 static const struct cmd *find_command(const char *name)
@@ -85,10 +87,22 @@ static int run_help(int argc, char **argv)
 	return LMODEL_OK;
 }
 
+/* No core file and no debugger of the same user's gets at the keys. The limit alone would not do:
+ * the kernel ignores it where cores go to a program. Commands without keys stay traceable. */
+static void guard_memory(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 static int run_command(const struct cmd *cmd, int argc, char **argv)
 {
 	int first, count;
 
+	if (cmd->secrets)
+		guard_memory();
 	if (options_parse(cmd, argc, argv, false, &first) != LMODEL_OK)
 		return LMODEL_EUSAGE;
 	if (options_help) {

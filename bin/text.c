@@ -150,6 +150,19 @@ const char *text_quote(char *buffer, const char *text)
 	return buffer;
 }
 
+char *text_cut(const char *text, size_t width)
+{
+	char *escaped = text_escape(text);
+	size_t len = strlen(escaped), keep = width - 3;
+
+	if (len <= width)
+		return escaped;
+	while (keep > 0 && ((unsigned char)escaped[keep] & 0xc0) == 0x80)
+		keep--;
+	memcpy(escaped + keep, "...", 4);
+	return escaped;
+}
+
 char *text_shape(const struct lmodel_tensor *tensor)
 {
 	size_t size = (size_t)tensor->rank * 21 + 3, used = 1;

@@ -51,6 +51,9 @@ char *text_shape(const struct lmodel_tensor *tensor);
 const char *text_base(const char *path);
 bool text_ends(const char *text, const char *end);
 
+/* Escaped, cut to `width` columns or so, in fresh memory. */
+char *text_cut(const char *text, size_t width);
+
 /* For messages and headings: "standard input" for "-". Fresh memory, escaped. */
 char *text_archive(const char *path);
 

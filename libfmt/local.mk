@@ -10,7 +10,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/check.h \
 	%D%/include/lmodel/error.h \
 	%D%/include/lmodel/extract.h \
+	%D%/include/lmodel/keys.h \
 	%D%/include/lmodel/pack.h \
+	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/version.h
 
@@ -18,7 +20,7 @@ dist_lmodelinclude_HEADERS = \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
 %C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(ARCHIVE_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) \
-	$(JANSSON_LIBS) -lpthread
+	$(JANSSON_LIBS) -lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -31,9 +33,32 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/pool.c %D%/base/pool.h \
 	%D%/base/publish.c %D%/base/publish.h \
 	%D%/base/text.c \
+	%D%/crypto/aead.c %D%/crypto/aead.h \
+	%D%/crypto/chunked.c %D%/crypto/chunked.h \
 	%D%/crypto/crypto.c %D%/crypto/crypto.h \
-	%D%/codec/chunk_decode.c %D%/codec/chunk_encode.c %D%/codec/codec.c \
-	%D%/codec/codec.h %D%/codec/context.h \
+	%D%/crypto/curve.c %D%/crypto/curve.h \
+	%D%/crypto/kdf.c %D%/crypto/kdf.h \
+	%D%/crypto/secret.c %D%/crypto/secret.h \
+	%D%/crypto/sha512.c %D%/crypto/sha512.h \
+	%D%/crypto/age/age.c %D%/crypto/age/age.h \
+	%D%/crypto/age/armor.c %D%/crypto/age/armor.h \
+	%D%/crypto/age/base64.c %D%/crypto/age/base64.h \
+	%D%/crypto/age/bech32.c %D%/crypto/age/bech32.h \
+	%D%/crypto/age/draw.c %D%/crypto/age/draw.h \
+	%D%/crypto/age/header.c %D%/crypto/age/header.h \
+	%D%/crypto/age/identity.c \
+	%D%/crypto/age/identity_file.c \
+	%D%/crypto/age/payload.c %D%/crypto/age/payload.h \
+	%D%/crypto/age/recipient.c \
+	%D%/crypto/age/ssh_key.c %D%/crypto/age/ssh_key.h \
+	%D%/crypto/age/stanza.c %D%/crypto/age/stanza.h \
+	%D%/crypto/age/stanza_scrypt.c \
+	%D%/crypto/age/stanza_ssh_ed25519.c \
+	%D%/crypto/age/stanza_x25519.c \
+	%D%/codec/chunk_decode.c \
+	%D%/codec/chunk_encode.c \
+	%D%/codec/codec.c %D%/codec/codec.h \
+	%D%/codec/context.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
 	%D%/container/layout.h \
 	%D%/container/lock.c %D%/container/lock.h \
@@ -42,18 +67,50 @@ dist_lmodelinclude_HEADERS = \
 	%D%/manifest/check.c \
 	%D%/manifest/hardened.c %D%/manifest/hardened.h \
 	%D%/manifest/load.c \
+	%D%/manifest/load_tiers.c \
 	%D%/manifest/manifest.c %D%/manifest/manifest.h \
+	%D%/manifest/rows.c %D%/manifest/rows.h \
 	%D%/manifest/store.c \
+	%D%/keys/book.c %D%/keys/book.h \
+	%D%/keys/grant.c %D%/keys/grant.h \
+	%D%/keys/keyring.c %D%/keys/keyring.h \
+	%D%/keys/slots.c %D%/keys/slots.h \
+	%D%/keys/tier_keys.c %D%/keys/tier_keys.h \
 	%D%/import/attachment.c \
 	%D%/import/directory.c %D%/import/directory.h \
-	%D%/import/import.c %D%/import/kind.h \
+	%D%/import/import.c \
 	%D%/import/json.c %D%/import/json.h \
+	%D%/import/kind.h \
 	%D%/import/model.c \
 	%D%/import/safetensors.c \
 	%D%/import/source.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \
 	%D%/export/safetensors.c \
+	%D%/protect/decoy.c %D%/protect/decoy.h \
+	%D%/protect/donors.c %D%/protect/donors.h \
+	%D%/protect/eligible.c %D%/protect/eligible.h \
+	%D%/protect/gather.c %D%/protect/gather.h \
+	%D%/protect/golomb.h \
+	%D%/protect/key.c %D%/protect/key.h \
+	%D%/protect/mask.c %D%/protect/mask.h \
+	%D%/protect/mask_plan.c \
+	%D%/protect/mask_state.h \
+	%D%/protect/positions.h \
+	%D%/protect/positions_meter.c \
+	%D%/protect/positions_read.c \
+	%D%/protect/positions_write.c \
+	%D%/protect/public_bytes.c %D%/protect/public_bytes.h \
+	%D%/protect/rank.c %D%/protect/rank.h \
+	%D%/protect/sample.c %D%/protect/sample.h \
+	%D%/protect/scale.c %D%/protect/scale.h \
+	%D%/protect/scope.c %D%/protect/scope.h \
+	%D%/protect/score.c %D%/protect/score.h \
+	%D%/protect/select.c %D%/protect/select.h \
+	%D%/protect/units.c %D%/protect/units.h \
+	%D%/protect/walk.c %D%/protect/walk.h \
+	%D%/protect/whole.c %D%/protect/whole.h \
+	%D%/archive/access.c \
 	%D%/archive/archive.c %D%/archive/archive.h \
 	%D%/archive/cat.c \
 	%D%/archive/content.c %D%/archive/content.h \
@@ -64,11 +121,18 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/options.h \
 	%D%/archive/outputs.c %D%/archive/outputs.h \
 	%D%/archive/pack.c \
+	%D%/archive/protect.c %D%/archive/protect.h \
+	%D%/archive/protect_keys.c \
+	%D%/archive/protect_write.c \
 	%D%/archive/repack.c \
 	%D%/archive/repair.c \
 	%D%/archive/scan.c %D%/archive/scan.h \
+	%D%/archive/shard.c %D%/archive/shard.h \
+	%D%/archive/shard_read.c \
+	%D%/archive/shard_stream.c \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \
+	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/writer.c %D%/archive/writer.h
 

@@ -56,6 +56,48 @@ CREATE TABLE attachment (                      -- side files
 	member INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE tier (                            -- lowest first
+	id INTEGER PRIMARY KEY,
+	name TEXT NOT NULL,
+	generation INTEGER NOT NULL,           -- rises when its key is replaced
+	selection TEXT NOT NULL,               -- pss magnitude random all reference
+	mask TEXT NOT NULL,                    -- dprm zero reference
+	unit TEXT NOT NULL,                    -- default element slice row column block
+	scope TEXT NOT NULL,                   -- equal model layer
+	amount TEXT NOT NULL,                  -- as declared, cumulative
+	key_commitment BLOB NOT NULL,
+	position_commitment BLOB NOT NULL,
+	key_mac BLOB NOT NULL,                 -- of the statement, for holders
+	position_mac BLOB NOT NULL,            -- of the statement, for auditors
+	positions_offset INTEGER,              -- of the data of shard/g<generation>/<name>/positions
+	values_offset INTEGER                  -- and .../values; both NULL: absent
+) STRICT;
+
+CREATE TABLE shard (                           -- a tensor's share of a tier, by tier, then tensor
+	id INTEGER PRIMARY KEY,
+	tier INTEGER NOT NULL,
+	tensor INTEGER NOT NULL,
+	unit TEXT NOT NULL,                    -- element slice row column block tensor
+	positions_length INTEGER NOT NULL,     -- ciphertext; the streams of a tier are back to back
+	positions_digest BLOB NOT NULL,        -- SHA-256 of the ciphertext
+	values_length INTEGER NOT NULL,
+	values_digest BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE key_slot (
+	id INTEGER PRIMARY KEY,
+	kind TEXT NOT NULL,                    -- X25519 ssh-ed25519 passphrase
+	grant BLOB NOT NULL,                   -- an age file
+	identity BLOB                          -- passphrase: an age file, the identity that opens the grant
+) STRICT;
+
+CREATE TABLE owner (                           -- one row where there are tiers
+	public_key BLOB NOT NULL,              -- Ed25519
+	signature BLOB NOT NULL,               -- of the statement
+	book_counter INTEGER NOT NULL,
+	book BLOB NOT NULL                     -- who has which slot, sealed
+) STRICT;
+
 CREATE TABLE dead (                            -- data of replaced members: never read
 	offset INTEGER NOT NULL,
 	length INTEGER NOT NULL,

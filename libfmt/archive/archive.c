@@ -8,8 +8,13 @@
 
 #include "archive/content.h"
 #include "archive/member.h"
+#include "archive/shard.h"
+#include "archive/unlock.h"
 #include "base/io.h"
 #include "container/lock.h"
+#include "crypto/curve.h"
+#include "crypto/secret.h"
+#include "keys/book.h"
 
 const char *lmodel_version(void)
 {
@@ -167,6 +172,23 @@ static int check_statement(struct lmodel_archive *a, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+/* Says nothing of who the owner is: only that whoever has this key made this statement. */
+static int check_owner(const struct lmodel_archive *a, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &a->manifest;
+	LM_FREE char *message = NULL;
+	size_t len;
+
+	if (!m->owner.present)
+		return LMODEL_OK;
+	message = lm_owner_message(m->statement, &len, error);
+	if (message == NULL)
+		return LMODEL_EFAILED;
+	if (!lm_ed25519_verify(m->owner.public_key, message, len, m->owner.signature))
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: the owner's signature is wrong", a->label);
+	return LMODEL_OK;
+}
+
 int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_error *error)
 {
 	struct lmodel_error local = LMODEL_ERROR_INIT;
@@ -188,6 +210,10 @@ int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_err
 	if (r == LMODEL_OK)
 		r = check_statement(a, error);
 	if (r == LMODEL_OK)
+		r = check_owner(a, error);
+	if (r == LMODEL_OK)
+		r = lm_archive_make_tiers(a, error);
+	if (r == LMODEL_OK)
 		r = make_tensors(a, error);
 	if (r == LMODEL_OK)
 		r = make_files(a, error);
@@ -206,7 +232,13 @@ void lmodel_close(struct lmodel_archive *a)
 	if (a == NULL)
 		return;
 	lm_reader_free(a->reader);
+	lm_secret_free(a->unlocked);
+	if (a->book != NULL)
+		lm_book_free(a->book);
+	free(a->book);
 	lm_manifest_free(&a->manifest);
+	free(a->tiers);
+	free(a->slots_shown);
 	free(a->tensors);
 	free(a->attachments);
 	free(a->sources);
@@ -311,6 +343,9 @@ int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *ten
 			       "tensor %s: bytes %ju to %ju of %ju were asked for",
 			       LM_QUOTE(tensor->name), (uintmax_t)offset, (uintmax_t)(offset + len),
 			       (uintmax_t)tensor->bytes);
+	r = lm_archive_check_level(a, error);
+	if (r != LMODEL_OK)
+		return r;
 	pthread_mutex_lock(&a->lock);
 	if (a->reader == NULL)
 		a->reader = lm_reader_new(a, error);
@@ -320,5 +355,8 @@ int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *ten
 		r = lm_reader_range(a->reader, lm_manifest_member_of(&a->manifest, index), offset,
 				    buffer, len, error);
 	pthread_mutex_unlock(&a->lock);
+	if (r == LMODEL_OK)
+		r = lm_patch_memory(a, lm_manifest_original(&a->manifest, index), offset, buffer, len,
+				    error);
 	return r;
 }

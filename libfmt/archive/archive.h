@@ -10,7 +10,9 @@
 #include "container/slot.h"
 #include "manifest/manifest.h"
 
+struct lm_book;
 struct lm_reader;
+struct lm_unlocked;
 
 struct lmodel_archive {
 	int fd;
@@ -27,11 +29,24 @@ struct lmodel_archive {
 	struct lmodel_source *sources;
 	struct lmodel_metadata *metadata;
 	size_t *by_name;                   /* tensor indices sorted by name */
+	struct lmodel_tier *tiers;
+	struct lmodel_slot *slots_shown;
+	struct lm_book *book;              /* with an owner's key */
+
+	struct lm_unlocked *unlocked;      /* NULL: no key was given */
+	size_t level;                      /* tiers below this are put over the base */
+	size_t absent;                     /* first absent tier below the level that the keys open;
+	                                      LM_NONE: none. Reading tensors fails until
+	                                      another level is chosen */
 
 	/* For lmodel_tensor_read(), made at the first call. */
 	pthread_mutex_t lock;
 	struct lm_reader *reader;
 };
+
+/* ECORRUPT when the level is one whose shards are absent. */
+int lm_archive_check_level(const struct lmodel_archive *archive, struct lmodel_error *error)
+	LM_MUST_CHECK;
 
 /* Row number of a public tensor; LM_NONE when it is not of this archive. */
 size_t lm_archive_tensor_index(const struct lmodel_archive *archive, const struct lmodel_tensor *t);

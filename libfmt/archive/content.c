@@ -83,6 +83,31 @@ static void add_tensor(struct leaf *l, const struct lm_tensor_row *t)
 	add_number(l, t->alias != LM_NONE ? t->alias : t->member);
 }
 
+static void add_shard(struct leaf *l, const struct lm_shard_row *s)
+{
+	add_number(l, s->tier);
+	add_number(l, s->tensor);
+	add_text(l, s->unit);
+	for (int k = 0; k < 2; k++) {
+		add_number(l, s->stream[k].length);
+		add_bytes(l, s->stream[k].digest, LM_SHA256_SIZE);
+	}
+}
+
+/* Not where it is, and not its MACs, which are over the statement that this goes into. */
+static void add_tier(struct leaf *l, const struct lm_tier_row *t)
+{
+	add_text(l, t->name);
+	add_number(l, t->generation);
+	add_text(l, t->selection);
+	add_text(l, t->mask);
+	add_text(l, t->unit);
+	add_text(l, t->scope);
+	add_text(l, t->amount);
+	add_bytes(l, t->key_commitment, LM_SHA256_SIZE);
+	add_bytes(l, t->position_commitment, LM_SHA256_SIZE);
+}
+
 /* Kinds in alphabetical order, rows in the order of their ids (spec: 6.2). */
 static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l,
 		     struct lm_hash *hash)
@@ -113,6 +138,11 @@ static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l
 		add_text(l, m->metadata[i].value);
 		end(l, hash);
 	}
+	for (size_t i = 0; i < m->shard_count; i++) {
+		begin(l, "shard", i);
+		add_shard(l, &m->shards[i]);
+		end(l, hash);
+	}
 	for (size_t i = 0; i < m->source_count; i++) {
 		begin(l, "source", i);
 		add_text(l, m->sources[i].name);
@@ -124,6 +154,11 @@ static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l
 	for (size_t i = 0; i < m->tensor_count; i++) {
 		begin(l, "tensor", i);
 		add_tensor(l, &m->tensors[i]);
+		end(l, hash);
+	}
+	for (size_t i = 0; i < m->tier_count; i++) {
+		begin(l, "tier", i);
+		add_tier(l, &m->tiers[i]);
 		end(l, hash);
 	}
 }
@@ -145,17 +180,72 @@ int lm_content_root(const struct lm_manifest *m, const char *id, uint8_t root[LM
 	return leaf.failed ? LMODEL_EFAILED : LMODEL_OK;
 }
 
+int lm_content_base_digest(const struct lm_manifest *m, size_t tensor, uint8_t digest[LM_SHA256_SIZE],
+			   struct lmodel_error *error)
+{
+	static const char domain[] = "lmodel-base-tensor-v1\n";
+	size_t member = m->tensors[tensor].member;
+	struct leaf leaf = { .error = error };
+	struct lm_hash *hash = lm_hash_new(error);
+
+	if (hash == NULL)
+		return LMODEL_EFAILED;
+	lm_hash_add(hash, domain, sizeof(domain) - 1);
+	begin(&leaf, "tensor", tensor);
+	add_tensor(&leaf, &m->tensors[tensor]);
+	end(&leaf, hash);
+	begin(&leaf, "member", member);
+	add_member(&leaf, &m->members[member]);
+	end(&leaf, hash);
+	lm_hash_finish(hash, digest);
+	lm_hash_free(hash);
+	free(leaf.bytes);
+	return leaf.failed ? LMODEL_EFAILED : LMODEL_OK;
+}
+
+/* Lines of the statement that only protected archives have. */
+static int print_protection(const struct lm_manifest *m, FILE *out)
+{
+	char a[2 * LM_SHA256_SIZE + 1], b[2 * LM_SHA256_SIZE + 1];
+
+	if (m->must_understand[0] != '\0')
+		fprintf(out, "must-understand %s\n", m->must_understand);
+	if (m->owner.present) {
+		lm_hex(a, m->owner.public_key, sizeof(m->owner.public_key));
+		fprintf(out, "owner ed25519 %s\n", a);
+	}
+	for (size_t i = 0; i < m->tier_count; i++) {
+		const struct lm_tier_row *t = &m->tiers[i];
+
+		lm_hex(a, t->key_commitment, LM_SHA256_SIZE);
+		lm_hex(b, t->position_commitment, LM_SHA256_SIZE);
+		fprintf(out, "tier %02zu %s generation %ju key %s positions %s\n", i, t->name,
+			(uintmax_t)t->generation, a, b);
+	}
+	return ferror(out);
+}
+
 char *lm_content_statement(const struct lm_manifest *m, const uint8_t root[LM_SHA256_SIZE],
 			   struct lmodel_error *error)
 {
-	char hex[2 * LM_SHA256_SIZE + 1];
+	char hex[2 * LM_SHA256_SIZE + 1], *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
 
+	if (out == NULL) {
+		lm_fail_memory(error);
+		return NULL;
+	}
 	lm_hex(hex, root, LM_SHA256_SIZE);
-	return lm_format(error,
-			 "lmodel-statement-v1\n"
-			 "archive %s\n"
-			 "content-generation %ju\n"
-			 "content-root %s\n"
-			 "format %u\n",
-			 m->id, (uintmax_t)m->content_generation, hex, m->format);
+	fprintf(out, "lmodel-statement-v1\n"
+		     "archive %s\n"
+		     "content-generation %ju\n"
+		     "content-root %s\n"
+		     "format %u\n", m->id, (uintmax_t)m->content_generation, hex, m->format);
+	if (print_protection(m, out) | fclose(out)) {
+		free(text);
+		lm_fail_memory(error);
+		return NULL;
+	}
+	return text;
 }

@@ -1,4 +1,5 @@
-/* lmodel_extract(): planning which bytes go where, then one scan that puts them there. */
+/* lmodel_extract(): planning which bytes go where, one scan that puts them there, and the true
+ * values of open tiers over them. */
 #include <lmodel/extract.h>
 
 #include <errno.h>
@@ -8,8 +9,10 @@
 #include "archive/options.h"
 #include "archive/outputs.h"
 #include "archive/scan.h"
+#include "archive/shard.h"
 #include "archive/skeleton.h"
 #include "base/io.h"
+#include "base/pool.h"
 #include "export/export.h"
 
 struct extraction {
@@ -19,6 +22,7 @@ struct extraction {
 	size_t chosen_count;
 	struct lm_outputs outputs;
 	struct lm_plan plan;
+	int spool;                   /* of a stream with open tiers, or -1 */
 };
 
 /* ---- choosing ---- */
@@ -252,6 +256,75 @@ static int put_in_order(void *context, const struct lm_scan_piece *piece, struct
 	return lm_write_all(STDOUT_FILENO, "standard output", piece->bytes, piece->len, error);
 }
 
+/* ---- true values over the base, when keys have opened tiers ---- */
+
+struct patching {
+	struct extraction *x;
+	const size_t *tensor_of;  /* member -> tensor, LM_NONE: not a tensor's */
+	int fd;                   /* a stream's spool, or -1: the planned files */
+	size_t next;
+};
+
+static int next_patch(void *context, void *job, struct lmodel_error *error)
+{
+	struct patching *p = context;
+
+	(void)error;
+	while (p->next < p->x->plan.count &&
+	       p->tensor_of[p->x->plan.items[p->next].member] == LM_NONE)
+		p->next++;
+	if (p->next == p->x->plan.count)
+		return LM_POOL_END;
+	*(size_t *)job = p->next++;
+	return LMODEL_OK;
+}
+
+static int patch(void *context, unsigned worker, void *job, struct lmodel_error *error)
+{
+	const struct patching *p = context;
+	const struct lm_plan *plan = &p->x->plan;
+	size_t item = *(size_t *)job, tensor = p->tensor_of[plan->items[item].member];
+	const struct lm_output_file *file = &p->x->outputs.files[plan->file[item]];
+
+	(void)worker;
+	return p->fd >= 0 ? lm_patch_file(p->x->archive, tensor, p->fd, "temporary file",
+					  plan->to[item], error) :
+			    lm_patch_file(p->x->archive, tensor, file->output.fd, file->label,
+					  plan->to[item], error);
+}
+
+static int patched(void *context, void *job, struct lmodel_error *error)
+{
+	(void)context;
+	(void)job;
+	(void)error;
+	return LMODEL_OK;
+}
+
+/* Plans hold whole tensors. */
+static int patch_outputs(struct extraction *x, int fd, struct lmodel_error *error)
+{
+	static const struct lm_pool_ops ops = {
+		.job_size = sizeof(size_t), .next = next_patch, .work = patch, .emit = patched,
+	};
+	const struct lm_manifest *m = &x->archive->manifest;
+	LM_FREE size_t *tensor_of = NULL;
+	struct patching p = { .x = x, .fd = fd };
+
+	if (x->archive->level == 0)
+		return LMODEL_OK;
+	tensor_of = malloc((m->member_count + 1) * sizeof(*tensor_of));
+	if (tensor_of == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < m->member_count; i++)
+		tensor_of[i] = LM_NONE;
+	for (size_t i = 0; i < m->tensor_count; i++)
+		if (m->tensors[i].member != LM_NONE)
+			tensor_of[m->tensors[i].member] = i;
+	p.tensor_of = tensor_of;
+	return lm_pool_run(lm_pool_workers(x->options->run.jobs), &ops, &p, error);
+}
+
 /* Tensors may be planned in another order than their place in the file: a stream needs that. */
 static int by_place(const void *a, const void *b, void *context)
 {
@@ -285,24 +358,58 @@ static int sort_plan(struct lm_plan *plan, struct lmodel_error *error)
 	return r;
 }
 
-static int write_outputs(struct extraction *x, bool stream, struct lmodel_error *error)
+static int put_spooled(void *context, unsigned worker, const struct lm_scan_piece *piece,
+		       struct lmodel_error *error)
 {
+	struct extraction *x = context;
+
+	(void)worker;
+	return lm_write_at(x->spool, "temporary file", piece->bytes, piece->len,
+			   x->plan.to[piece->item] + piece->at, error);
+}
+
+/* The base alone goes out as it is read. True values have to be put over it first, so then there
+ * is a temporary file without a name. */
+static int write_stream(struct extraction *x, struct lmodel_error *error)
+{
+	const struct lm_output_file *file = &x->outputs.files[0];
+	bool spool = x->archive->level > 0;
 	struct lm_scan scan = {
 		.archive = x->archive, .context = x,
-		.work = stream ? NULL : put, .emit = stream ? put_in_order : NULL,
+		.work = spool ? put_spooled : NULL, .emit = spool ? NULL : put_in_order,
 	};
-	int r = stream ? sort_plan(&x->plan, error) : LMODEL_OK;
+	int r = sort_plan(&x->plan, error);
 
-	if (r == LMODEL_OK && stream)
-		r = lm_write_all(STDOUT_FILENO, "standard output", x->outputs.files[0].head,
-				 x->outputs.files[0].head_len, error);
-	if (r == LMODEL_OK && !stream)
-		r = lm_outputs_begin(&x->outputs, error);
+	scan.items = x->plan.items;
+	scan.item_count = x->plan.count;
+	if (r == LMODEL_OK && spool)
+		r = lm_unnamed_file(NULL, &x->spool, error);
+	if (r == LMODEL_OK)
+		r = spool ? lm_write_at(x->spool, "temporary file", file->head, file->head_len, 0,
+					error) :
+			    lm_write_all(STDOUT_FILENO, "standard output", file->head,
+					 file->head_len, error);
+	if (r == LMODEL_OK)
+		r = lm_scan_run(&scan, &x->options->run, error);
+	if (r == LMODEL_OK && spool)
+		r = patch_outputs(x, x->spool, error);
+	if (r == LMODEL_OK && spool)
+		r = lm_copy_out(x->spool, "temporary file", STDOUT_FILENO, "standard output", error);
+	return r;
+}
+
+static int write_outputs(struct extraction *x, struct lmodel_error *error)
+{
+	struct lm_scan scan = { .archive = x->archive, .context = x, .work = put };
+	int r = lm_outputs_begin(&x->outputs, error);
+
 	scan.items = x->plan.items;
 	scan.item_count = x->plan.count;
 	if (r == LMODEL_OK)
 		r = lm_scan_run(&scan, &x->options->run, error);
-	if (r == LMODEL_OK && !stream)
+	if (r == LMODEL_OK)
+		r = patch_outputs(x, -1, error);
+	if (r == LMODEL_OK)
 		r = lm_outputs_publish(&x->outputs, error);
 	return r;
 }
@@ -333,7 +440,7 @@ static int run(struct extraction *x, const char *output, struct lmodel_error *er
 	if (r == LMODEL_OK)
 		r = directory ? plan_directory(x, whole, error) : plan_file(x, output, whole, error);
 	if (r == LMODEL_OK)
-		r = write_outputs(x, stream, error);
+		r = stream ? write_stream(x, error) : write_outputs(x, error);
 	return r;
 }
 
@@ -341,13 +448,18 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 		   const struct lmodel_extract_options *given, struct lmodel_error *error)
 {
 	struct lmodel_extract_options options = LMODEL_EXTRACT_OPTIONS_INIT;
-	struct extraction x = { .archive = archive, .options = &options };
+	struct extraction x = { .archive = archive, .options = &options, .spool = -1 };
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	int r;
 
 	if (given != NULL)
 		LM_OPTIONS_COPY(&options, given);
-	r = run(&x, output, error != NULL ? error : &local);
+	error = error != NULL ? error : &local;
+	r = lm_archive_check_level(archive, error);
+	if (r == LMODEL_OK)
+		r = run(&x, output, error);
+	if (x.spool >= 0)
+		close(x.spool);
 	lm_outputs_release(&x.outputs);
 	lm_plan_free(&x.plan);
 	free(x.chosen);

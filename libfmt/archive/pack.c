@@ -8,6 +8,7 @@
 
 #include "archive/duplicates.h"
 #include "archive/options.h"
+#include "archive/protect.h"
 #include "archive/writer.h"
 #include "base/io.h"
 #include "base/publish.h"
@@ -30,7 +31,16 @@ struct packing {
 	size_t first_tensor;
 	struct stamp *stamps;
 	size_t stamp_count;
+	struct lm_protection *protection; /* NULL: all is public */
 };
+
+static int read_tensor(const struct packing *p, size_t tensor, uint64_t offset, void *buffer,
+		       size_t len, struct lmodel_error *error)
+{
+	if (p->protection != NULL)
+		return lm_public_read(&p->protection->model, tensor, offset, buffer, len, error);
+	return lm_model_read(&p->model, tensor, offset, buffer, len, error);
+}
 
 static int feed(void *context, unsigned worker, size_t member, uint64_t offset, void *buffer,
 		size_t len, struct lmodel_error *error)
@@ -45,8 +55,8 @@ static int feed(void *context, unsigned worker, size_t member, uint64_t offset, 
 		return LMODEL_OK;
 	}
 	if (member >= p->first_tensor)
-		return lm_model_read(m, p->tensor_of[member - p->first_tensor], offset, buffer, len,
-				     error);
+		return read_tensor(p, p->tensor_of[member - p->first_tensor], offset, buffer, len,
+				   error);
 	a = &m->attachments[member - m->source_count];
 	return lm_read_at(a->fd, a->label, buffer, len, offset, error);
 }
@@ -182,6 +192,8 @@ static int describe(struct packing *p, struct lmodel_error *error)
 		r = add_files(p, error);
 	if (r == LMODEL_OK)
 		r = add_tensors(p, alias, error);
+	if (r == LMODEL_OK && p->protection != NULL)
+		r = lm_protection_begin(p->protection, in, alias, m, p->options, error);
 	return r;
 }
 
@@ -229,16 +241,22 @@ static int check_stamps(const struct packing *p, struct lmodel_error *error)
 
 static int write_archive(struct packing *p, int fd, const char *label, struct lmodel_error *error)
 {
+	const struct lm_sealing sealing = { lm_protection_seal, p->protection };
 	struct lm_feed from = { .read = feed, .context = p };
+	bool protected = p->protection != NULL;
 	struct lm_writer writer;
 	int r = lm_writer_begin(&writer, fd, label, &p->manifest, error);
 
 	if (r == LMODEL_OK)
 		r = lm_writer_encode(&writer, &from, p->options->level, &p->options->run, error);
+	if (r == LMODEL_OK && protected)
+		r = lm_protection_write(p->protection, &writer, error);
 	if (r == LMODEL_OK)
 		r = check_stamps(p, error);
+	/* A protected archive has its id already: its keys are bound to it. */
 	if (r == LMODEL_OK)
-		r = lm_writer_finish(&writer, p->options->seed, p->options->seed_len, 1, error);
+		r = lm_writer_finish(&writer, p->options->seed, protected ? 0 : p->options->seed_len,
+				     protected ? &sealing : NULL, 1, error);
 	lm_writer_release(&writer);
 	return r;
 }
@@ -304,6 +322,7 @@ int lmodel_pack(const char *output, const char *const *inputs, size_t input_coun
 		const struct lmodel_pack_options *given, struct lmodel_error *error)
 {
 	struct lmodel_pack_options options = LMODEL_PACK_OPTIONS_INIT;
+	struct lm_protection protection = { 0 };
 	struct packing p = { .options = &options };
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	int r;
@@ -313,6 +332,8 @@ int lmodel_pack(const char *output, const char *const *inputs, size_t input_coun
 		LM_OPTIONS_COPY(&options, given);
 	if (options.chunk_bytes == 0)
 		options.chunk_bytes = LMODEL_CHUNK_DEFAULT;
+	if (options.protect != NULL)
+		p.protection = &protection;
 	if (input_count == 0)
 		return lm_fail(error, LMODEL_EUSAGE, "no input");
 	r = lm_check_coding_options(options.level, options.chunk_bytes, error);
@@ -321,6 +342,7 @@ int lmodel_pack(const char *output, const char *const *inputs, size_t input_coun
 	if (r == LMODEL_OK)
 		r = strcmp(output, "-") == 0 ? pack_to_stream(&p, inputs, input_count, error) :
 					       pack_to_file(&p, output, inputs, input_count, error);
+	lm_protection_release(&protection);
 	lm_manifest_free(&p.manifest);
 	lm_model_free(&p.model);
 	free(p.tensor_of);

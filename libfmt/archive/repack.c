@@ -14,6 +14,12 @@
 #include "base/publish.h"
 #include "container/lock.h"
 
+/* Tiers from `keep` on are left out. */
+struct rewriting {
+	struct lmodel_repack_options options;
+	size_t keep;
+};
+
 /* ---- moving stored chunks ---- */
 
 struct move {
@@ -109,20 +115,91 @@ static int recode_members(const struct lmodel_archive *a, struct lm_writer *writ
 	return r;
 }
 
+/* ---- moving shards ---- */
+
+static int move_stream(const struct lmodel_archive *a, uint64_t from, const struct lm_writer *writer,
+		       uint64_t to, const struct lm_stream_row *stream, struct lmodel_error *error)
+{
+	enum { BUFFER = 1 << 20 };
+	LM_FREE uint8_t *buffer = malloc(BUFFER);
+	struct lm_hash *hash = lm_hash_new(error);
+	uint8_t digest[LM_SHA256_SIZE];
+	int r = LMODEL_OK;
+
+	if (hash == NULL)
+		return LMODEL_EFAILED;
+	if (buffer == NULL)
+		r = lm_fail_memory(error);
+	for (uint64_t done = 0; done < stream->length && r == LMODEL_OK;) {
+		size_t n = (size_t)LM_MIN(stream->length - done, (uint64_t)BUFFER);
+
+		r = lm_read_at(a->fd, a->label, buffer, n, from + done, error);
+		if (r != LMODEL_OK)
+			break;
+		lm_hash_add(hash, buffer, n);
+		r = lm_write_at(writer->fd, writer->label, buffer, n, to + done, error);
+		done += n;
+	}
+	lm_hash_finish(hash, digest);
+	lm_hash_free(hash);
+	if (r == LMODEL_OK && memcmp(digest, stream->digest, sizeof(digest)) != 0)
+		r = lm_fail(error, LMODEL_ECORRUPT, "%s: a shard is damaged, at %ju", a->label,
+			    (uintmax_t)from);
+	return r;
+}
+
+static int move_tier(const struct lmodel_archive *a, struct lm_writer *writer, size_t index,
+		     enum lm_stream kind, struct lm_tier_row *to, struct lmodel_error *error)
+{
+	const struct lm_tier_row *from = &a->manifest.tiers[index];
+	char path[LM_TIER_PATH_SIZE];
+	int r;
+
+	lm_tier_path(to, kind, path);
+	r = lm_writer_extent(writer, path, to->length[kind], &to->offset[kind], error);
+	for (size_t i = from->first_shard; i < from->first_shard + from->shard_count && r == LMODEL_OK;
+	     i++) {
+		const struct lm_stream_row *stream = &a->manifest.shards[i].stream[kind];
+
+		r = move_stream(a, from->offset[kind] + stream->offset, writer,
+				to->offset[kind] + stream->offset, stream, error);
+	}
+	return r;
+}
+
+/* The tiers that the new manifest has. */
+static int move_shards(const struct lmodel_archive *a, struct lm_writer *writer, struct lm_manifest *to,
+		       struct lmodel_error *error)
+{
+	for (size_t i = 0; i < to->tier_count; i++)
+		for (int k = 0; k < 2 && !to->tiers[i].absent; k++) {
+			int r = move_tier(a, writer, i, (enum lm_stream)k, &to->tiers[i], error);
+
+			if (r != LMODEL_OK)
+				return r;
+		}
+	return LMODEL_OK;
+}
+
 /* ---- the new manifest ---- */
 
 /* Copies the rows; the members' own arrays become new ones. The rest is shared with the old
  * manifest and is not freed with the copy. */
 static int copy_manifest(const struct lm_manifest *old, const struct lmodel_repack_options *o,
-			 struct lm_manifest *copy, struct lmodel_error *error)
+			 size_t keep, struct lm_manifest *copy, struct lmodel_error *error)
 {
 	*copy = *old;
 	copy->dead = NULL;
 	copy->dead_count = 0;
 	copy->statement = NULL;
 	copy->members = calloc(old->member_count + 1, sizeof(*copy->members));
-	if (copy->members == NULL)
+	copy->tiers = calloc(old->tier_count + 1, sizeof(*copy->tiers));
+	if (copy->members == NULL || copy->tiers == NULL)
 		return lm_fail_memory(error);
+	for (size_t i = 0; i < old->tier_count; i++) {
+		copy->tiers[i] = old->tiers[i];
+		copy->tiers[i].absent |= i >= keep;
+	}
 	for (size_t i = 0; i < old->member_count; i++) {
 		struct lm_member *m = &copy->members[i];
 
@@ -142,15 +219,22 @@ static void free_copy(struct lm_manifest *copy)
 	for (size_t i = 0; copy->members != NULL && i < copy->member_count; i++)
 		free(copy->members[i].chunks);
 	free(copy->members);
+	free(copy->tiers);
 	free(copy->statement);
 }
 
-static int rewrite(const struct lmodel_archive *a, const struct lmodel_repack_options *o, int fd,
+static int rewrite(const struct lmodel_archive *a, const struct rewriting *w, int fd,
 		   const char *label, struct lmodel_error *error)
 {
+	const struct lmodel_repack_options *o = &w->options;
 	struct lm_manifest copy = { 0 };
 	struct lm_writer writer = { 0 };
-	int r = copy_manifest(&a->manifest, o, &copy, error);
+	int r;
+
+	if (o->recode && a->manifest.tier_count > 0)
+		return lm_fail(error, LMODEL_EUSAGE, "%s: its shards are bound to the base as it is "
+			       "coded: it cannot be coded anew", a->label);
+	r = copy_manifest(&a->manifest, o, w->keep, &copy, error);
 
 	if (r == LMODEL_OK)
 		r = lm_writer_begin(&writer, fd, label, &copy, error);
@@ -158,7 +242,9 @@ static int rewrite(const struct lmodel_archive *a, const struct lmodel_repack_op
 		r = o->recode ? recode_members(a, &writer, o, error) :
 				move_members(a, &writer, &o->run, error);
 	if (r == LMODEL_OK)
-		r = lm_writer_finish(&writer, NULL, 0, a->footer.commit_counter + 1, error);
+		r = move_shards(a, &writer, &copy, error);
+	if (r == LMODEL_OK)
+		r = lm_writer_finish(&writer, NULL, 0, NULL, a->footer.commit_counter + 1, error);
 	lm_writer_release(&writer);
 	free_copy(&copy);
 	return r;
@@ -166,14 +252,14 @@ static int rewrite(const struct lmodel_archive *a, const struct lmodel_repack_op
 
 /* ---- where to ---- */
 
-static int repack_to_stream(const struct lmodel_archive *a, const struct lmodel_repack_options *o,
+static int repack_to_stream(const struct lmodel_archive *a, const struct rewriting *w,
 			    struct lmodel_error *error)
 {
 	LM_CLOSE int fd = -1;
 	int r = lm_unnamed_file(NULL, &fd, error);
 
 	if (r == LMODEL_OK)
-		r = rewrite(a, o, fd, "temporary file", error);
+		r = rewrite(a, w, fd, "temporary file", error);
 	if (r == LMODEL_OK)
 		r = lm_copy_out(fd, "temporary file", STDOUT_FILENO, "standard output", error);
 	return r;
@@ -181,7 +267,7 @@ static int repack_to_stream(const struct lmodel_archive *a, const struct lmodel_
 
 /* `mode` 0: as for any new file. */
 static int repack_to_file(const struct lmodel_archive *a, const char *output, bool replace,
-			  mode_t mode, const struct lmodel_repack_options *o,
+			  mode_t mode, const struct rewriting *w,
 			  struct lmodel_error *error)
 {
 	struct lm_output out = LM_OUTPUT_INIT;
@@ -191,7 +277,7 @@ static int repack_to_file(const struct lmodel_archive *a, const char *output, bo
 	if (r == LMODEL_OK && mode != 0 && fchmod(out.fd, mode) != 0)
 		r = lm_fail_errno(error, "%s: permissions", LM_QUOTE(output));
 	if (r == LMODEL_OK)
-		r = rewrite(a, o, out.fd, lm_quote(label, output), error);
+		r = rewrite(a, w, out.fd, lm_quote(label, output), error);
 	if (r == LMODEL_OK)
 		r = lm_output_publish(&out, error);
 	lm_output_release(&out);
@@ -200,7 +286,7 @@ static int repack_to_file(const struct lmodel_archive *a, const char *output, bo
 
 /* Replacing the archive itself: under its writer lock, with the permissions that it has. A
  * symbolic link stays one. */
-static int repack_in_place(const char *given, const struct lmodel_repack_options *o,
+static int repack_in_place(const char *given, const struct rewriting *w,
 			   struct lmodel_error *error)
 {
 	LM_FREE char *path = realpath(given, NULL);
@@ -221,7 +307,27 @@ static int repack_in_place(const char *given, const struct lmodel_repack_options
 	if (r == LMODEL_OK && fstat(fd, &st) != 0)
 		r = lm_fail_errno(error, "%s", LM_QUOTE(path));
 	if (r == LMODEL_OK)
-		r = repack_to_file(archive, path, true, st.st_mode & 07777, o, error);
+		r = repack_to_file(archive, path, true, st.st_mode & 07777, w, error);
+	lmodel_close(archive);
+	return r;
+}
+
+static int rewrite_to(const char *path, const char *output, bool replace, struct rewriting *w,
+		      const char *tier, struct lmodel_error *error)
+{
+	struct lmodel_archive *archive = NULL;
+	int r = lmodel_open(&archive, path, error);
+
+	while (r == LMODEL_OK && tier != NULL) {
+		if (w->keep == archive->manifest.tier_count)
+			r = lm_fail(error, LMODEL_EUSAGE, "%s: has no tier %s", archive->label,
+				    LM_QUOTE(tier));
+		else if (strcmp(archive->manifest.tiers[w->keep++].name, tier) == 0)
+			break;
+	}
+	if (r == LMODEL_OK)
+		r = strcmp(output, "-") == 0 ? repack_to_stream(archive, w, error) :
+					       repack_to_file(archive, output, replace, 0, w, error);
 	lmodel_close(archive);
 	return r;
 }
@@ -229,28 +335,34 @@ static int repack_in_place(const char *given, const struct lmodel_repack_options
 int lmodel_repack(const char *path, const char *output, const struct lmodel_repack_options *given,
 		  struct lmodel_error *error)
 {
-	struct lmodel_repack_options options = LMODEL_REPACK_OPTIONS_INIT;
+	struct rewriting w = { .options = LMODEL_REPACK_OPTIONS_INIT, .keep = SIZE_MAX };
 	struct lmodel_error local = LMODEL_ERROR_INIT;
-	struct lmodel_archive *archive = NULL;
 	int r;
 
 	error = error != NULL ? error : &local;
 	if (given != NULL)
-		LM_OPTIONS_COPY(&options, given);
-	r = lm_check_coding_options(options.level, options.chunk_bytes != 0 ? options.chunk_bytes :
-									      LMODEL_CHUNK_DEFAULT,
+		LM_OPTIONS_COPY(&w.options, given);
+	r = lm_check_coding_options(w.options.level, w.options.chunk_bytes != 0 ?
+						     w.options.chunk_bytes : LMODEL_CHUNK_DEFAULT,
 				    error);
 	if (r != LMODEL_OK)
 		return r;
-	if (output == NULL && strcmp(path, "-") == 0)
+	if (output != NULL)
+		return rewrite_to(path, output, w.options.overwrite, &w, NULL, error);
+	if (strcmp(path, "-") == 0)
 		return lm_fail(error, LMODEL_EUSAGE, "standard input cannot be replaced: -o OUT");
-	if (output == NULL)
-		return repack_in_place(path, &options, error);
-	r = lmodel_open(&archive, path, error);
-	if (r == LMODEL_OK)
-		r = strcmp(output, "-") == 0 ? repack_to_stream(archive, &options, error) :
-					       repack_to_file(archive, output, options.overwrite, 0,
-							      &options, error);
-	lmodel_close(archive);
-	return r;
+	return repack_in_place(path, &w, error);
+}
+
+int lmodel_strip(const char *path, const char *tier, const char *output,
+		 const struct lmodel_strip_options *given, struct lmodel_error *error)
+{
+	struct lmodel_strip_options options = LMODEL_STRIP_OPTIONS_INIT;
+	struct rewriting w = { .options = LMODEL_REPACK_OPTIONS_INIT };
+	struct lmodel_error local = LMODEL_ERROR_INIT;
+
+	if (given != NULL)
+		LM_OPTIONS_COPY(&options, given);
+	w.options.run = options.run;
+	return rewrite_to(path, output, options.overwrite, &w, tier, error != NULL ? error : &local);
 }

@@ -7,6 +7,7 @@
 #include "archive/scan.h"
 #include "archive/skeleton.h"
 #include "base/io.h"
+#include "base/pool.h"
 #include "container/tar.h"
 
 struct verification {
@@ -14,7 +15,8 @@ struct verification {
 	const struct lmodel_run *run;
 	lmodel_finding_fn *finding;
 	struct lmodel_verify_report report;
-	size_t next_member;       /* of the manifest, in the tar walk */
+	struct lm_extent *live;   /* what the tar has to hold, in order */
+	size_t live_count, next_live; /* in the tar walk */
 	size_t next_dead;
 	uint64_t expected_header; /* where the tar's next header has to be */
 };
@@ -142,13 +144,23 @@ static int fixed_member(struct verification *v, const char *path, uint64_t heade
 	return STOP;
 }
 
+static const char *live_path(const struct verification *v, const struct lm_extent *live,
+			     char buffer[LM_TIER_PATH_SIZE])
+{
+	const struct lm_manifest *m = &v->archive->manifest;
+
+	if (live->member != LM_NONE)
+		return m->members[live->member].path;
+	lm_tier_path(&m->tiers[live->tier], live->stream, buffer);
+	return buffer;
+}
+
 static int check_tar_member(void *context, const char *path, uint64_t header, uint64_t data,
 			    uint64_t size, bool regular, struct lmodel_error *error)
 {
 	struct verification *v = context;
-	const struct lm_manifest *m = &v->archive->manifest;
-	const struct lm_member *next =
-		v->next_member < m->member_count ? &m->members[v->next_member] : NULL;
+	const struct lm_extent *next = v->next_live < v->live_count ? &v->live[v->next_live] : NULL;
+	char buffer[LM_TIER_PATH_SIZE];
 
 	(void)error;
 	if (header >= v->archive->footer.committed_len)
@@ -160,7 +172,7 @@ static int check_tar_member(void *context, const char *path, uint64_t header, ui
 	if (header != v->expected_header)
 		tell(v, LMODEL_FAULT, "tar member %s is at %ju, not at %ju", LM_QUOTE(path),
 		     (uintmax_t)header, (uintmax_t)v->expected_header);
-	if (next == NULL || strcmp(path, next->path) != 0) {
+	if (next == NULL || strcmp(path, live_path(v, next, buffer)) != 0) {
 		check_foreign(v, path, header, data, size);
 		return LMODEL_OK;
 	}
@@ -172,7 +184,7 @@ static int check_tar_member(void *context, const char *path, uint64_t header, ui
 	check_zero(v, next->offset + next->length, v->expected_header, "padding");
 	v->report.members++;
 	v->report.bytes += next->offset - header;
-	v->next_member++;
+	v->next_live++;
 	return LMODEL_OK;
 }
 
@@ -194,9 +206,9 @@ static int check_tar(struct verification *v, struct lmodel_error *error)
 	else if (v->expected_header != a->footer.committed_len)
 		tell(v, LMODEL_FAULT, "the last member ends at %ju, not at the committed %ju",
 		     (uintmax_t)v->expected_header, (uintmax_t)a->footer.committed_len);
-	for (; v->next_member < m->member_count; v->next_member++)
+	for (; v->next_live < v->live_count; v->next_live++)
 		tell(v, LMODEL_FAULT, "member %s is not in the tar",
-		     LM_QUOTE(m->members[v->next_member].path));
+		     LM_QUOTE(live_path(v, &v->live[v->next_live], (char[LM_TIER_PATH_SIZE]){ 0 })));
 	for (; v->next_dead < m->dead_count; v->next_dead++)
 		tell(v, LMODEL_FAULT, "replaced data at %ju is no tar member",
 		     (uintmax_t)m->dead[v->next_dead].offset);
@@ -270,6 +282,108 @@ static int check_chunks(struct verification *v, struct lmodel_error *error)
 	return r;
 }
 
+/* ---- shards: their ciphertext against the digests, which needs no key ---- */
+
+struct stream_job {
+	const struct lm_shard_row *shard;
+	enum lm_stream kind;
+	struct lmodel_error failure;
+	uint8_t *buffer;
+};
+
+struct stream_check {
+	struct verification *v;
+	size_t next;
+};
+
+enum { STREAM_BUFFER = 1 << 18 };
+
+static int next_stream(void *context, void *argument, struct lmodel_error *error)
+{
+	struct stream_check *c = context;
+	const struct lm_manifest *m = &c->v->archive->manifest;
+	struct stream_job *job = argument;
+
+	(void)error;
+	while (c->next < 2 * m->shard_count && m->tiers[m->shards[c->next / 2].tier].absent)
+		c->next++;
+	if (c->next == 2 * m->shard_count)
+		return LM_POOL_END;
+	job->shard = &m->shards[c->next / 2];
+	job->kind = (enum lm_stream)(c->next++ % 2);
+	job->failure = (struct lmodel_error)LMODEL_ERROR_INIT;
+	return LMODEL_OK;
+}
+
+static int hash_stream(void *context, unsigned worker, void *argument, struct lmodel_error *error)
+{
+	const struct stream_check *c = context;
+	const struct lmodel_archive *a = c->v->archive;
+	struct stream_job *job = argument;
+	const struct lm_stream_row *row = &job->shard->stream[job->kind];
+	uint64_t at = a->manifest.tiers[job->shard->tier].offset[job->kind] + row->offset;
+	struct lm_hash *hash = lm_hash_new(error);
+	uint8_t digest[LM_SHA256_SIZE];
+
+	(void)worker;
+	if (job->buffer == NULL)
+		job->buffer = malloc(STREAM_BUFFER);
+	if (job->buffer == NULL || hash == NULL) {
+		if (hash != NULL)
+			lm_hash_free(hash);
+		return lm_fail_memory(error);
+	}
+	for (uint64_t done = 0; done < row->length && job->failure.code == LMODEL_OK;) {
+		size_t n = (size_t)LM_MIN(row->length - done, (uint64_t)STREAM_BUFFER);
+
+		if (lm_read_at(a->fd, a->label, job->buffer, n, at + done, &job->failure))
+			break;
+		lm_hash_add(hash, job->buffer, n);
+		done += n;
+	}
+	lm_hash_finish(hash, digest);
+	lm_hash_free(hash);
+	if (job->failure.code == LMODEL_OK && memcmp(digest, row->digest, sizeof(digest)) != 0)
+		lm_fail(&job->failure, LMODEL_ECORRUPT, "tensor %s, tier %s: the ciphertext of its %s is "
+			"damaged", LM_QUOTE(a->manifest.tensors[job->shard->tensor].name),
+			a->manifest.tiers[job->shard->tier].name,
+			job->kind == LM_POSITIONS ? "positions" : "values");
+	return LMODEL_OK;
+}
+
+static int tell_stream(void *context, void *argument, struct lmodel_error *error)
+{
+	struct stream_check *c = context;
+	struct stream_job *job = argument;
+
+	if (job->failure.code == LMODEL_EFAILED)
+		return lm_fail(error, LMODEL_EFAILED, "%s", job->failure.message);
+	if (job->failure.code != LMODEL_OK)
+		tell(c->v, LMODEL_FAULT, "%s", job->failure.message);
+	c->v->report.bytes += job->shard->stream[job->kind].length;
+	return LMODEL_OK;
+}
+
+static void release_stream(void *argument)
+{
+	free(((struct stream_job *)argument)->buffer);
+}
+
+static int check_shards(struct verification *v, struct lmodel_error *error)
+{
+	static const struct lm_pool_ops ops = {
+		.job_size = sizeof(struct stream_job), .next = next_stream, .work = hash_stream,
+		.emit = tell_stream, .release = release_stream,
+	};
+	struct stream_check c = { .v = v };
+	const struct lm_manifest *m = &v->archive->manifest;
+
+	for (size_t i = 0; i < m->tier_count; i++)
+		if (m->tiers[i].absent)
+			tell(v, LMODEL_NOTE, "tier %s is not in this file", m->tiers[i].name);
+	return lm_pool_run(lm_pool_workers(v->run != NULL ? v->run->jobs : 0), &ops, &c, error);
+}
+
 /* That every input file can be written again. */
 static int check_skeletons(struct verification *v, struct lmodel_error *error)
 {
@@ -296,7 +410,9 @@ int lmodel_verify(struct lmodel_archive *archive, const struct lmodel_run *run,
 	int r;
 
 	error = error != NULL ? error : &local;
-	r = check_slots(&v, error);
+	r = lm_manifest_extents(&archive->manifest, &v.live, &v.live_count, error);
+	if (r == LMODEL_OK)
+		r = check_slots(&v, error);
 	if (r == LMODEL_OK)
 		r = check_tar(&v, error);
 	if (r == LMODEL_OK)
@@ -304,7 +420,10 @@ int lmodel_verify(struct lmodel_archive *archive, const struct lmodel_run *run,
 	if (r == LMODEL_OK)
 		r = check_chunks(&v, error);
 	if (r == LMODEL_OK)
+		r = check_shards(&v, error);
+	if (r == LMODEL_OK)
 		r = check_skeletons(&v, error);
+	free(v.live);
 	if (report != NULL)
 		*report = v.report;
 	if (r == LMODEL_OK && v.report.faults > 0)

@@ -125,6 +125,22 @@ int lm_writer_member_end(struct lm_writer *w, size_t member, struct lmodel_error
 	return patch(w, w->header_at, header, header_len, error);
 }
 
+int lm_writer_extent(struct lm_writer *w, const char *path, uint64_t length, uint64_t *offset,
+		     struct lmodel_error *error)
+{
+	uint8_t header[LM_TAR_HEADER_MAX];
+	size_t header_len;
+
+	if (lm_tar_header(path, length, w->manifest->created, length >= LM_TAR_PAX_FROM, header,
+			  &header_len, error) ||
+	    append(w, header, header_len, error) || flush(w, error))
+		return LMODEL_EFAILED;
+	*offset = w->flushed;
+	/* What is skipped reads as zeros: the file is new, and the end blocks come behind. */
+	w->flushed += lm_align(length, LM_TAR_BLOCK);
+	return LMODEL_OK;
+}
+
 /* ---- coding through the pool ---- */
 
 struct encode {
@@ -284,6 +300,8 @@ static int plan(struct lm_manifest *m, uint64_t *image_len, struct lmodel_error 
 
 	for (size_t i = 0; i < m->member_count; i++)
 		m->members[i].offset = m->members[i].length = (uint64_t)INT64_MAX;
+	for (size_t i = 0; i < m->tier_count; i++)
+		m->tiers[i].offset[0] = m->tiers[i].offset[1] = (uint64_t)INT64_MAX;
 	free(m->statement);
 	m->statement = lm_content_statement(m, root, error);
 	if (m->statement == NULL)
@@ -343,7 +361,8 @@ static int seed_id(struct lm_manifest *m, const unsigned char *seed, size_t seed
 }
 
 int lm_writer_finish(struct lm_writer *w, const unsigned char *seed, size_t seed_len,
-		     uint64_t commit_counter, struct lmodel_error *error)
+		     const struct lm_sealing *sealing, uint64_t commit_counter,
+		     struct lmodel_error *error)
 {
 	struct lm_manifest *m = w->manifest;
 	uint64_t committed = position(w), image_len;
@@ -356,7 +375,12 @@ int lm_writer_finish(struct lm_writer *w, const unsigned char *seed, size_t seed
 		return LMODEL_EFAILED;
 	free(m->statement);
 	m->statement = lm_content_statement(m, root, error);
-	if (m->statement == NULL || lm_manifest_store(m, &image, &image_len, error))
+	if (m->statement == NULL)
+		return LMODEL_EFAILED;
+	r = sealing != NULL ? sealing->seal(sealing->context, m, error) : LMODEL_OK;
+	if (r != LMODEL_OK)
+		return r;
+	if (lm_manifest_store(m, &image, &image_len, error))
 		return LMODEL_EFAILED;
 	r = lm_slots_create(w->fd, w->label, w->slot_size, m->created, image, image_len, committed,
 			    commit_counter, error);

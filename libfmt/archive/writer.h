@@ -53,10 +53,22 @@ int lm_writer_chunk(struct lm_writer *writer, size_t member, enum lm_method meth
 int lm_writer_member_end(struct lm_writer *writer, size_t member, struct lmodel_error *error)
 	LM_MUST_CHECK;
 
-/* Writes the end blocks, then both slots. With a seed the archive id is made from it and the
- * content; otherwise the manifest's id stays. Fills in the statement. */
+/* Or bytes that are put in their place by the caller: a tar member of `length` bytes, zero so far,
+ * whose data begins at `*offset` of the file. Between members only. */
+int lm_writer_extent(struct lm_writer *writer, const char *path, uint64_t length, uint64_t *offset,
+		     struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Makes the MACs and signatures of the statement that now stands in the manifest. */
+struct lm_sealing {
+	int (*seal)(void *context, struct lm_manifest *manifest, struct lmodel_error *error);
+	void *context;
+};
+
+/* Writes the end blocks, then both slots. Fills in the statement; `sealing` may be NULL. With a
+ * seed the archive id is made from it and the content; otherwise the manifest's id stays. */
 int lm_writer_finish(struct lm_writer *writer, const unsigned char *seed, size_t seed_len,
-		     uint64_t commit_counter, struct lmodel_error *error) LM_MUST_CHECK;
+		     const struct lm_sealing *sealing, uint64_t commit_counter,
+		     struct lmodel_error *error) LM_MUST_CHECK;
 
 void lm_writer_release(struct lm_writer *writer);
 

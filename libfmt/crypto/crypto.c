@@ -2,17 +2,39 @@
 
 #include <gcrypt.h>
 #include <pthread.h>
+#include <sys/mman.h>
+
+enum { SECURE_POOL = 64 << 10 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool ready;
 
+/* libgcrypt locks its pool, but does not keep it out of core dumps. */
+static void hide_pool(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *probe = gcry_malloc_secure(1), *at;
+
+	if (probe == NULL)
+		return;
+	at = probe - (uintptr_t)probe % page;
+	for (; gcry_is_secure(at) && gcry_is_secure(at + page - 1); at += page)
+		madvise(at, page, MADV_DONTDUMP);
+	gcry_free(probe);
+}
+
+/* Where the pool cannot be locked, libgcrypt would say so on standard error at its first use:
+ * a library does not print. */
 static void initialise(void)
 {
 	if (!gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P)) {
 		if (gcry_check_version(GCRYPT_VERSION) == NULL)
 			return;
-		gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
+		gcry_control(GCRYCTL_SUSPEND_SECMEM_WARN);
+		gcry_control(GCRYCTL_INIT_SECMEM, SECURE_POOL, 0);
+		gcry_control(GCRYCTL_DISABLE_SECMEM_WARN);
 		gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+		hide_pool();
 	}
 	ready = true;
 }

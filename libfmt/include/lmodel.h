@@ -16,7 +16,9 @@
 #include <lmodel/check.h>
 #include <lmodel/error.h>
 #include <lmodel/extract.h>
+#include <lmodel/keys.h>
 #include <lmodel/pack.h>
+#include <lmodel/protect.h>
 #include <lmodel/run.h>
 #include <lmodel/version.h>
 

@@ -1,4 +1,5 @@
 /* What holds between the rows of a manifest (spec: 3). */
+#include "container/layout.h"
 #include "manifest/manifest.h"
 
 struct check {
@@ -95,25 +96,47 @@ static int check_members(const struct check *c)
 	return LMODEL_OK;
 }
 
-/* Dead ranges lie in order, between members. Both lists are sorted, so one pass does. */
-static int check_dead(const struct check *c)
+/* Live data does not overlap, each behind a tar header; dead ranges lie in order between it.
+ * Both lists are sorted, so one pass does. */
+static int check_places(const struct check *c)
 {
 	const struct lm_manifest *m = c->m;
+	LM_FREE struct lm_extent *live = NULL;
+	size_t live_count, next = 0;
 	uint64_t end = 0;
-	size_t next = 0;
 
+	if (lm_manifest_extents(m, &live, &live_count, c->error))
+		return LMODEL_EFAILED;
+	for (size_t i = 1; i < live_count; i++)
+		if (live[i].offset < lm_align(live[i - 1].offset + live[i - 1].length, LM_TAR_BLOCK) +
+					     LM_TAR_BLOCK)
+			return lm_fail(c->error, LMODEL_ECORRUPT,
+				       "%s: manifest: members overlap at %ju", c->label,
+				       (uintmax_t)live[i].offset);
 	for (size_t i = 0; i < m->dead_count; i++) {
 		const struct lm_dead_row *d = &m->dead[i];
 
-		while (next < m->member_count && m->members[next].offset + m->members[next].length <=
-						 d->offset)
+		while (next < live_count && live[next].offset + live[next].length <= d->offset)
 			next++;
 		if (d->offset < end ||
-		    (next < m->member_count && m->members[next].offset < d->offset + d->length))
+		    (next < live_count && live[next].offset < d->offset + d->length))
 			return lm_fail(c->error, LMODEL_ECORRUPT,
 				       "%s: manifest: dead %zu: overlaps live data", c->label, i);
 		end = d->offset + d->length;
 	}
+	return LMODEL_OK;
+}
+
+/* Members in the tar have names of their own. */
+static int check_paths(const struct check *c)
+{
+	const struct lm_manifest *m = c->m;
+
+	for (size_t i = 0; i < m->member_count; i++)
+		if (m->tier_count > 0 && strncmp(m->members[i].path, "shard/", 6) == 0)
+			return lm_fail(c->error, LMODEL_ECORRUPT,
+				       "%s: manifest: member %s has the name of a shard", c->label,
+				       LM_QUOTE(m->members[i].path));
 	return LMODEL_OK;
 }
 
@@ -125,6 +148,8 @@ int lm_manifest_check(const struct lm_manifest *m, const char *label, struct lmo
 	if (r == LMODEL_OK)
 		r = check_members(&c);
 	if (r == LMODEL_OK)
-		r = check_dead(&c);
+		r = check_places(&c);
+	if (r == LMODEL_OK)
+		r = check_paths(&c);
 	return r;
 }

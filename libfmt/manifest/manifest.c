@@ -1,5 +1,32 @@
 #include "manifest/manifest.h"
 
+#include <stdio.h>
+
+void lm_slot_row_free(struct lm_slot_row *slot)
+{
+	free(slot->kind);
+	free(slot->grant);
+	free(slot->identity);
+}
+
+static void free_tiers(struct lm_manifest *m)
+{
+	for (size_t i = 0; i < m->tier_count; i++) {
+		free(m->tiers[i].name);
+		free(m->tiers[i].selection);
+		free(m->tiers[i].mask);
+		free(m->tiers[i].unit);
+		free(m->tiers[i].scope);
+		free(m->tiers[i].amount);
+	}
+	for (size_t i = 0; i < m->slot_count; i++)
+		lm_slot_row_free(&m->slots[i]);
+	free(m->tiers);
+	free(m->shards);
+	free(m->slots);
+	free(m->owner.book);
+}
+
 void lm_manifest_free(struct lm_manifest *m)
 {
 	for (size_t i = 0; i < m->member_count; i++) {
@@ -20,6 +47,7 @@ void lm_manifest_free(struct lm_manifest *m)
 	}
 	for (size_t i = 0; i < m->attachment_count; i++)
 		free(m->attachments[i].name);
+	free_tiers(m);
 	free(m->members);
 	free(m->sources);
 	free(m->metadata);
@@ -36,4 +64,49 @@ void lm_manifest_free(struct lm_manifest *m)
 uint64_t lm_member_stored(const struct lm_member *m)
 {
 	return m->length - (uint64_t)m->chunk_count * LM_SHA256_SIZE;
+}
+
+bool lm_tier_name_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len <= LM_TIER_NAME_LIMIT && name[0] != '.' && name[0] != '-' &&
+	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+}
+
+void lm_tier_path(const struct lm_tier_row *tier, enum lm_stream stream, char path[LM_TIER_PATH_SIZE])
+{
+	snprintf(path, LM_TIER_PATH_SIZE, "shard/g%ju/%s/%s", (uintmax_t)tier->generation, tier->name,
+		 stream == LM_POSITIONS ? "positions" : "values");
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct lm_extent *x = a, *y = b;
+
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents, size_t *count,
+			struct lmodel_error *error)
+{
+	struct lm_extent *e = calloc(m->member_count + 2 * m->tier_count + 1, sizeof(*e));
+	size_t n = 0;
+
+	if (e == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < m->member_count; i++)
+		e[n++] = (struct lm_extent){ .offset = m->members[i].offset,
+					     .length = m->members[i].length,
+					     .member = i, .tier = LM_NONE };
+	for (size_t i = 0; i < m->tier_count; i++)
+		for (int k = 0; k < 2 && !m->tiers[i].absent; k++)
+			e[n++] = (struct lm_extent){ .offset = m->tiers[i].offset[k],
+						     .length = m->tiers[i].length[k],
+						     .member = LM_NONE, .tier = i,
+						     .stream = (enum lm_stream)k };
+	qsort(e, n, sizeof(*e), by_offset);
+	*extents = e;
+	*count = n;
+	return LMODEL_OK;
 }

@@ -52,6 +52,59 @@ struct lm_attachment_row {
 	size_t member;
 };
 
+/* One stream of a shard: its ciphertext, in the tier's member of that kind. */
+struct lm_stream_row {
+	uint64_t offset;         /* in the data of that member */
+	uint64_t length;
+	uint8_t digest[LM_SHA256_SIZE];
+};
+
+enum lm_stream { LM_POSITIONS, LM_VALUES };
+
+/* Limits (spec: 9). */
+#define LM_TIER_ROW_LIMIT 16u
+#define LM_SLOT_ROW_LIMIT 65536u
+#define LM_GRANT_LIMIT 16384u                   /* bytes of a key slot's age file */
+#define LM_BOOK_LIMIT (UINT64_C(1) << 28)
+
+#define LM_FEATURE_TIERS "tiers"
+#define LM_TIER_NAME_LIMIT 64u
+
+struct lm_shard_row {
+	size_t tier, tensor;
+	char unit[8];
+	struct lm_stream_row stream[2];
+};
+
+struct lm_tier_row {
+	char *name;
+	uint64_t generation;
+	char *selection, *mask, *unit, *scope, *amount;
+	uint8_t key_commitment[LM_SHA256_SIZE], position_commitment[LM_SHA256_SIZE];
+	uint8_t key_mac[LM_SHA256_SIZE], position_mac[LM_SHA256_SIZE];
+	bool absent;
+	uint64_t offset[2];      /* of the member of each kind of stream, unless absent */
+	uint64_t length[2];      /* sum of its streams */
+	size_t first_shard, shard_count;
+};
+
+struct lm_slot_row {
+	unsigned id;             /* 1 or more, ascending, not without gaps */
+	char *kind;
+	uint8_t *grant;
+	size_t grant_len;
+	uint8_t *identity;       /* NULL unless a passphrase slot */
+	size_t identity_len;
+};
+
+struct lm_owner_row {
+	bool present;
+	uint8_t public_key[32], signature[64];
+	uint64_t book_counter;
+	uint8_t *book;
+	size_t book_len;
+};
+
 struct lm_dead_row {
 	uint64_t offset, length;
 	bool pending;
@@ -75,7 +128,31 @@ struct lm_manifest {
 	size_t attachment_count;
 	struct lm_dead_row *dead;
 	size_t dead_count;
+	struct lm_tier_row *tiers;
+	size_t tier_count;
+	struct lm_shard_row *shards;
+	size_t shard_count;
+	struct lm_slot_row *slots;
+	size_t slot_count;
+	struct lm_owner_row owner;
 };
+
+/* Live data of the tar: a member, or a kind of stream of a tier. */
+struct lm_extent {
+	uint64_t offset, length;
+	size_t member, tier;     /* one is LM_NONE */
+	enum lm_stream stream;
+};
+
+/* All of them by offset, in fresh memory. */
+int lm_manifest_extents(const struct lm_manifest *manifest, struct lm_extent **extents,
+			size_t *count, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Path of a tier's member of that kind in the tar: at most 100 bytes. */
+#define LM_TIER_PATH_SIZE 101
+void lm_tier_path(const struct lm_tier_row *tier, enum lm_stream stream, char path[LM_TIER_PATH_SIZE]);
+bool lm_tier_name_valid(const char *name);
+void lm_slot_row_free(struct lm_slot_row *slot);
 
 void lm_manifest_free(struct lm_manifest *manifest);
 
@@ -95,6 +172,12 @@ static inline size_t lm_manifest_member_of(const struct lm_manifest *m, size_t i
 {
 	return m->tensors[index].alias != LM_NONE ? m->tensors[m->tensors[index].alias].member :
 						    m->tensors[index].member;
+}
+
+/* The tensor itself, or the one that it is an alias of: whose shards count. */
+static inline size_t lm_manifest_original(const struct lm_manifest *m, size_t index)
+{
+	return m->tensors[index].alias != LM_NONE ? m->tensors[index].alias : index;
 }
 
 /* Makes the image: a fresh database without a free page, so nothing of an earlier one is in

@@ -31,7 +31,7 @@ static int prepare(struct insert *i, sqlite3 *db, const char *sql, struct lmodel
 }
 
 /* Binds one value a letter and runs: i = uint64_t, t = const char *, b = const void * and size_t,
- * n = size_t row number or LM_NONE for NULL. */
+ * o = the same or NULL, n = size_t row number or LM_NONE for NULL. */
 static int row(struct insert *ins, struct lmodel_error *error, const char *types, ...)
 {
 	sqlite3_stmt *s = ins->statement;
@@ -45,11 +45,14 @@ static int row(struct insert *ins, struct lmodel_error *error, const char *types
 			r = sqlite3_bind_int64(s, column, (sqlite3_int64)va_arg(args, uint64_t));
 		} else if (*t == 't') {
 			r = sqlite3_bind_text(s, column, va_arg(args, const char *), -1, SQLITE_STATIC);
-		} else if (*t == 'b') {
+		} else if (*t == 'b' || *t == 'o') {
 			const void *bytes = va_arg(args, const void *);
+			size_t len = va_arg(args, size_t);
 
-			r = sqlite3_bind_blob64(s, column, bytes != NULL ? bytes : "",
-						va_arg(args, size_t), SQLITE_STATIC);
+			r = *t == 'o' && bytes == NULL ?
+				    sqlite3_bind_null(s, column) :
+				    sqlite3_bind_blob64(s, column, bytes != NULL ? bytes : "", len,
+							SQLITE_STATIC);
 		} else {
 			size_t n = va_arg(args, size_t);
 
@@ -163,6 +166,70 @@ static int store_inputs(const struct lm_manifest *m, sqlite3 *db, struct lmodel_
 	return LMODEL_OK;
 }
 
+static int store_shards(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
+
+	if (prepare(&ins, db, "INSERT INTO shard VALUES (?, ?, ?, ?, ?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->shard_count; i++) {
+		const struct lm_shard_row *s = &m->shards[i];
+		const struct lm_stream_row *p = &s->stream[LM_POSITIONS], *v = &s->stream[LM_VALUES];
+
+		if (row(&ins, error, "nnntibib", i, s->tier, s->tensor, s->unit, p->length,
+			(const void *)p->digest, sizeof(p->digest), v->length,
+			(const void *)v->digest, sizeof(v->digest)))
+			return LMODEL_EFAILED;
+	}
+	return LMODEL_OK;
+}
+
+static int store_tiers(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
+
+	if (prepare(&ins, db, "INSERT INTO tier VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		    error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->tier_count; i++) {
+		const struct lm_tier_row *t = &m->tiers[i];
+		size_t n = LM_SHA256_SIZE;
+
+		if (row(&ins, error, "ntitttttbbbbnn", i, t->name, t->generation, t->selection,
+			t->mask, t->unit, t->scope, t->amount, (const void *)t->key_commitment, n,
+			(const void *)t->position_commitment, n, (const void *)t->key_mac, n,
+			(const void *)t->position_mac, n,
+			t->absent ? LM_NONE : (size_t)t->offset[LM_POSITIONS],
+			t->absent ? LM_NONE : (size_t)t->offset[LM_VALUES]))
+			return LMODEL_EFAILED;
+	}
+	return LMODEL_OK;
+}
+
+static int store_keys(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	LM_CLEANUP(finalize) struct insert slot = { 0 };
+	LM_CLEANUP(finalize) struct insert owner = { 0 };
+	const struct lm_owner_row *o = &m->owner;
+
+	if (prepare(&slot, db, "INSERT INTO key_slot VALUES (?, ?, ?, ?)", error) ||
+	    prepare(&owner, db, "INSERT INTO owner VALUES (?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->slot_count; i++) {
+		const struct lm_slot_row *s = &m->slots[i];
+
+		if (row(&slot, error, "itbo", (uint64_t)s->id, s->kind, (const void *)s->grant,
+			s->grant_len, (const void *)s->identity, s->identity_len))
+			return LMODEL_EFAILED;
+	}
+	if (o->present && row(&owner, error, "bbib", (const void *)o->public_key,
+			      sizeof(o->public_key), (const void *)o->signature,
+			      sizeof(o->signature), o->book_counter, (const void *)o->book,
+			      o->book_len))
+		return LMODEL_EFAILED;
+	return LMODEL_OK;
+}
+
 /* Small pages keep a small manifest small; large ones keep a large manifest quick. */
 static unsigned page_size(const struct lm_manifest *m)
 {
@@ -172,7 +239,7 @@ static unsigned page_size(const struct lm_manifest *m)
 		n += 80 + 2 * strlen(m->members[i].path) + 4 * (uint64_t)m->members[i].chunk_count;
 	for (size_t i = 0; i < m->metadata_count; i++)
 		n += strlen(m->metadata[i].value);
-	n += 60 * (m->tensor_count + m->attachment_count);
+	n += 60 * (m->tensor_count + m->attachment_count) + 100 * m->shard_count + 600 * m->slot_count;
 	return n < 64 << 10 ? 512 : n < 1 << 20 ? 1024 : 4096;
 }
 
@@ -198,7 +265,8 @@ int lm_manifest_store(const struct lm_manifest *m, uint8_t **image, uint64_t *le
 	    sqlite3_exec(db, lm_schema_text(), NULL, NULL, NULL) != SQLITE_OK)
 		return fail(db, error);
 	if (store_archive(m, db, error) || store_members(m, db, error) ||
-	    store_inputs(m, db, error) || store_tensors(m, db, error))
+	    store_inputs(m, db, error) || store_tensors(m, db, error) ||
+	    store_tiers(m, db, error) || store_shards(m, db, error) || store_keys(m, db, error))
 		return LMODEL_EFAILED;
 	if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		return fail(db, error);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <lmodel/error.h>
+#include <lmodel/protect.h>
 #include <lmodel/run.h>
 
 #ifdef __cplusplus
@@ -46,6 +47,7 @@ struct lmodel_pack_options {
 	const unsigned char *seed; /* reproducible output: nothing random, no clock. For tests */
 	size_t seed_len;           /* 0: no seed */
 	bool overwrite;            /* replace an existing output, as a whole */
+	const struct lmodel_protect_options *protect; /* NULL: everything is public */
 };
 #define LMODEL_PACK_OPTIONS_INIT { .size = sizeof(struct lmodel_pack_options) }
 
@@ -82,6 +84,20 @@ struct lmodel_repack_options {
  * Errors: as lmodel_open(); EFAILED (output exists, or the file was replaced meanwhile). */
 int lmodel_repack(const char *archive, const char *output,
 		  const struct lmodel_repack_options *options, struct lmodel_error *error);
+
+struct lmodel_strip_options {
+	size_t size;               /* sizeof(struct lmodel_strip_options) */
+	struct lmodel_run run;
+	bool overwrite;
+};
+#define LMODEL_STRIP_OPTIONS_INIT { .size = sizeof(struct lmodel_strip_options) }
+
+/* Writes a copy of the archive without the shards of the tiers above `tier` (NULL: of all tiers). Needs
+ * no key. The copy says of those tiers that they are absent; statement, MACs, signatures and slots stay.
+ *
+ * Errors: EUSAGE (no such tier), and as lmodel_repack(). */
+int lmodel_strip(const char *archive, const char *tier, const char *output,
+		 const struct lmodel_strip_options *options, struct lmodel_error *error);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

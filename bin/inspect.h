@@ -1,0 +1,28 @@
+/* What inspect shows on its screen, and the part of it that is about tiers and keys. */
+#ifndef INSPECT_H
+#define INSPECT_H
+
+#include <stddef.h>
+
+#include "json.h"
+
+struct lmodel_archive;
+
+/* Columns of a line. */
+#define INSPECT_WIDTH 100
+
+/* Lines of a list, before it is cut: it is to be one screen, but for -v. */
+size_t inspect_lines(void);
+
+__attribute__((format(printf, 2, 3)))
+void inspect_line(const char *label, const char *format, ...);
+
+/* "... and 3 more", when a list of `count` was cut. */
+void inspect_more(size_t count);
+
+void inspect_tiers(const struct lmodel_archive *archive);
+void inspect_slots(const struct lmodel_archive *archive);
+json_t *inspect_tiers_json(const struct lmodel_archive *archive);
+json_t *inspect_slots_json(const struct lmodel_archive *archive);
+
+#endif

@@ -1,0 +1,360 @@
+/* Writing shards. First every tensor is walked to learn how long its streams will be; then their
+ * places are known, and every tensor is walked again to write them, each by one worker. */
+#include "archive/protect.h"
+
+#include <stdio.h>
+
+#include "archive/content.h"
+#include "archive/shard.h"
+#include "base/pool.h"
+#include "crypto/chunked.h"
+#include "crypto/secret.h"
+#include "protect/positions.h"
+
+/* One tensor's share of one tier, in the making. */
+struct part {
+	size_t shard;                        /* LM_NONE: none */
+	struct lm_positions_meter *meter;
+	struct lm_positions_form form;
+	struct lm_hash *hash;                /* seeded: of what the shard holds */
+	struct lm_positions_writer *writer;
+	struct lm_stream_writer stream[2];
+	uint64_t values;                     /* bytes */
+};
+
+struct tensor_job {
+	struct lm_protection *p;
+	struct lm_writer *out;
+	size_t tensor;
+	bool columns, first_row;
+	const struct lm_units *units;
+	struct part part[LM_TIER_ROW_LIMIT];
+};
+
+/* ---- walking: runs of units of one tier, with their values ---- */
+
+typedef int run_fn(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
+		   size_t len, bool positions, struct lmodel_error *error);
+
+static int each_run(struct tensor_job *job, run_fn *fn, uint64_t first, uint64_t count,
+		    const uint8_t *tiers, const uint8_t *bytes, size_t len, struct lmodel_error *error)
+{
+	uint64_t unit = job->columns ? job->units->element_bytes : job->units->unit_bytes;
+
+	for (uint64_t i = 0, n; i < count; i += n) {
+		size_t from = (size_t)(i * unit);
+		int r;
+
+		for (n = 1; i + n < count && tiers[i + n] == tiers[i];)
+			n++;
+		if (tiers[i] == LM_NO_TIER)
+			continue;
+		r = fn(&job->part[tiers[i]], first + i, n, bytes + from,
+		       (size_t)LM_MIN(n * unit, (uint64_t)(len - from)),
+		       !job->columns || job->first_row, error);
+		if (r != LMODEL_OK)
+			return r;
+	}
+	job->first_row = false;
+	return LMODEL_OK;
+}
+
+/* ---- measuring ---- */
+
+static int measure_run(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
+		       size_t len, bool positions, struct lmodel_error *error)
+{
+	uint8_t run[16];
+
+	(void)error;
+	if (positions)
+		lm_positions_meter_add(part->meter, first, count);
+	part->values += len;
+	if (part->hash != NULL) {
+		lm_put_u64(run, first);
+		lm_put_u64(run + 8, count);
+		lm_hash_add(part->hash, run, sizeof(run));
+		lm_hash_add(part->hash, values, len);
+	}
+	return LMODEL_OK;
+}
+
+static int measure_window(void *context, uint64_t first, uint64_t count, const uint8_t *tiers,
+			  const uint8_t *bytes, size_t len, struct lmodel_error *error)
+{
+	return each_run(context, measure_run, first, count, tiers, bytes, len, error);
+}
+
+static void begin_job(struct tensor_job *job, struct lm_protection *p, struct lm_writer *out,
+		      size_t tensor)
+{
+	memset(job, 0, sizeof(*job));
+	job->p = p;
+	job->out = out;
+	job->tensor = tensor;
+	job->units = &lm_selection_of(p->model.selection, tensor)->units;
+	job->columns = job->units->kind == LM_UNIT_COLUMN;
+	job->first_row = true;
+	for (size_t t = 0; t < LM_TIER_ROW_LIMIT; t++) {
+		job->part[t].shard = t < p->manifest->tier_count ?
+					     lm_shard_find(p->manifest, t, tensor) : LM_NONE;
+		job->part[t].stream[0].fd = job->part[t].stream[1].fd = -1;
+	}
+}
+
+static void end_job(struct tensor_job *job)
+{
+	for (size_t t = 0; t < LM_TIER_ROW_LIMIT; t++) {
+		struct part *part = &job->part[t];
+
+		lm_positions_meter_free(part->meter);
+		lm_positions_writer_free(part->writer);
+		lm_stream_release(&part->stream[0]);
+		lm_stream_release(&part->stream[1]);
+		if (part->hash != NULL)
+			lm_hash_free(part->hash);
+	}
+}
+
+static int measure(struct tensor_job *job, struct lm_positions_form *forms, struct lmodel_error *error)
+{
+	struct lm_protection *p = job->p;
+	const struct lm_selected_tensor *s = lm_selection_of(p->model.selection, job->tensor);
+	int r = LMODEL_OK;
+
+	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
+		struct part *part = &job->part[t];
+
+		if (part->shard == LM_NONE)
+			continue;
+		part->meter = lm_positions_meter_new(s->units.count,
+						     s->upto[t] - (t > 0 ? s->upto[t - 1] : 0), error);
+		if (p->seeded)
+			part->hash = lm_hash_new(error);
+		if (part->meter == NULL || (p->seeded && part->hash == NULL))
+			r = LMODEL_EFAILED;
+	}
+	if (r == LMODEL_OK)
+		r = lm_protected_walk(&p->model, job->tensor, measure_window, job, error);
+	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
+		struct part *part = &job->part[t];
+		struct lm_stream_row *stream;
+
+		if (part->shard == LM_NONE)
+			continue;
+		stream = p->manifest->shards[part->shard].stream;
+		lm_positions_meter_finish(part->meter, &forms[part->shard]);
+		if (lm_padded_len(part->values) > LM_SEALED_LIMIT)
+			return lm_fail(error, LMODEL_ELIMIT, "tensor %s: %ju bytes of it in one tier; the "
+				       "limit is %ju",
+				       LM_QUOTE(p->manifest->tensors[job->tensor].name),
+				       (uintmax_t)part->values, (uintmax_t)LM_SEALED_LIMIT);
+		stream[LM_POSITIONS].length = lm_sealed_len(lm_padded_len(forms[part->shard].len));
+		stream[LM_VALUES].length = lm_sealed_len(lm_padded_len(part->values));
+		/* Kept here until the stream is written. */
+		stream[LM_VALUES].offset = part->values;
+		if (part->hash != NULL)
+			lm_hash_finish(part->hash, p->content[part->shard]);
+	}
+	return r;
+}
+
+/* ---- writing ---- */
+
+static int to_stream(void *context, const uint8_t *bytes, size_t len, struct lmodel_error *error)
+{
+	return lm_stream_add(context, bytes, len, error);
+}
+
+static int write_run(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
+		     size_t len, bool positions, struct lmodel_error *error)
+{
+	int r = positions ? lm_positions_writer_add(part->writer, first, count, error) : LMODEL_OK;
+
+	if (r == LMODEL_OK)
+		r = lm_stream_add(&part->stream[LM_VALUES], values, len, error);
+	return r;
+}
+
+static int write_window(void *context, uint64_t first, uint64_t count, const uint8_t *tiers,
+			const uint8_t *bytes, size_t len, struct lmodel_error *error)
+{
+	return each_run(context, write_run, first, count, tiers, bytes, len, error);
+}
+
+/* With a seed, the salt follows from all that it seals: never one key and salt for two contents. */
+static void make_salt(const struct lm_protection *p, size_t shard, const uint8_t *context, size_t len,
+		      uint8_t salt[LM_KEY])
+{
+	uint8_t key[LM_KEY], about[LM_SHARD_CONTEXT + LM_SHA256_SIZE];
+
+	memcpy(about, context, len);
+	memcpy(about + len, p->content[shard], LM_SHA256_SIZE);
+	lm_protection_key(p, "shard salt", "", key);
+	lm_hmac_sha256(salt, key, sizeof(key), about, len + LM_SHA256_SIZE);
+	lm_wipe(key, sizeof(key));
+}
+
+static int begin_stream(struct tensor_job *job, size_t tier, enum lm_stream kind, uint64_t len,
+			const uint8_t base[LM_SHA256_SIZE], struct lmodel_error *error)
+{
+	struct lm_protection *p = job->p;
+	const struct lm_manifest *m = p->manifest;
+	const struct lm_tier_row *row = &m->tiers[tier];
+	const struct lm_shard_row *shard = &m->shards[job->part[tier].shard];
+	const struct lm_key_scope scope = { .archive = m->id, .tier = row->name,
+					    .generation = row->generation };
+	uint8_t context[LM_SHARD_CONTEXT], key[LM_KEY], salt[LM_KEY];
+	size_t n = lm_shard_context(context, m, shard, kind, base, lm_padded_len(len));
+	int r;
+
+	lm_derive(key, p->owner->tiers[tier].key,
+		  kind == LM_POSITIONS ? LM_LABEL_POSITIONS : LM_LABEL_VALUES, &scope);
+	if (p->seeded)
+		make_salt(p, job->part[tier].shard, context, n, salt);
+	r = lm_stream_begin(&job->part[tier].stream[kind], job->out->fd, job->out->label,
+			    row->offset[kind] + shard->stream[kind].offset, key, context, n,
+			    p->seeded ? salt : NULL, len, error);
+	lm_wipe(key, sizeof(key));
+	return r;
+}
+
+static int write_tensor(struct tensor_job *job, const struct lm_positions_form *forms,
+			const uint64_t *values, struct lmodel_error *error)
+{
+	struct lm_protection *p = job->p;
+	uint8_t base[LM_SHA256_SIZE];
+	int r = lm_content_base_digest(p->manifest, job->tensor, base, error);
+
+	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
+		struct part *part = &job->part[t];
+
+		if (part->shard == LM_NONE)
+			continue;
+		r = begin_stream(job, t, LM_POSITIONS, forms[part->shard].len, base, error);
+		if (r == LMODEL_OK)
+			r = begin_stream(job, t, LM_VALUES, values[part->shard], base, error);
+		if (r != LMODEL_OK)
+			break;
+		part->writer = lm_positions_writer_new(&forms[part->shard], to_stream,
+						       &part->stream[LM_POSITIONS], error);
+		if (part->writer == NULL)
+			r = LMODEL_EFAILED;
+	}
+	if (r == LMODEL_OK)
+		r = lm_protected_walk(&p->model, job->tensor, write_window, job, error);
+	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
+		struct part *part = &job->part[t];
+		struct lm_stream_row *rows;
+
+		if (part->shard == LM_NONE)
+			continue;
+		rows = p->manifest->shards[part->shard].stream;
+		r = lm_positions_writer_finish(part->writer, error);
+		for (int k = 0; k < 2 && r == LMODEL_OK; k++)
+			r = lm_stream_finish(&part->stream[k], rows[k].digest, error);
+	}
+	return r;
+}
+
+/* ---- all tensors, through the pool ---- */
+
+struct passing {
+	struct lm_protection *p;
+	struct lm_writer *out;       /* NULL: measuring */
+	struct lm_positions_form *forms;
+	const uint64_t *values;
+	size_t next;
+};
+
+static int next_tensor(void *context, void *argument, struct lmodel_error *error)
+{
+	struct passing *c = context;
+
+	(void)error;
+	while (c->next < c->p->manifest->tensor_count &&
+	       (c->p->manifest->tensors[c->next].alias != LM_NONE ||
+		!lm_is_protected(&c->p->model, c->next)))
+		c->next++;
+	if (c->next == c->p->manifest->tensor_count)
+		return LM_POOL_END;
+	*(size_t *)argument = c->next++;
+	return LMODEL_OK;
+}
+
+static int do_tensor(void *context, unsigned worker, void *argument, struct lmodel_error *error)
+{
+	struct passing *c = context;
+	struct tensor_job job;
+	int r;
+
+	(void)worker;
+	begin_job(&job, c->p, c->out, *(size_t *)argument);
+	r = c->out == NULL ? measure(&job, c->forms, error) :
+			     write_tensor(&job, c->forms, c->values, error);
+	end_job(&job);
+	return r;
+}
+
+static int done(void *context, void *argument, struct lmodel_error *error)
+{
+	(void)context;
+	(void)argument;
+	(void)error;
+	return LMODEL_OK;
+}
+
+static int pass(struct passing *c, struct lmodel_error *error)
+{
+	static const struct lm_pool_ops ops = {
+		.job_size = sizeof(size_t), .next = next_tensor, .work = do_tensor, .emit = done,
+	};
+
+	c->next = 0;
+	return lm_pool_run(lm_pool_workers(c->p->run->jobs), &ops, c, error);
+}
+
+/* Streams of a tier back to back, tiers one behind the other. */
+static int place(struct lm_protection *p, struct lm_writer *out, struct lmodel_error *error)
+{
+	struct lm_manifest *m = p->manifest;
+	char path[LM_TIER_PATH_SIZE];
+
+	for (size_t i = 0; i < m->shard_count; i++)
+		for (int k = 0; k < 2; k++) {
+			m->shards[i].stream[k].offset = m->tiers[m->shards[i].tier].length[k];
+			m->tiers[m->shards[i].tier].length[k] += m->shards[i].stream[k].length;
+		}
+	for (size_t t = 0; t < m->tier_count; t++)
+		for (int k = 0; k < 2; k++) {
+			lm_tier_path(&m->tiers[t], (enum lm_stream)k, path);
+			if (lm_writer_extent(out, path, m->tiers[t].length[k], &m->tiers[t].offset[k],
+					     error))
+				return LMODEL_EFAILED;
+		}
+	return LMODEL_OK;
+}
+
+int lm_protection_write(struct lm_protection *p, struct lm_writer *out, struct lmodel_error *error)
+{
+	size_t count = p->manifest->shard_count;
+	LM_FREE struct lm_positions_form *forms = calloc(count + 1, sizeof(*forms));
+	LM_FREE uint64_t *values = calloc(count + 1, sizeof(*values));
+	struct passing c = { .p = p, .forms = forms, .values = values };
+	int r;
+
+	if (p->seeded)
+		p->content = calloc(count + 1, sizeof(*p->content));
+	if (forms == NULL || values == NULL || (p->seeded && p->content == NULL))
+		return lm_fail_memory(error);
+	r = pass(&c, error);
+	if (r != LMODEL_OK)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		values[i] = p->manifest->shards[i].stream[LM_VALUES].offset;
+	r = place(p, out, error);
+	c.out = out;
+	if (r == LMODEL_OK)
+		r = pass(&c, error);
+	return r;
+}

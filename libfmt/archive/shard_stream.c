@@ -1,0 +1,137 @@
+/* Reading sealed streams: chunk by chunk, each authenticated before a byte of it is used. */
+#include "archive/content.h"
+#include "archive/shard.h"
+#include "archive/unlock.h"
+#include "base/io.h"
+#include "crypto/chunked.h"
+#include "crypto/secret.h"
+
+static int bad(const struct lm_stream_reader *r, const char *what, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &r->archive->manifest;
+
+	return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s, tier %s: %s: %s", r->archive->label,
+		       LM_QUOTE(m->tensors[r->shard->tensor].name), m->tiers[r->shard->tier].name,
+		       r->kind == LM_POSITIONS ? "positions" : "values", what);
+}
+
+/* The next chunk into `plain`. */
+static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
+{
+	size_t n = (size_t)LM_MIN(r->end - r->at, (uint64_t)LM_SEALED_CHUNK + LM_SEALED_TAG);
+
+	if (lm_read_at(r->archive->fd, r->archive->label, r->sealed, n, r->at, error))
+		return (int)(error != NULL ? error->code : LMODEL_EFAILED);
+	if (lm_opener_chunk(r->opener, r->index, r->sealed, n, r->plain, NULL))
+		return bad(r, "is not authentic", error);
+	r->at += n;
+	r->index++;
+	r->from = 0;
+	r->to = n - LM_SEALED_TAG;
+	return LMODEL_OK;
+}
+
+static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
+{
+	const struct lmodel_archive *a = r->archive;
+	const struct lm_stream_row *row = &r->shard->stream[r->kind];
+	uint8_t context[LM_SHARD_CONTEXT], digest[LM_SHA256_SIZE], head[LM_SEALED_HEAD];
+	uint8_t key[LM_KEY];
+	uint64_t padded = 0, frame;
+	size_t n;
+	int code;
+
+	/* The lengths were checked when the manifest was loaded. */
+	if (!lm_sealed_plain_len(row->length, &padded) || padded < LM_FRAME_HEAD)
+		return bad(r, "is too short", error);
+	if (lm_content_base_digest(&a->manifest, r->shard->tensor, digest, error))
+		return LMODEL_EFAILED;
+	code = lm_read_at(a->fd, a->label, head, sizeof(head), r->at, error);
+	if (code != LMODEL_OK)
+		return code;
+	n = lm_shard_context(context, &a->manifest, r->shard, r->kind, digest, padded);
+	lm_unlocked_stream_key(a, r->shard->tier, r->kind, key);
+	r->opener = lm_opener_new(key, context, n, head, NULL);
+	lm_wipe(key, sizeof(key));
+	if (r->opener == NULL)
+		return bad(r, "does not belong here", error);
+	r->at += sizeof(head);
+	code = fetch(r, error);
+	if (code != LMODEL_OK)
+		return code;
+	if (r->to < LM_FRAME_HEAD)
+		return bad(r, "is too short", error);
+	frame = lm_get_u64(r->plain);
+	r->from = LM_FRAME_HEAD;
+	if (frame > padded - LM_FRAME_HEAD)
+		return bad(r, "states a length past its end", error);
+	r->left = frame;
+	r->padding = padded - LM_FRAME_HEAD - frame;
+	return LMODEL_OK;
+}
+
+int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t shard,
+		   enum lm_stream kind, struct lmodel_error *error)
+{
+	const struct lm_shard_row *row = &a->manifest.shards[shard];
+	const struct lm_tier_row *tier = &a->manifest.tiers[row->tier];
+
+	*r = (struct lm_stream_reader){ .archive = a, .shard = row, .kind = kind };
+	r->at = tier->offset[kind] + row->stream[kind].offset;
+	r->end = r->at + row->stream[kind].length;
+	r->sealed = malloc(LM_SEALED_CHUNK + LM_SEALED_TAG);
+	r->plain = malloc(LM_SEALED_CHUNK);
+	if (r->sealed == NULL || r->plain == NULL)
+		return lm_fail_memory(error);
+	return begin(r, error);
+}
+
+/* Behind the content there are zeros to the very end of the last chunk. */
+static int check_padding(struct lm_stream_reader *r, struct lmodel_error *error)
+{
+	for (;;) {
+		if (!lm_is_zero(r->plain + r->from, r->to - r->from))
+			return bad(r, "has padding that is not zero", error);
+		r->padding -= r->to - r->from;
+		r->from = r->to;
+		if (r->at == r->end)
+			break;
+		if (fetch(r, error))
+			return LMODEL_ECORRUPT;
+	}
+	return r->padding == 0 ? LMODEL_OK : bad(r, "ends early", error);
+}
+
+int lm_stream_read(struct lm_stream_reader *r, uint8_t *buffer, size_t len, size_t *got,
+		   struct lmodel_error *error)
+{
+	*got = 0;
+	while (*got < len && r->left > 0) {
+		size_t n;
+
+		if (r->from == r->to) {
+			int code = r->at < r->end ? fetch(r, error) : bad(r, "ends early", error);
+
+			if (code != LMODEL_OK)
+				return code;
+			if (r->from == r->to)
+				return bad(r, "ends early", error);
+		}
+		n = (size_t)LM_MIN((uint64_t)LM_MIN(len - *got, r->to - r->from), r->left);
+		memcpy(buffer + *got, r->plain + r->from, n);
+		r->from += n;
+		r->left -= n;
+		*got += n;
+	}
+	return *got == 0 && len > 0 ? check_padding(r, error) : LMODEL_OK;
+}
+
+void lm_stream_close(struct lm_stream_reader *r)
+{
+	lm_sealer_free(r->opener);
+	if (r->plain != NULL)
+		lm_wipe(r->plain, LM_SEALED_CHUNK);
+	free(r->plain);
+	free(r->sealed);
+	*r = (struct lm_stream_reader){ 0 };
+}

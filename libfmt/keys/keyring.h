@@ -1,0 +1,31 @@
+/* What a keyring holds, for unlocking (spec: 8.5). */
+#ifndef LM_KEYRING_H
+#define LM_KEYRING_H
+
+#include "crypto/age/age.h"
+#include "keys/grant.h"
+
+struct lm_sealed_grant {
+	uint8_t *file;
+	size_t len;
+};
+
+struct lmodel_keyring {
+	struct lm_age_identity **identities;   /* that open grants */
+	size_t identity_count;
+	struct lm_age_identity **passphrases;  /* that open the identities of passphrase slots */
+	size_t passphrase_count;
+	struct lm_sealed_grant *detached;
+	size_t detached_count;
+	lmodel_passphrase_fn *ask;
+	void *ask_context;
+};
+
+/* Opens one grant, of a slot or detached: LMODEL_OK with `*grant` filled, or ENOKEY when no identity
+ * of the ring opens it, whatever the reason. Grants that open and are malformed are ENOKEY too: they are forged. */
+int lm_keyring_open_slot(const struct lmodel_keyring *ring, const struct lm_slot_row *slot,
+			 struct lm_grant *grant, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_keyring_open_detached(const struct lmodel_keyring *ring, size_t index, struct lm_grant *grant,
+			     struct lmodel_error *error) LM_MUST_CHECK;
+
+#endif

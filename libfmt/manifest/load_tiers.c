@@ -1,0 +1,221 @@
+/* The tables of protection: tiers, shards, key slots, the owner (spec: 3.7). */
+#include "container/layout.h"
+#include "crypto/chunked.h"
+#include "manifest/rows.h"
+
+/* Whether `word` is one of the words of `list`, which are separated by spaces. */
+static bool is_one_of(const char *word, const char *list)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list; (at = strstr(at, word)) != NULL; at++)
+		if (len > 0 && (at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+static int get_word(struct lm_table *t, int column, const char *what, const char *list, char **value)
+{
+	if (lm_get_text(t, column, what, 32, value))
+		return LMODEL_ECORRUPT;
+	if (!is_one_of(*value, list))
+		return lm_table_bad(t, what);
+	return LMODEL_OK;
+}
+
+/* Where the tier's members are; both or none. Their lengths are not known before the shards. */
+static int read_places(struct lm_load *l, struct lm_table *t, struct lm_tier_row *tier)
+{
+	tier->absent = sqlite3_column_type(t->statement, 12) == SQLITE_NULL;
+	if (tier->absent)
+		return sqlite3_column_type(t->statement, 13) == SQLITE_NULL ?
+			       LMODEL_OK : lm_table_bad(t, "absent in part");
+	for (int k = 0; k < 2; k++)
+		if (lm_get_int(t, 12 + k, "offset", l->committed_len, &tier->offset[k]) ||
+		    tier->offset[k] % LM_TAR_BLOCK != 0 ||
+		    tier->offset[k] < l->members_begin + LM_TAR_BLOCK)
+			return lm_table_bad(t, "offset is out of range");
+	return LMODEL_OK;
+}
+
+static int read_tier(struct lm_load *l, struct lm_table *t, size_t index)
+{
+	struct lm_tier_row *tier = &l->m->tiers[index];
+
+	if (index >= LM_TIER_ROW_LIMIT)
+		return lm_fail(t->error, LMODEL_ELIMIT, "%s: more than %u tiers", t->label,
+			       LM_TIER_ROW_LIMIT);
+	if (lm_get_text(t, 1, "name", LM_TIER_NAME_LIMIT, &tier->name) ||
+	    lm_get_int(t, 2, "generation", 1000000000, &tier->generation) ||
+	    get_word(t, 3, "selection", "pss magnitude random all reference", &tier->selection) ||
+	    get_word(t, 4, "mask", "dprm zero reference", &tier->mask) ||
+	    get_word(t, 5, "unit", "default element slice row column block", &tier->unit) ||
+	    get_word(t, 6, "scope", "equal model layer", &tier->scope) ||
+	    lm_get_text(t, 7, "amount", 64, &tier->amount) ||
+	    lm_get_bytes(t, 8, "key commitment", tier->key_commitment, LM_SHA256_SIZE) ||
+	    lm_get_bytes(t, 9, "position commitment", tier->position_commitment, LM_SHA256_SIZE) ||
+	    lm_get_bytes(t, 10, "key MAC", tier->key_mac, LM_SHA256_SIZE) ||
+	    lm_get_bytes(t, 11, "position MAC", tier->position_mac, LM_SHA256_SIZE))
+		return LMODEL_ECORRUPT;
+	if (!lm_tier_name_valid(tier->name))
+		return lm_table_bad(t, "name");
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(l->m->tiers[i].name, tier->name) == 0)
+			return lm_table_bad(t, "name is that of another tier");
+	if (tier->generation == 0)
+		return lm_table_bad(t, "generation");
+	for (const char *c = tier->amount; *c != '\0'; c++)
+		if (strchr("0123456789.%abcdefghijklmnopqrstuvwxyz-+", *c) == NULL)
+			return lm_table_bad(t, "amount");
+	return read_places(l, t, tier);
+}
+
+/* Streams are back to back, so a stream's place follows from those before it. */
+static int read_stream(struct lm_load *l, struct lm_table *t, int column, const char *what,
+		       struct lm_tier_row *tier, enum lm_stream kind, struct lm_stream_row *stream)
+{
+	uint64_t plain, *length = &tier->length[kind];
+
+	(void)l;
+	if (lm_get_int(t, column, what, LM_SEALED_LIMIT * 2, &stream->length) ||
+	    lm_get_bytes(t, column + 1, what, stream->digest, LM_SHA256_SIZE))
+		return LMODEL_ECORRUPT;
+	if (!lm_sealed_plain_len(stream->length, &plain))
+		return lm_table_bad(t, what);
+	stream->offset = *length;
+	if (!lm_add(*length, stream->length, length) || *length > INT64_MAX)
+		return lm_table_bad(t, what);
+	return LMODEL_OK;
+}
+
+static int read_shard(struct lm_load *l, struct lm_table *t, size_t index)
+{
+	struct lm_manifest *m = l->m;
+	struct lm_shard_row *s = &m->shards[index];
+	struct lm_tier_row *tier;
+	LM_FREE char *unit = NULL;
+
+	if (lm_get_row(t, 1, "tier", m->tier_count, false, &s->tier) ||
+	    lm_get_row(t, 2, "tensor", m->tensor_count, false, &s->tensor) ||
+	    get_word(t, 3, "unit", "element slice row column block tensor", &unit))
+		return LMODEL_ECORRUPT;
+	memcpy(s->unit, unit, strlen(unit) + 1);
+	if (m->tensors[s->tensor].alias != LM_NONE)
+		return lm_table_bad(t, "of an alias");
+	if (index > 0 && (s->tier < s[-1].tier ||
+			  (s->tier == s[-1].tier && s->tensor <= s[-1].tensor)))
+		return lm_table_bad(t, "is out of order");
+	tier = &m->tiers[s->tier];
+	if (tier->shard_count++ == 0)
+		tier->first_shard = index;
+	return read_stream(l, t, 4, "positions", tier, LM_POSITIONS, &s->stream[LM_POSITIONS]) ||
+	       read_stream(l, t, 6, "values", tier, LM_VALUES, &s->stream[LM_VALUES]) ?
+		       (int)t->error->code : LMODEL_OK;
+}
+
+/* Now that the lengths are known: the tier's members are within the file. */
+static int check_places(const struct lm_load *l)
+{
+	for (size_t i = 0; i < l->m->tier_count; i++) {
+		const struct lm_tier_row *tier = &l->m->tiers[i];
+
+		for (int k = 0; k < 2 && !tier->absent; k++)
+			if (tier->length[k] > l->committed_len - tier->offset[k])
+				return lm_fail(l->error, LMODEL_ECORRUPT,
+					       "%s: manifest: tier %s: reaches past the end", l->label,
+					       tier->name);
+		if (tier->shard_count == 0)
+			return lm_fail(l->error, LMODEL_ECORRUPT,
+				       "%s: manifest: tier %s: has no shard", l->label, tier->name);
+	}
+	return LMODEL_OK;
+}
+
+static int read_slot(struct lm_load *l, struct lm_table *t, unsigned last)
+{
+	struct lm_slot_row *s = &l->m->slots[l->m->slot_count - 1];
+	uint64_t id;
+
+	if (lm_get_int(t, 0, "id", INT32_MAX, &id) ||
+	    get_word(t, 1, "kind", "X25519 ssh-ed25519 passphrase", &s->kind) ||
+	    lm_get_blob(t, 2, "grant", LM_GRANT_LIMIT, &s->grant, &s->grant_len))
+		return LMODEL_ECORRUPT;
+	if (id <= last)
+		return lm_table_bad(t, "id is out of order");
+	s->id = (unsigned)id;
+	if ((sqlite3_column_type(t->statement, 3) == SQLITE_NULL) ==
+	    (strcmp(s->kind, "passphrase") == 0))
+		return lm_table_bad(t, "identity");
+	if (sqlite3_column_type(t->statement, 3) == SQLITE_NULL)
+		return LMODEL_OK;
+	return lm_get_blob(t, 3, "identity", LM_GRANT_LIMIT, &s->identity, &s->identity_len);
+}
+
+static int read_slots(struct lm_load *l)
+{
+	LM_CLEANUP(lm_table_close) struct lm_table t = { 0 };
+	struct lm_manifest *m = l->m;
+	size_t capacity = 0;
+	bool more;
+	int r = lm_table_open(&t, l, "key_slot",
+			      "SELECT id, kind, grant, identity FROM key_slot ORDER BY id");
+
+	while (r == LMODEL_OK && (r = lm_table_next(&t, &more)) == LMODEL_OK && more) {
+		if (m->slot_count == LM_SLOT_ROW_LIMIT)
+			return lm_fail(l->error, LMODEL_ELIMIT, "%s: more than %u key slots", l->label,
+				       LM_SLOT_ROW_LIMIT);
+		r = lm_grow(&m->slots, m->slot_count, &capacity, sizeof(*m->slots), l->error);
+		if (r != LMODEL_OK)
+			break;
+		m->slots[m->slot_count++] = (struct lm_slot_row){ 0 };
+		r = read_slot(l, &t, m->slot_count > 1 ? m->slots[m->slot_count - 2].id : 0);
+		t.row++;
+	}
+	return r;
+}
+
+static int read_owner(struct lm_load *l)
+{
+	LM_CLEANUP(lm_table_close) struct lm_table t = { 0 };
+	struct lm_owner_row *o = &l->m->owner;
+	bool more;
+
+	if (lm_table_open(&t, l, "owner", "SELECT public_key, signature, book_counter, book FROM owner") ||
+	    lm_table_next(&t, &o->present))
+		return LMODEL_ECORRUPT;
+	if (o->present != (l->m->tier_count > 0))
+		return lm_table_bad(&t, o->present ? "without tiers" : "row is missing");
+	if (!o->present)
+		return LMODEL_OK;
+	if (lm_get_bytes(&t, 0, "public key", o->public_key, sizeof(o->public_key)) ||
+	    lm_get_bytes(&t, 1, "signature", o->signature, sizeof(o->signature)) ||
+	    lm_get_int(&t, 2, "book counter", INT64_MAX, &o->book_counter) ||
+	    lm_get_blob(&t, 3, "book", LM_BOOK_LIMIT, &o->book, &o->book_len))
+		return LMODEL_ECORRUPT;
+	if (lm_table_next(&t, &more) || more)
+		return lm_table_bad(&t, "more than one row");
+	return LMODEL_OK;
+}
+
+int lm_load_tiers(struct lm_load *l)
+{
+	struct lm_manifest *m = l->m;
+	bool feature = strcmp(m->must_understand, LM_FEATURE_TIERS) == 0;
+
+	if (lm_read_list(l, "tier", "SELECT id, name, generation, selection, mask, unit, scope, amount, "
+			 "key_commitment, position_commitment, key_mac, position_mac, "
+			 "positions_offset, values_offset FROM tier ORDER BY id", &m->tiers,
+			 sizeof(*m->tiers), &m->tier_count, read_tier) ||
+	    lm_read_list(l, "shard", "SELECT id, tier, tensor, unit, positions_length, "
+			 "positions_digest, values_length, values_digest FROM shard ORDER BY id",
+			 &m->shards, sizeof(*m->shards), &m->shard_count, read_shard) ||
+	    check_places(l) || read_slots(l) || read_owner(l))
+		return (int)l->error->code;
+	if (feature != (m->tier_count > 0))
+		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s", l->label,
+			       LM_FEATURE_TIERS, feature ? "without a tier" : "is not named");
+	if (m->slot_count > 0 && m->tier_count == 0)
+		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: key slots without a tier",
+			       l->label);
+	return LMODEL_OK;
+}

@@ -1,0 +1,366 @@
+#include "protect/decoy.h"
+
+#include <math.h>
+
+enum {
+	BATCH = 512,
+	WORD = 4,              /* keystream bytes of a cell */
+	PAIR = 8,              /* of a complex cell: modulus, phase */
+	MIX = 16,              /* directions in a mix */
+	DRAW = 8 * MIX + 8,    /* keystream bytes of a slice: picks and weights, norm, spare */
+	ATTEMPTS = 8,
+	NEIGHBOURS = 4,        /* slices that a row must have to be drawn from by itself */
+	NO_COPY_ELEMENTS = 8,  /* the rule against copies begins here */
+};
+
+/* How much of its neighbours' mean direction a decoy has. They are a sample: all of it would make
+ * decoys more like them than true slices are (measured on three nets). */
+#define MEAN_SHARE 0.7
+
+/* Draws that follow a copy come from the upper half of the keystream. */
+#define REDRAWS (UINT64_C(1) << 62)
+
+/* An index below `count`. The bias is count / 2^32. */
+static uint32_t index_of(uint32_t word, uint32_t count)
+{
+	return (uint32_t)((uint64_t)word * count >> 32);
+}
+
+/* Between two neighbours of an ascending table: a smooth distribution with the table's quantiles,
+ * in which ties stay ties (zeros of a pruned tensor). */
+static double quantile(const float *table, uint32_t count, uint32_t word)
+{
+	uint64_t at = (uint64_t)word * (count - 1);
+	uint32_t i = (uint32_t)(at >> 32);
+	double low = (double)table[i], high = (double)table[i + 1];
+
+	return low + (high - low) * ((double)(uint32_t)at * 0x1p-32);
+}
+
+/* A number in [0.5, 1) of the low bits of a word. */
+static double upper_half(uint32_t word)
+{
+	return 0.5 + (double)(word & 0xffff) * 0x1p-17;
+}
+
+/* Rounds to the significant bits that public values have. */
+static double trim(double value, unsigned keep)
+{
+	unsigned drop = 53 - keep;
+	uint64_t bits;
+
+	if (drop == 0)
+		return value;
+	memcpy(&bits, &value, sizeof(bits));
+	bits = (bits + (UINT64_C(1) << (drop - 1))) & ~((UINT64_C(1) << drop) - 1);
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+/* ---- cells ---- */
+
+/* A place that moves through a tensor, with its scale. */
+struct place {
+	const struct lm_donors *donors;
+	uint64_t in, column;   /* index below the column; column */
+	uint64_t row;
+	double row_scale;
+};
+
+static void place_set_row(struct place *p)
+{
+	p->row_scale = (double)p->donors->row[p->row / p->donors->row_group];
+}
+
+static void place_begin(struct place *p, const struct lm_donors *donors, uint64_t element)
+{
+	*p = (struct place){ .donors = donors };
+	if (donors->row == NULL)
+		return;
+	p->in = element % donors->inner;
+	p->column = element / donors->inner % donors->columns;
+	p->row = element / donors->inner / donors->columns;
+	place_set_row(p);
+}
+
+static inline double place_scale(const struct place *p)
+{
+	const struct lm_donors *d = p->donors;
+	uint64_t column = p->column;
+
+	if (d->column_group != 1)
+		column /= d->column_group;
+	return p->row_scale * (double)d->column[column];
+}
+
+/* `last`: there is no next place in the batch, and maybe no next row in the tensor. */
+static inline void place_step(struct place *p, bool last)
+{
+	if (++p->in != p->donors->inner)
+		return;
+	p->in = 0;
+	if (++p->column != p->donors->columns)
+		return;
+	p->column = 0;
+	p->row++;
+	if (!last)
+		place_set_row(p);
+}
+
+/* Numbers of a batch: those drawn, and which cell each is for. */
+struct batch {
+	double values[2 * BATCH];
+	uint16_t cells[BATCH];
+	size_t count;
+	uint8_t random[PAIR * BATCH];
+};
+
+static double limit(const struct lm_donors *donors, double value, uint32_t word)
+{
+	if (!(fabs(value) <= donors->bound))
+		value = copysign(donors->bound * upper_half(word), value);
+	return trim(value, donors->keep);
+}
+
+static void draw_complex(const struct lm_donors *donors, struct batch *batch, size_t cell,
+			 double scale)
+{
+	uint32_t word = lm_get_u32(batch->random + PAIR * cell);
+	uint32_t phase = index_of(lm_get_u32(batch->random + PAIR * cell + 4), donors->count);
+	double size = quantile(donors->table, donors->count, word) * scale;
+	double *value = batch->values + 2 * batch->count;
+
+	value[0] = limit(donors, size * (double)donors->phases[2 * phase], word);
+	value[1] = limit(donors, size * (double)donors->phases[2 * phase + 1], word);
+}
+
+static void draw_values(const struct lm_donors *donors, struct batch *batch, uint64_t first,
+			size_t n, const uint8_t *tiers)
+{
+	struct place place;
+	bool scaled = donors->row != NULL;
+	double scale = 1;
+
+	batch->count = 0;
+	place_begin(&place, donors, first);
+	for (size_t i = 0; i < n; i++) {
+		if (tiers == NULL || tiers[i] != LM_NO_TIER) {
+			if (scaled)
+				scale = place_scale(&place);
+			if (donors->components == 2) {
+				draw_complex(donors, batch, i, scale);
+			} else {
+				uint32_t word = lm_get_u32(batch->random + WORD * i);
+				double value = quantile(donors->table, donors->count, word);
+
+				batch->values[batch->count] = limit(donors, value * scale, word);
+			}
+			batch->cells[batch->count++] = (uint16_t)i;
+		}
+		if (scaled)
+			place_step(&place, i + 1 == n);
+	}
+}
+
+static void store_f32(const struct batch *batch, uint8_t *bytes)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		float value = (float)batch->values[i];
+
+		memcpy(bytes + 4 * (size_t)batch->cells[i], &value, sizeof(value));
+	}
+}
+
+/* To nearest even; values are finite and within the range of public ones. */
+static void store_bf16(const struct batch *batch, uint8_t *bytes)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		float value = (float)batch->values[i];
+		uint32_t bits;
+		uint16_t half;
+
+		memcpy(&bits, &value, sizeof(bits));
+		half = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+		memcpy(bytes + 2 * (size_t)batch->cells[i], &half, sizeof(half));
+	}
+}
+
+static void store(const struct lm_donors *donors, const struct batch *batch, uint8_t *bytes)
+{
+	size_t cell = (size_t)donors->cell;
+	uint8_t stored[8 * BATCH];
+
+	if (strcmp(donors->dtype->name, "F32") == 0) {
+		store_f32(batch, bytes);
+		return;
+	}
+	if (strcmp(donors->dtype->name, "BF16") == 0) {
+		store_bf16(batch, bytes);
+		return;
+	}
+	lm_dtype_store(donors->dtype, batch->values, batch->count * donors->components, stored);
+	for (size_t i = 0; i < batch->count; i++)
+		memcpy(bytes + cell * batch->cells[i], stored + cell * i, cell);
+}
+
+static void copy_cells(const struct lm_donors *donors, const struct batch *batch, size_t n,
+		       const uint8_t *tiers, uint8_t *bytes)
+{
+	size_t cell = (size_t)donors->cell;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t word = lm_get_u32(batch->random + WORD * i);
+
+		if (tiers == NULL || tiers[i] != LM_NO_TIER)
+			memcpy(bytes + cell * i,
+			       donors->cells + cell * index_of(word, donors->count), cell);
+	}
+}
+
+void lm_decoy_cells(const struct lm_donors *donors, struct lm_keystream *random, uint64_t first,
+		    size_t n, const uint8_t *tiers, uint8_t *bytes)
+{
+	bool values = donors->form == LM_DONORS_VALUES;
+	size_t each = values && donors->components == 2 ? PAIR : WORD;
+	struct batch batch;
+
+	for (size_t at = 0; at < n; at += BATCH) {
+		size_t from = at, to = LM_MIN(n, at + BATCH);
+
+		for (; tiers != NULL && from < to && tiers[from] == LM_NO_TIER; from++)
+			;
+		for (; tiers != NULL && to > from && tiers[to - 1] == LM_NO_TIER; to--)
+			;
+		if (from == to)
+			continue;
+		lm_keystream_read(random, (first + from) * each, batch.random, (to - from) * each);
+		if (values) {
+			draw_values(donors, &batch, first + from, to - from,
+				    tiers == NULL ? NULL : tiers + from);
+			store(donors, &batch, bytes + from * donors->cell);
+		} else {
+			copy_cells(donors, &batch, to - from, tiers == NULL ? NULL : tiers + from,
+				   bytes + from * donors->cell);
+		}
+	}
+}
+
+/* ---- slices ---- */
+
+/* The sum of four bytes, of variance 1: near enough to a normal number for a weight among 16. */
+static double weight(uint32_t word)
+{
+	unsigned sum = (word & 0xff) + (word >> 8 & 0xff) + (word >> 16 & 0xff) + (word >> 24);
+
+	return ((double)sum - 510) * 0x1.bb688c3a0254ep-8;
+}
+
+/* A public slice of the same row or column, half and half; of any place where those have few. */
+static const float *pick(const struct lm_donors *donors, uint64_t unit, uint32_t word)
+{
+	uint32_t from, count, i;
+
+	if (word & 1) {
+		uint64_t group = unit / donors->columns / donors->row_group;
+
+		from = donors->row_first[group];
+		count = donors->row_first[group + 1] - from;
+		i = from + index_of(word, count);
+	} else {
+		uint64_t group = unit % donors->columns / donors->column_group;
+
+		from = donors->column_first[group];
+		count = donors->column_first[group + 1] - from;
+		i = count == 0 ? 0 : donors->by_column[from + index_of(word, count)];
+	}
+	if (count < NEIGHBOURS)
+		i = index_of(word, donors->direction_count);
+	return donors->directions + (size_t)i * donors->length;
+}
+
+/* Most of the mean of the picked directions, and a random combination, N(0, 1)/4 each, of what they
+ * are beyond it: the mean and the covariance of the neighbourhood are kept, about. */
+static void mix(const struct lm_donors *donors, uint64_t unit, const uint8_t *random,
+		double *values)
+{
+	uint32_t norm_word = lm_get_u32(random + 8 * MIX), spare = lm_get_u32(random + 8 * MIX + 4);
+	double square = 0, largest = 0, mean = 0, norm, scale = 1;
+
+	for (uint32_t k = 0; k < donors->length; k++)
+		values[k] = 0;
+	for (unsigned m = 0; m < MIX; m++)
+		mean += weight(lm_get_u32(random + 8 * m + 4)) / MIX;
+	for (unsigned m = 0; m < MIX; m++) {
+		const float *direction = pick(donors, unit, lm_get_u32(random + 8 * m));
+		double w = (weight(lm_get_u32(random + 8 * m + 4)) - mean) / 4 + MEAN_SHARE / MIX;
+
+		for (uint32_t k = 0; k < donors->length; k++)
+			values[k] += w * (double)direction[k];
+	}
+	for (uint32_t k = 0; k < donors->length; k++)
+		square += values[k] * values[k];
+	norm = quantile(donors->table, donors->count, norm_word);
+	if (donors->row != NULL)
+		scale = (double)donors->row[unit / donors->columns / donors->row_group] *
+			(double)donors->column[unit % donors->columns / donors->column_group];
+	norm = square > 0 ? norm * scale / sqrt(square) : 0;
+	for (uint32_t k = 0; k < donors->length; k++) {
+		values[k] = norm > 0 ? values[k] * norm : 0; /* no -0 for a pruned slice */
+		largest = fmax(largest, fabs(values[k]));
+	}
+	norm = largest > donors->bound ? donors->bound * upper_half(spare) / largest : 1;
+	for (uint32_t k = 0; k < donors->length; k++)
+		values[k] = trim(values[k] * norm, donors->keep);
+}
+
+/* Whether the bytes are those of a donor. Zeros and other constants are nobody's copy: pruned
+ * slices are alike, and the hidden ones must not be the only ones that are not. */
+static bool is_copy(const struct lm_donors *donors, const uint8_t *bytes, size_t len)
+{
+	size_t cell = (size_t)donors->cell;
+	uint64_t digest;
+	size_t low = 0, high = donors->digest_count;
+
+	if (len / cell < NO_COPY_ELEMENTS || donors->dtype->bits < 16 ||
+	    memcmp(bytes, bytes + cell, len - cell) == 0)
+		return false;
+	digest = lm_donors_digest(bytes, len);
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (donors->digests[middle] < digest)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < donors->digest_count && donors->digests[low] == digest;
+}
+
+static void draw_slice(const struct lm_donors *donors, struct lm_keystream *random, uint64_t unit,
+		       const uint8_t *words, double *values, uint8_t *bytes)
+{
+	size_t len = (size_t)(donors->length / donors->components * donors->cell);
+	uint8_t again[DRAW];
+
+	mix(donors, unit, words, values);
+	lm_dtype_store(donors->dtype, values, donors->length, bytes);
+	for (unsigned i = 0; i < ATTEMPTS && is_copy(donors, bytes, len); i++) {
+		lm_keystream_read(random, REDRAWS + (unit * ATTEMPTS + i) * DRAW, again, DRAW);
+		mix(donors, unit, again, values);
+		lm_dtype_store(donors->dtype, values, donors->length, bytes);
+	}
+}
+
+void lm_decoy_slices(const struct lm_donors *donors, struct lm_keystream *random, uint64_t first,
+		     size_t n, const uint8_t *tiers, double *scratch, uint8_t *bytes)
+{
+	size_t len = (size_t)(donors->length / donors->components * donors->cell);
+	uint8_t words[DRAW];
+
+	for (size_t i = 0; i < n; i++) {
+		if (tiers != NULL && tiers[i] == LM_NO_TIER)
+			continue;
+		lm_keystream_read(random, (first + i) * DRAW, words, DRAW);
+		draw_slice(donors, random, first + i, words, scratch, bytes + i * len);
+	}
+}

@@ -1,0 +1,32 @@
+/* How large the elements of each row and column of a tensor are (spec: 7.3 "Normalisation").
+ * Rows with many hidden units betray where the large weights are, so scores are divided by the
+ * scale of their row and of their column. */
+#ifndef LM_SCALE_H
+#define LM_SCALE_H
+
+#include "import/source.h"
+#include "protect/units.h"
+
+/* Factors to multiply magnitudes by. Rows are the first dimension (output channels), columns the
+ * second (input channels); `inner` elements have row and column in common. */
+struct lm_scale {
+	bool active;
+	uint64_t rows, columns, inner;
+	float all;            /* where there is no factor a row */
+	float *row, *column;  /* NULL: none */
+};
+
+/* Estimates the factors from a sample: at most about 256 elements a row and a column are read. A
+ * tensor whose units have neither (vectors, rows, columns), a dtype below one byte or a dimension
+ * too short to tell gets one factor in that place. */
+int lm_scale_sample(struct lm_scale *scale, const struct lm_model *model, size_t tensor,
+		    const struct lm_units *units, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* out[i] = magnitude of element first + i, scaled. Zero stays zero, what is positive and finite
+ * stays so. Arrays as in protect/key.h: at most LM_KEY_BATCH long, aligned. */
+void lm_scale_apply(const struct lm_scale *scale, uint64_t first, size_t n, const float *magnitudes,
+		    float *out);
+
+void lm_scale_free(struct lm_scale *scale); /* what it holds */
+
+#endif

@@ -1,0 +1,95 @@
+#include "protect/selection.h"
+
+struct lm_selection *lm_selection_new(const struct lm_model *model, size_t tiers,
+				      struct lmodel_error *error)
+{
+	const size_t n = model->tensor_count + 1; /* never an allocation of nothing */
+	struct lm_selection *s = calloc(1, sizeof(*s));
+
+	if (s != NULL) {
+		s->count = model->tensor_count;
+		s->tiers = tiers;
+		s->tensors = calloc(n, sizeof(*s->tensors));
+		s->scorers = calloc(n, sizeof(*s->scorers));
+		s->set_of = calloc(n, sizeof(*s->set_of));
+	}
+	if (s == NULL || s->tensors == NULL || s->scorers == NULL || s->set_of == NULL) {
+		lm_fail_memory(error);
+		lm_selection_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+const struct lm_selected_tensor *lm_selection_of(const struct lm_selection *s, size_t tensor)
+{
+	return &s->tensors[tensor];
+}
+
+/* Tiers nest, so a unit's tier is the number of thresholds that it does not reach. */
+static void place(const struct lm_selection *s, size_t tensor, uint64_t first, size_t n,
+		  const uint64_t *keys, uint8_t *tiers)
+{
+	const struct lm_threshold *threshold = s->thresholds + s->set_of[tensor] * s->tiers;
+
+	memset(tiers, 0, n);
+	for (size_t t = 0; t < s->tiers; t++) {
+		const uint64_t line = threshold[t].key;
+
+		for (size_t i = 0; i < n; i++)
+			tiers[i] = (uint8_t)(tiers[i] + (keys[i] < line));
+		for (size_t i = 0; i < n && threshold[t].tied; i++)
+			if (keys[i] == line &&
+			    !lm_threshold_has(&threshold[t], tensor, first + i, keys[i]))
+				tiers[i]++;
+	}
+	for (size_t i = 0; i < n; i++)
+		tiers[i] = tiers[i] == s->tiers ? LM_NO_TIER : tiers[i];
+}
+
+int lm_selection_tiers(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
+		       const uint8_t *bytes, uint8_t *tiers, struct lmodel_error *error)
+{
+	const struct lm_scorer *scorer = &s->scorers[tensor];
+	const uint8_t settled = s->settled[s->set_of[tensor]];
+	uint64_t keys[4 * LM_KEY_BATCH];
+	int r = LMODEL_OK;
+
+	if (settled != LM_UNSETTLED) {
+		memset(tiers, settled, (size_t)count);
+		return LMODEL_OK;
+	}
+	for (uint64_t at = 0; at < count && r == LMODEL_OK;) {
+		size_t n = (size_t)LM_MIN(count - at, (uint64_t)LM_COUNT(keys));
+		const uint8_t *part = lm_scorer_needs_bytes(scorer) ?
+				      bytes + at * scorer->units->unit_bytes : NULL;
+
+		r = lm_scorer_keys(scorer, first + at, n, part, keys, error);
+		if (r == LMODEL_OK)
+			place(s, tensor, first + at, n, keys, tiers + at);
+		at += n;
+	}
+	return r;
+}
+
+bool lm_selection_needs_bytes(const struct lm_selection *s, size_t tensor)
+{
+	return s->settled[s->set_of[tensor]] == LM_UNSETTLED &&
+	       lm_scorer_needs_bytes(&s->scorers[tensor]);
+}
+
+void lm_selection_free(struct lm_selection *s)
+{
+	if (s == NULL)
+		return;
+	for (size_t i = 0; s->scorers != NULL && i < s->count; i++)
+		lm_scorer_free(&s->scorers[i]);
+	for (size_t i = 0; s->thresholds != NULL && i < s->sets * s->tiers; i++)
+		free(s->thresholds[i].ties);
+	free(s->thresholds);
+	free(s->settled);
+	free(s->set_of);
+	free(s->scorers);
+	free(s->tensors);
+	free(s);
+}
