@@ -97,8 +97,8 @@ const struct cmd cmd_revoke = {
 	.synopsis = "[-i OWNER] [options] ARCHIVE [SLOT...]",
 	.summary = "take somebody out: remove key slots",
 	.about =
-	"Removes key slots from ARCHIVE: those with the numbers SLOT ('lmodel inspect -i\n"
-	"OWNER' shows them), a label, or a recipient. Needs an owner's key. Whoever has an\n"
+	"Removes key slots from ARCHIVE: by their numbers SLOT, which 'lmodel inspect -i\n"
+	"OWNER' shows, a label, or a recipient. Needs an owner's key. Whoever has an\n"
 	"older copy of the file, or the weights, keeps them.\n",
 	.options = options,
 	.secrets = true,

@@ -8,16 +8,25 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/cmd_cat.c \
 	%D%/cmd_diff.c \
 	%D%/cmd_extract.c \
+	%D%/cmd_grant.c \
 	%D%/cmd_inspect.c \
+	%D%/cmd_keygen.c \
 	%D%/cmd_list.c \
 	%D%/cmd_pack.c \
 	%D%/cmd_repack.c \
+	%D%/cmd_revoke.c \
+	%D%/cmd_strip.c \
 	%D%/cmd_verify.c \
+	%D%/inspect.c %D%/inspect.h \
 	%D%/json.c %D%/json.h \
+	%D%/keys.c %D%/keys.h \
 	%D%/main.c \
 	%D%/message.c %D%/message.h \
 	%D%/options.c %D%/options.h \
+	%D%/passphrase.c %D%/passphrase.h \
 	%D%/progress.c %D%/progress.h \
+	%D%/protect.c %D%/protect.h \
+	%D%/recipients.c %D%/recipients.h \
 	%D%/text.c %D%/text.h
 
 dist_man_MANS += \
@@ -25,10 +34,14 @@ dist_man_MANS += \
 	%D%/man/lmodel-cat.1 \
 	%D%/man/lmodel-diff.1 \
 	%D%/man/lmodel-extract.1 \
+	%D%/man/lmodel-grant.1 \
 	%D%/man/lmodel-inspect.1 \
+	%D%/man/lmodel-keygen.1 \
 	%D%/man/lmodel-list.1 \
 	%D%/man/lmodel-pack.1 \
 	%D%/man/lmodel-repack.1 \
+	%D%/man/lmodel-revoke.1 \
+	%D%/man/lmodel-strip.1 \
 	%D%/man/lmodel-verify.1
 
 # What --progress json writes; the other schemas are listed in schema/local.mk.

@@ -107,6 +107,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/scope.c %D%/protect/scope.h \
 	%D%/protect/score.c %D%/protect/score.h \
 	%D%/protect/select.c %D%/protect/select.h \
+	%D%/protect/selection.c %D%/protect/selection.h \
 	%D%/protect/units.c %D%/protect/units.h \
 	%D%/protect/walk.c %D%/protect/walk.h \
 	%D%/protect/whole.c %D%/protect/whole.h \

@@ -10,6 +10,7 @@ CLEANFILES += schema/manifest_sql.h
 EXTRA_DIST += schema/manifest.sql \
 	schema/diff.schema.json \
 	schema/extract.schema.json \
+	schema/grant.schema.json \
 	schema/inspect.schema.json \
 	schema/list.schema.json \
 	schema/pack.schema.json \

@@ -76,9 +76,8 @@ struct lm_keystream *lm_keystream_new(const uint8_t key[32], struct lmodel_error
 	if (stream == NULL)
 		return NULL;
 	stream->number = UINT64_MAX; /* behind the last */
-	if ((gcry_cipher_open(&stream->cipher, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_CTR,
-			      GCRY_CIPHER_SECURE) != 0 &&
-	     gcry_cipher_open(&stream->cipher, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_CTR, 0) != 0) ||
+	/* Not from the secure pool: there may be one a tensor and worker, and closing wipes. */
+	if (gcry_cipher_open(&stream->cipher, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_CTR, 0) != 0 ||
 	    gcry_cipher_setkey(stream->cipher, key, 32) != 0) {
 		lm_fail(error, LMODEL_EFAILED, "cannot set up AES-256");
 		lm_keystream_free(stream);

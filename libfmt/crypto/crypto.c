@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-enum { SECURE_POOL = 64 << 10 };
+enum { SECURE_POOL = 256 << 10 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool ready;

@@ -36,15 +36,11 @@ static size_t put_key(char *out, size_t size, const char *before, const uint8_t 
 	return n + 2 * LM_KEY + 1;
 }
 
-char *lm_grant_print(const struct lm_grant *g, struct lmodel_error *error)
+static size_t print(char *text, const struct lm_grant *g)
 {
-	char *text = lm_secret_alloc(TEXT_SIZE, error);
-	size_t n;
+	size_t n = (size_t)snprintf(text, TEXT_SIZE, HEAD "archive %s\nrole %s\n", g->archive,
+				    lm_role_name(g->role));
 
-	if (text == NULL)
-		return NULL;
-	n = (size_t)snprintf(text, TEXT_SIZE, HEAD "archive %s\nrole %s\n", g->archive,
-			     lm_role_name(g->role));
 	if (g->role == LMODEL_OWNER) {
 		n += put_key(text + n, TEXT_SIZE - n, "owner-key", g->owner_key);
 		n += put_key(text + n, TEXT_SIZE - n, "owner-seed", g->owner_seed);
@@ -56,6 +52,30 @@ char *lm_grant_print(const struct lm_grant *g, struct lmodel_error *error)
 				      (uintmax_t)t->generation);
 		n += put_key(text + n, TEXT_SIZE - n,
 			     g->role == LMODEL_AUDITOR ? " poskey" : " key", t->key);
+	}
+	return n;
+}
+
+size_t lm_grant_text_len(const struct lm_grant *grant)
+{
+	char text[TEXT_SIZE];
+	size_t n = print(text, grant);
+
+	lm_wipe(text, sizeof(text));
+	return n;
+}
+
+char *lm_grant_print(const struct lm_grant *g, struct lmodel_error *error)
+{
+	char *text = lm_secret_alloc(TEXT_SIZE, error);
+	size_t n;
+
+	if (text == NULL)
+		return NULL;
+	n = print(text, g);
+	if (n < g->text_len && g->text_len < TEXT_SIZE) {
+		memset(text + n, '\n', g->text_len - n);
+		text[g->text_len] = '\0';
 	}
 	return text;
 }
@@ -153,10 +173,12 @@ static bool parse(struct lm_grant *g, struct cursor *c)
 	    (!skip(c, "owner-key ") || !key(c, g->owner_key) || !skip(c, "owner-seed ") ||
 	     !key(c, g->owner_seed)))
 		return false;
-	while (c->at < c->end)
+	while (c->at < c->end && *c->at != '\n')
 		if (!tier_line(c, g))
 			return false;
-	return g->tier_count > 0;
+	while (c->at < c->end && *c->at == '\n')
+		c->at++;
+	return c->at == c->end && g->tier_count > 0;
 }
 
 int lm_grant_parse(struct lm_grant *grant, const char *text, size_t len, struct lmodel_error *error)

@@ -20,10 +20,15 @@ struct lm_grant {
 	struct lm_grant_tier tiers[LM_TIER_ROW_LIMIT];
 	size_t tier_count;
 	uint8_t owner_key[LM_KEY], owner_seed[LM_KEY]; /* owners only */
+	size_t text_len;            /* the text is padded to this, if longer */
 };
 
-/* In secret memory, NUL-terminated. */
+/* In secret memory, NUL-terminated. Padded with newlines to `text_len`, so that the sizes of slots
+ * do not tell roles and tiers. */
 char *lm_grant_print(const struct lm_grant *grant, struct lmodel_error *error);
+
+/* Length of the text without padding. */
+size_t lm_grant_text_len(const struct lm_grant *grant);
 
 /* Exactly what lm_grant_print() writes; ECORRUPT for anything else, without a word of its content. */
 int lm_grant_parse(struct lm_grant *grant, const char *text, size_t len, struct lmodel_error *error)

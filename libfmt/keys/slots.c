@@ -18,6 +18,8 @@ int lm_grant_for(struct lm_grant *grant, const struct lm_grant *owner,
 	memset(grant, 0, sizeof(*grant));
 	memcpy(grant->archive, owner->archive, sizeof(grant->archive));
 	grant->role = who->role;
+	/* An owner's text is the longest that an archive has. */
+	grant->text_len = lm_grant_text_len(owner);
 	if (who->role == LMODEL_OWNER) {
 		*grant = *owner;
 		return LMODEL_OK;

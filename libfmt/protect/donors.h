@@ -6,7 +6,7 @@
 
 enum lm_donors_form {
 	LM_DONORS_NONE,    /* too few public units */
-	LM_DONORS_CELLS,   /* bytes of public cells: integers, sub-byte types, few distinct values */
+	LM_DONORS_CELLS,   /* bytes of public cells: integers, packed types, few distinct values */
 	LM_DONORS_VALUES,  /* residuals of public elements */
 	LM_DONORS_SLICES,  /* residuals of public kernel slices */
 };
@@ -39,7 +39,7 @@ struct lm_donors {
 	uint32_t length;           /* slices: components a unit */
 	float *directions;         /* slices: by unit number, each of norm 1 */
 	uint32_t direction_count;
-	uint32_t *row_first;       /* directions[row_first[g] .. row_first[g+1]) are of row group g */
+	uint32_t *row_first;       /* directions row_first[g] .. row_first[g+1]-1: row group g */
 	uint32_t *column_first, *by_column;
 	uint64_t *digests;         /* ascending, of the donors' stored bytes */
 	uint32_t digest_count;

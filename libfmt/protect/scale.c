@@ -45,7 +45,8 @@ static double mean_of(const float *magnitudes, size_t n)
 	return count == 0 ? -1 : sum / (double)count;
 }
 
-static int read_magnitudes(struct sampler *s, uint64_t element, size_t n, struct lmodel_error *error)
+static int read_magnitudes(struct sampler *s, uint64_t element, size_t n,
+			   struct lmodel_error *error)
 {
 	const uint64_t size = s->units->element_bytes;
 	int r = lm_model_read(s->model, s->tensor, element * size, s->bytes, n * (size_t)size, error);
@@ -177,7 +178,8 @@ static int sample_rows(struct sampler *s, double mean, struct lmodel_error *erro
 
 /* Vectors, and tensors whose units have no place in a row and a column, count as one long row
  * of pieces: their scale is that of some of them. */
-static int sample_all(struct sampler *s, uint64_t elements, double *mean, struct lmodel_error *error)
+static int sample_all(struct sampler *s, uint64_t elements, double *mean,
+		      struct lmodel_error *error)
 {
 	const uint64_t piece = LM_MIN(elements, (uint64_t)SAMPLE), pieces = 64;
 	double sum = 0;
@@ -291,10 +293,12 @@ static void multiply(const struct lm_scale *scale, uint64_t first, size_t n, con
 
 		if (scale->inner == 1) {
 			size_t m = (size_t)LM_MIN((uint64_t)(n - i), scale->columns - column);
-			const float *by = scale->column == NULL ? NULL : scale->column + column;
-
-			for (size_t j = 0; j < m; j++)
-				out[i + j] = by == NULL ? in[i + j] * f : in[i + j] * f * by[j];
+			if (scale->column == NULL)
+				for (size_t j = 0; j < m; j++)
+					out[i + j] = in[i + j] * f;
+			else
+				for (size_t j = 0; j < m; j++)
+					out[i + j] = in[i + j] * f * scale->column[column + j];
 			i += m;
 			column += m;
 		} else {
@@ -314,6 +318,37 @@ static void multiply(const struct lm_scale *scale, uint64_t first, size_t n, con
 	}
 }
 
+typedef float floats __attribute__((vector_size(16)));
+typedef int32_t ints __attribute__((vector_size(16)));
+
+enum { LANES = 4 };
+
+static inline floats all_lanes(float v)
+{
+	return (floats){ v, v, v, v };
+}
+
+static inline ints choose(ints mask, ints yes, ints no)
+{
+	return (yes & mask) | (no & ~mask);
+}
+
+/* Products leave the range of a float for absurd weights only; still, zero and infinity mean
+ * something. */
+static inline void bound(const float *magnitudes, float *products)
+{
+	const floats least = all_lanes(FLT_MIN), most = all_lanes(FLT_MAX), zero = { 0 };
+	floats m, v;
+	ints bits;
+
+	memcpy(&m, magnitudes, sizeof(m));
+	memcpy(&v, products, sizeof(v));
+	bits = choose((ints)(v < least), (ints)least, (ints)v);
+	bits = choose((ints)(v > most), (ints)most, bits);
+	bits = choose((ints)(m > most), (ints)m, bits) & (ints)(m > zero);
+	memcpy(products, &bits, sizeof(bits));
+}
+
 void lm_scale_apply(const struct lm_scale *scale, uint64_t first, size_t n, const float *magnitudes,
 		    float *out)
 {
@@ -322,16 +357,8 @@ void lm_scale_apply(const struct lm_scale *scale, uint64_t first, size_t n, cons
 			out[i] = magnitudes[i] * scale->all;
 	else
 		multiply(scale, first, n, magnitudes, out);
-	/* Products leave the range of a float for absurd weights only; still, zero and infinity
-	 * mean something. */
-	for (size_t i = 0; i < n; i++) {
-		float m = magnitudes[i], v = out[i];
-
-		v = v < FLT_MIN ? FLT_MIN : v;
-		v = v > FLT_MAX ? FLT_MAX : v;
-		v = m > FLT_MAX ? m : v;
-		out[i] = m > 0 ? v : 0;
-	}
+	for (size_t i = 0; i < n; i += LANES)
+		bound(magnitudes + i, out + i);
 }
 
 void lm_scale_free(struct lm_scale *scale)

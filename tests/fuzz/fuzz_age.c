@@ -70,8 +70,8 @@ static void fuzz_file(const uint8_t *data, size_t size)
 	inspected = lm_age_inspect(data, size, kinds, sizeof(kinds), &error);
 	check(inspected, &error);
 	error = (struct lmodel_error)LMODEL_ERROR_INIT;
-	r = lm_age_decrypt((const struct lm_age_identity *const *)identity, is_slow(data, size) ? 1 : 2,
-			   data, size, &plain, &len, &error);
+	r = lm_age_decrypt((const struct lm_age_identity *const *)identity,
+			   is_slow(data, size) ? 1 : 2, data, size, &plain, &len, &error);
 	check(r, &error);
 	/* Keys only say no to a file that reads well. */
 	if (inspected != LMODEL_OK && r != inspected)

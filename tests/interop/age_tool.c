@@ -97,8 +97,8 @@ static int encrypt(bool armor, char **texts, size_t count)
 	for (size_t i = 0; i < count && made < LM_COUNT(recipient) && r == LMODEL_OK; i++)
 		r = lm_age_recipient_parse(&recipient[made++], texts[i], &error);
 	if (r == LMODEL_OK)
-		r = lm_age_encrypt((const struct lm_age_recipient *const *)recipient, made, bytes, len,
-				   armor, NULL, &out, &out_len, &error);
+		r = lm_age_encrypt((const struct lm_age_recipient *const *)recipient, made, bytes,
+				   len, armor, NULL, &out, &out_len, &error);
 	if (r == LMODEL_OK)
 		fwrite(out, 1, out_len, stdout);
 	for (size_t i = 0; i < made; i++)
