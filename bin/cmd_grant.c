@@ -78,7 +78,8 @@ static int check_options(const char *archive)
 	if (detached == NULL && force)
 		return message_usage(&cmd_grant, "--force is for --detached FILE");
 	if (detached != NULL && strcmp(detached, "-") == 0 && json)
-		return message_usage(&cmd_grant, "--json and --detached - both need standard output");
+		return message_usage(&cmd_grant,
+				     "--json and --detached - both need standard output");
 	return check_streams(archive);
 }
 

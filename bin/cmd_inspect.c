@@ -88,12 +88,13 @@ static void print_sources(const struct lmodel_archive *archive, size_t count)
 {
 	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
 		const struct lmodel_source *s = lmodel_source_at(archive, i);
-		char *name = text_cut(s->name, INSPECT_WIDTH - 50), *format = text_cut(s->format, 16);
+		char *name = text_cut(s->name, INSPECT_WIDTH - 50);
+		char *format = text_cut(s->format, 16);
 		char size[TEXT_HUMAN];
 
-		inspect_line(i > 0 ? "" : count == 1 ? "source" : "sources", "%s (%s, %s, %zu tensor%s)",
-		     name, format, text_human(size, s->bytes), s->tensor_count,
-		     text_plural(s->tensor_count));
+		inspect_line(i > 0 ? "" : count == 1 ? "source" : "sources",
+			     "%s (%s, %s, %zu tensor%s)", name, format, text_human(size, s->bytes),
+			     s->tensor_count, text_plural(s->tensor_count));
 		free(name);
 		free(format);
 	}
@@ -106,8 +107,8 @@ static void print_dtypes(const struct dtype_sum *sums, size_t count)
 		char tensors[TEXT_COUNT], size[TEXT_HUMAN];
 
 		inspect_line(i > 0 ? "" : "dtypes", "%-8s %8s tensor%-1s %12s", sums[i].dtype,
-		     text_count(tensors, sums[i].tensors), text_plural(sums[i].tensors),
-		     text_human(size, sums[i].bytes));
+			     text_count(tensors, sums[i].tensors), text_plural(sums[i].tensors),
+			     text_human(size, sums[i].bytes));
 	}
 }
 
@@ -120,7 +121,8 @@ static void print_attachments(const struct lmodel_archive *archive, size_t count
 		char *name = text_cut(a->name, INSPECT_WIDTH - 30);
 		char size[TEXT_HUMAN];
 
-		inspect_line(i > 0 ? "" : "attachments", "%s (%s)", name, text_human(size, a->bytes));
+		inspect_line(i > 0 ? "" : "attachments", "%s (%s)", name,
+			     text_human(size, a->bytes));
 		free(name);
 	}
 	inspect_more(count);
@@ -158,25 +160,25 @@ static void print_text(const struct lmodel_archive *archive, const char *path)
 	inspect_line("id", "%s", info.id);
 	inspect_line("created", "%s", time_text(when, sizeof(when), info.created));
 	inspect_line("generation", "%" PRIu64 " (commit %" PRIu64 ")", info.content_generation,
-	     info.commit_counter);
+		     info.commit_counter);
 	print_sources(archive, info.source_count);
 	if (info.alias_count > 0)
 		inspect_line("tensors", "%zu (%zu alias%s)", info.tensor_count, info.alias_count,
-		     info.alias_count == 1 ? "" : "es");
+			     info.alias_count == 1 ? "" : "es");
 	else
 		inspect_line("tensors", "%zu", info.tensor_count);
 	inspect_line("parameters", "%s", text_count(count, info.parameters));
 	print_dtypes(sums, dtypes);
 	inspect_line("size", "%s -> %s (%s)", text_human(a, info.tensor_bytes),
-	     text_human(b, info.tensor_stored_bytes),
-	     text_ratio(ratio, info.tensor_stored_bytes, info.tensor_bytes));
+		     text_human(b, info.tensor_stored_bytes),
+		     text_ratio(ratio, info.tensor_stored_bytes, info.tensor_bytes));
 	inspect_line("file", "%s (%s bytes)", text_human(a, info.file_bytes),
-	     text_count(count, info.file_bytes));
+		     text_count(count, info.file_bytes));
 	if (info.dead_bytes > 0)
 		inspect_line("", "%s of it is dead: lmodel repack frees it",
-		     text_human(a, info.dead_bytes));
+			     text_human(a, info.dead_bytes));
 	inspect_line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
-	     text_human(b, info.manifest_room));
+		     text_human(b, info.manifest_room));
 	print_attachments(archive, info.attachment_count);
 	print_metadata(archive, info.metadata_count);
 	inspect_tiers(archive);

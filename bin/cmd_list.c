@@ -15,8 +15,8 @@ static bool long_form, null, json, side_files;
 static struct option_list excludes;
 
 static const struct option_row options[] = {
-	{ "long", 'l', NULL, "dtype, shape, raw and stored bytes, ratio, encrypted share, name", option_flag,
-	  &long_form },
+	{ "long", 'l', NULL, "dtype, shape, raw and stored bytes, ratio, encrypted share, name",
+	  option_flag, &long_form },
 	{ "null", '0', NULL, "names as they are, each ended by a NUL", option_flag, &null },
 	{ "exclude", 0, "PATTERN", "leave out what PATTERN picks; may be given again", option_list,
 	  &excludes },

@@ -21,9 +21,11 @@ int keys_check(const struct cmd *cmd, const struct key_options *keys, const char
 	size_t streams = strcmp(archive, "-") == 0;
 
 	if (keys->source.file != NULL && keys->source.fd.given)
-		return message_usage(cmd, "--passphrase-file and --passphrase-fd exclude each other");
+		return message_usage(cmd,
+				     "--passphrase-file and --passphrase-fd exclude each other");
 	if (keys->ask && passphrase_has_source(&keys->source))
-		return message_usage(cmd, "--passphrase asks on the terminal: not with --passphrase-%s",
+		return message_usage(cmd,
+				     "--passphrase asks on the terminal: not with --passphrase-%s",
 				     keys->source.file != NULL ? "file" : "fd");
 	for (size_t i = 0; i < keys->identities.count; i++)
 		streams += strcmp(keys->identities.items[i], "-") == 0;

@@ -193,12 +193,14 @@ static int check(const struct cmd *cmd, const struct protect_args *args, bool se
 	if (args->mask.given && args->reference != NULL)
 		return message_usage(cmd, "--mask and --reference exclude each other");
 	if (args->source.file != NULL && args->source.fd.given)
-		return message_usage(cmd, "--passphrase-file and --passphrase-fd exclude each other");
+		return message_usage(cmd,
+				     "--passphrase-file and --passphrase-fd exclude each other");
 	if (passphrase_has_source(&args->source) && args->passphrases.count != 1)
 		return message_usage(cmd, "--passphrase-%s is for one --passphrase TIER",
 				     args->source.file != NULL ? "file" : "fd");
 	if (args->owners.count == 0)
-		return message_usage(cmd, "an archive with tiers needs an owner: --owner RECIPIENT");
+		return message_usage(cmd,
+				     "an archive with tiers needs an owner: --owner RECIPIENT");
 	if (seeded && !args->test_keys)
 		return message_usage(cmd, "with --seed the keys follow from it: --test-keys says "
 					  "that they may");

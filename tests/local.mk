@@ -4,44 +4,75 @@ lm_test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/libfmt -I$(top_srcdir)/%D% -I$
 	$(ZSTD_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
 
 lm_unit_tests = \
+	%D%/unit/test_age \
+	%D%/unit/test_age_keys \
+	%D%/unit/test_age_text \
 	%D%/unit/test_archive \
 	%D%/unit/test_chunk_decode \
+	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
+	%D%/unit/test_crypto \
+	%D%/unit/test_decoy \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
 	%D%/unit/test_import \
 	%D%/unit/test_manifest \
+	%D%/unit/test_mask \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
+	%D%/unit/test_positions \
+	%D%/unit/test_protect \
 	%D%/unit/test_publish \
 	%D%/unit/test_safetensors \
+	%D%/unit/test_select \
+	%D%/unit/test_select_inputs \
 	%D%/unit/test_slot \
+	%D%/unit/test_tamper \
 	%D%/unit/test_tar \
-	%D%/unit/test_text
+	%D%/unit/test_text \
+	%D%/unit/test_units
 
+%C%_unit_test_age_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_age_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_archive_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunk_decode_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_chunked_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_select_inputs_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_slot_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_tamper_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_tar_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
 
 # A target takes bytes; libFuzzer or replay.c brings main().
 lm_fuzz_targets = \
+	%D%/fuzz/fuzz_age \
 	%D%/fuzz/fuzz_archive \
 	%D%/fuzz/fuzz_chunk \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
+	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors
 
+%C%_fuzz_fuzz_age_SOURCES = %D%/fuzz/fuzz_age.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_age_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_age_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_archive_SOURCES = %D%/fuzz/fuzz_archive.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_archive_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_archive_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -54,9 +85,17 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_manifest_SOURCES = %D%/fuzz/fuzz_manifest.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_positions_SOURCES = %D%/fuzz/fuzz_positions.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_positions_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_positions_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_safetensors_SOURCES = %D%/fuzz/fuzz_safetensors.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_safetensors_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+
+# Small programs that scripts drive.
+lm_test_tools = %D%/interop/age_tool %D%/vectors/age_vector
+%C%_interop_age_tool_CPPFLAGS = $(lm_test_cppflags)
+%C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
 	%D%/cli/cat.sh \
@@ -67,6 +106,7 @@ lm_script_tests = \
 	%D%/cli/huggingface.sh \
 	%D%/cli/inputs.sh \
 	%D%/cli/json.sh \
+	%D%/cli/keys_usage.sh \
 	%D%/cli/list.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/repack.sh \
@@ -74,26 +114,36 @@ lm_script_tests = \
 	%D%/cli/tools.sh \
 	%D%/cli/usage.sh \
 	%D%/cli/verify.sh \
+	%D%/fault/access.sh \
 	%D%/fault/crash.sh \
 	%D%/fault/full_disk.sh \
 	%D%/fuzz/replay.sh \
+	%D%/interop/age.sh \
 	%D%/meta/documents.sh \
 	%D%/meta/help.sh \
 	%D%/meta/layers.sh \
-	%D%/meta/symbols.sh
+	%D%/meta/symbols.sh \
+	%D%/vectors/age.sh \
+	%D%/vectors/check.py
 
-check_PROGRAMS += $(lm_unit_tests) $(lm_fuzz_targets)
+check_PROGRAMS += $(lm_unit_tests) $(lm_fuzz_targets) $(lm_test_tools)
 TESTS += $(lm_unit_tests) $(lm_script_tests)
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)'; export srcdir builddir;
 EXTRA_DIST += $(lm_script_tests) \
-	%D%/lib/forge.py \
-	%D%/lib/mkmodel.py \
-	%D%/lib/tap.h \
-	%D%/lib/tap.sh \
 	%D%/fuzz/corpus \
 	%D%/fuzz/safetensors.dict \
 	%D%/large/make_bf16.py \
 	%D%/large/run.sh \
+	%D%/lib/access.py \
+	%D%/lib/age_keys.h \
+	%D%/lib/forge.py \
+	%D%/lib/mkmodel.py \
+	%D%/lib/models.h \
+	%D%/lib/tamper.py \
+	%D%/lib/tap.h \
+	%D%/lib/tap.sh \
+	%D%/unit/mask_world.h \
+	%D%/vectors/chunked.json \
 	%D%/run
 
 # Minutes and gigabytes: not a part of `make check`.

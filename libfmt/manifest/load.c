@@ -18,12 +18,24 @@ static bool is_uuid(const char *s)
 	return true;
 }
 
-/* One feature a line, sorted; each must be known. */
+/* One feature a line, sorted; the first that is not known is named. */
 static int check_features(const struct lm_table *t, const char *features)
 {
-	if (features[0] != '\0' && strcmp(features, LM_FEATURE_TIERS) != 0)
-		return lm_fail(t->error, LMODEL_EUNSUPPORTED, "%s: needs a feature of: %s", t->label,
-			       LM_QUOTE(features));
+	static const char *const known[] = { LM_FEATURE_TIERS };
+	LM_FREE char *copy = lm_strdup(features, t->error);
+	char *rest = copy;
+
+	if (copy == NULL)
+		return LMODEL_EFAILED;
+	for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+		bool found = line[0] == '\0' && rest == NULL;
+
+		for (size_t i = 0; i < LM_COUNT(known); i++)
+			found |= strcmp(line, known[i]) == 0;
+		if (!found)
+			return lm_fail(t->error, LMODEL_EUNSUPPORTED, "%s: needs the feature %s",
+				       t->label, LM_QUOTE(line));
+	}
 	return LMODEL_OK;
 }
 
@@ -49,9 +61,7 @@ static int read_archive(struct lm_table *t, struct lm_manifest *m)
 	    lm_get_text(t, 6, "must_understand", 4096, &m->must_understand))
 		return LMODEL_ECORRUPT;
 	m->created = (int64_t)created;
-	if (check_features(t, m->must_understand))
-		return LMODEL_EUNSUPPORTED;
-	return LMODEL_OK;
+	return check_features(t, m->must_understand);
 }
 
 static int read_chunks(struct lm_table *t, struct lm_member *b)

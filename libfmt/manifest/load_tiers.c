@@ -1,4 +1,4 @@
-/* The tables of protection: tiers, shards, key slots, the owner (spec: 3.7). */
+/* The tables of protection: tiers, shards, key slots, the owner (spec: 3.9). */
 #include "container/layout.h"
 #include "crypto/chunked.h"
 #include "manifest/rows.h"

@@ -16,8 +16,8 @@ static bool by_default(const struct lm_source_tensor *tensor)
 
 /* Gives every tensor that the pattern picks the value `eligible`. A name whose bytes are stored
  * under another one is included with those; excluded, it is only that name. */
-static int apply(const struct lm_model *model, const size_t *alias, const char *pattern, bool include,
-		 bool *eligible, struct lmodel_error *error)
+static int apply(const struct lm_model *model, const size_t *alias, const char *pattern,
+		 bool include, bool *eligible, struct lmodel_error *error)
 {
 	bool used = false;
 
@@ -57,8 +57,8 @@ int lm_eligible(const struct lm_model *model, const size_t *alias,
 	}
 	if (!any)
 		return lm_fail(error, LMODEL_EUSAGE,
-			       "no tensor can be protected: by default those of a floating type with "
-			       "%d elements or more", FEWEST_ELEMENTS);
+			       "no tensor can be protected: by default those of a floating type "
+			       "with %d elements or more", FEWEST_ELEMENTS);
 	return LMODEL_OK;
 }
 

@@ -1,6 +1,6 @@
-/* Ranking keys: what units are ordered by (spec: 7.3). The high half is the score, as a float whose bits
- * sort like numbers; the low half is a keyed pseudo-random number, so that equal scores are ranked
- * in an order that nobody knows without the key, and never by position. */
+/* Ranking keys: what units are ordered by (spec: 7.3). The high half is the score, as a float whose
+ * bits sort like numbers; the low half is a keyed pseudo-random number, so that equal scores are
+ * ranked in an order that nobody knows without the key, and never by position. */
 #ifndef LM_KEY_H
 #define LM_KEY_H
 

@@ -3,9 +3,9 @@
 #include "protect/walk.h"
 
 /* A radix search from the top of the key down. Each pass looks into the buckets in which a
- * line between two tiers is known to run: a bucket with many keys is divided by the next bits of them,
- * one with few is taken out and sorted. The first pass divides by sign, exponent and nine bits of
- * the mantissa: then mostly few are left. */
+ * line between two tiers is known to run: a bucket with many keys is divided by the next bits of
+ * them, one with few is taken out and sorted. The first pass divides by sign, exponent and nine
+ * bits of the mantissa: then mostly few are left. */
 enum { FEW = 1 << 19, ROOT_BITS = 18, STEP_BITS = 16 };
 
 struct entry {

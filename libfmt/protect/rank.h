@@ -1,4 +1,5 @@
-/* The keys that divide tiers (spec: 7.3 "Thresholds"): exact, by counting keys in streaming passes. */
+/* The keys that divide tiers (spec: 7.3 "Thresholds"): exact, by counting keys in streaming
+ * passes. */
 #ifndef LM_RANK_H
 #define LM_RANK_H
 
@@ -30,7 +31,8 @@ struct lm_ranking {
 /* thresholds[t] has wanted[t] units on its upper side; wanted rises, or stays. upto[i * tiers + t]
  * says how many of those are scorer i's. EFAILED when the data change meanwhile. */
 int lm_rank(const struct lm_ranking *ranking, const uint64_t *wanted, size_t tiers,
-	    struct lm_threshold *thresholds, uint64_t *upto, struct lmodel_error *error) LM_MUST_CHECK;
+	    struct lm_threshold *thresholds, uint64_t *upto, struct lmodel_error *error)
+	LM_MUST_CHECK;
 
 static inline bool lm_threshold_has(const struct lm_threshold *threshold, size_t tensor,
 				    uint64_t unit, uint64_t key)

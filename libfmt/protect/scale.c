@@ -49,7 +49,8 @@ static int read_magnitudes(struct sampler *s, uint64_t element, size_t n,
 			   struct lmodel_error *error)
 {
 	const uint64_t size = s->units->element_bytes;
-	int r = lm_model_read(s->model, s->tensor, element * size, s->bytes, n * (size_t)size, error);
+	int r = lm_model_read(s->model, s->tensor, element * size, s->bytes, n * (size_t)size,
+			      error);
 
 	if (r == LMODEL_OK)
 		lm_score_magnitudes(s->units->dtype, s->bytes, n, s->magnitudes);
@@ -205,8 +206,9 @@ static int sample_all(struct sampler *s, uint64_t elements, double *mean,
 
 static bool has_places(const struct lm_units *units)
 {
-	return units->rank >= 2 && (units->kind == LM_UNIT_ELEMENT || units->kind == LM_UNIT_SLICE ||
-				    units->kind == LM_UNIT_BLOCK);
+	return units->rank >= 2 &&
+	       (units->kind == LM_UNIT_ELEMENT || units->kind == LM_UNIT_SLICE ||
+		units->kind == LM_UNIT_BLOCK);
 }
 
 static int sample_places(struct sampler *s, struct lmodel_error *error)

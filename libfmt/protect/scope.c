@@ -19,7 +19,8 @@ static int check_amount(const struct lm_select_amount *amount, struct lmodel_err
 			       "tier %s: a share is more than 0 and at most 1 (100%%)",
 			       LM_QUOTE(amount->name));
 	if (!amount->is_share && amount->units == 0)
-		return lm_fail(error, LMODEL_EUSAGE, "tier %s gets no unit", LM_QUOTE(amount->name));
+		return lm_fail(error, LMODEL_EUSAGE, "tier %s gets no unit",
+			       LM_QUOTE(amount->name));
 	return LMODEL_OK;
 }
 
@@ -46,8 +47,8 @@ static int compare_sets(const void *a, const void *b)
 
 /* The same number for each, small ones whole, what those leave to the larger ones. A larger budget
  * gives no set less: so tiers nest. */
-static void spread(const struct set *sorted, size_t sets, size_t tiers, size_t tier, uint64_t budget,
-		   uint64_t *wanted)
+static void spread(const struct set *sorted, size_t sets, size_t tiers, size_t tier,
+		   uint64_t budget, uint64_t *wanted)
 {
 	for (size_t i = 0; i < sets; i++) {
 		uint64_t n = LM_MIN(sorted[i].candidates, budget / (sets - i));

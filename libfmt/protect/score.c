@@ -28,8 +28,8 @@ static int check_scores(struct lm_scorer *s, const struct lm_source_tensor *tens
 
 	if (scores->dtype->bits % 8 != 0 || scores->dtype->name[0] == 'C')
 		return lm_fail(error, LMODEL_EUSAGE,
-			       "scores of tensor %s: type %s: scores are real numbers of whole bytes",
-			       LM_QUOTE(tensor->name), scores->dtype->name);
+			       "scores of tensor %s: type %s: scores are real numbers of whole "
+			       "bytes", LM_QUOTE(tensor->name), scores->dtype->name);
 	if (scores->rank > 0 && same_shape(scores, tensor))
 		return LMODEL_OK;
 	if (lm_dtype_bytes(scores->dtype, scores->rank, scores->shape, &elements, &bytes) &&
@@ -38,8 +38,8 @@ static int check_scores(struct lm_scorer *s, const struct lm_source_tensor *tens
 		return LMODEL_OK;
 	}
 	return lm_fail(error, LMODEL_EUSAGE,
-		       "scores of tensor %s: neither the tensor's own shape nor a list of %ju, one a "
-		       "unit (%s)", LM_QUOTE(tensor->name), (uintmax_t)s->units->count,
+		       "scores of tensor %s: neither the tensor's own shape nor a list of %ju, one "
+		       "a unit (%s)", LM_QUOTE(tensor->name), (uintmax_t)s->units->count,
 		       lm_unit_name(s->units->kind));
 }
 
@@ -241,8 +241,9 @@ static int read_scores(const struct lm_scorer *s, uint64_t first, size_t n, floa
 					       LM_QUOTE(scores->name), (uintmax_t)(first + at + i));
 			if (values[i] < 0 && s->method == LM_SELECT_PSS)
 				return lm_fail(error, LMODEL_EUSAGE,
-					       "scores of tensor %s: number %ju is negative: to sample "
-					       "in proportion to scores they must be at least 0",
+					       "scores of tensor %s: number %ju is negative: to "
+					       "sample in proportion to scores they must be at "
+					       "least 0",
 					       LM_QUOTE(scores->name), (uintmax_t)(first + at + i));
 			out[at + i] = lm_score_float(values[i] + 0.0); /* no negative zero */
 		}

@@ -49,14 +49,14 @@ struct lm_selected_tensor {
 struct lm_selection;
 
 /* Runs the selection over all tensors of `model` that are no alias (alias[i] == SIZE_MAX; else the
- * tensor that holds the bytes, which a pattern for the alias includes). `alias` may be NULL: there is
- * none. The models are used as long as the selection lives; options and patterns are not.
+ * tensor that holds the bytes, which a pattern for the alias includes). `alias` may be NULL: there
+ * is none. The models are used as long as the selection lives; options and patterns are not.
  *
  * By default floating tensors of 64 elements or more are eligible; with include patterns, those
  * that one of them picks, whatever they hold; never what an exclude pattern picks.
  *
- * EUSAGE: no eligible tensor; a tier that gets no unit; amounts that do not rise, in every tensor; a
- * tier above the number of units; a pattern that picks nothing; scores or reference without a
+ * EUSAGE: no eligible tensor; a tier that gets no unit; amounts that do not rise, in every tensor;
+ * a tier above the number of units; a pattern that picks nothing; scores or reference without a
  * tensor, of another shape (scores: the tensor's own shape, or one a unit) or dtype (reference;
  * scores: real numbers of whole bytes); a NaN among scores, or where they are sampled by (PSS) a
  * negative number; a top tier that does not hold every unit that differs from the reference.
@@ -65,11 +65,12 @@ int lm_select(struct lm_selection **out, const struct lm_model *model, const siz
 	      const struct lm_select_options *options, const struct lmodel_run *run,
 	      struct lmodel_error *error) LM_MUST_CHECK;
 
-const struct lm_selected_tensor *lm_selection_of(const struct lm_selection *selection, size_t tensor);
+const struct lm_selected_tensor *lm_selection_of(const struct lm_selection *selection,
+						 size_t tensor);
 
 /* Which tier (0 .. tier_count-1, LM_NO_TIER for none) each of the units [first, first+count) of an
- * eligible tensor is in. `bytes` holds those units' true bytes, as in the input; not read, and NULL if
- * you like, where lm_selection_needs_bytes() says no: so for columns and for units above
+ * eligible tensor is in. `bytes` holds those units' true bytes, as in the input; not read, and NULL
+ * if you like, where lm_selection_needs_bytes() says no: so for columns and for units above
  * LM_UNIT_WINDOW bytes. Thread-safe; the answer is always the same. */
 #define LM_NO_TIER 0xff
 #define LM_UNIT_WINDOW 65536u

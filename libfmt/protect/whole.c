@@ -107,7 +107,8 @@ static int sum_window(void *context, unsigned worker, void *job, struct lmodel_e
 	for (size_t at = 0; at < j->n && r == LMODEL_OK; at += LM_KEY_BATCH) {
 		size_t n = LM_MIN(j->n - at, (size_t)LM_KEY_BATCH);
 
-		r = lm_score_load(s, j->first + at, n, j->bytes + lm_score_bytes(s, at), &piece, error);
+		r = lm_score_load(s, j->first + at, n, j->bytes + lm_score_bytes(s, at), &piece,
+				  error);
 		if (r != LMODEL_OK)
 			break;
 		add_piece(s, j, at, n, &piece);

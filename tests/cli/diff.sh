@@ -104,7 +104,7 @@ run 4 lmodel diff a.lmodel a.safetensors
 run 2 lmodel diff a.lmodel .
 python3 - <<'P' || exit 99
 raw = bytearray(open("x.lmodel", "rb").read())
-at = raw.index(b"base/w\0") // 512 * 512 + 512
+at = next(i for i in range(0, len(raw), 512) if raw[i:i + 7] == b"base/w\0") + 512
 raw[at + 100] ^= 1
 open("bad.lmodel", "wb").write(raw)
 P

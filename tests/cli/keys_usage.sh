@@ -175,7 +175,7 @@ done
 
 # ---- secret keys are not repeated ----
 
-lower=$(printf '%s' "$secret" | tr A-Z a-z)
+lower=$(printf '%s' "$secret" | tr "[:upper:]" "[:lower:]")
 printf 'age1one\n# %s\n  %s\n' comment "$secret" >leaky
 for s in "$secret" "x $lower=y" '-----BEGIN OPENSSH PRIVATE KEY-----'; do
 	hidden="that is a secret key, not a recipient; 'lmodel keygen -y FILE' tells the recipient"
@@ -228,85 +228,93 @@ run 1 setsid -w lmodel $g --tier gold --passphrase
 is "$err" "lmodel: no terminal to ask for the new passphrase: --passphrase-file or --passphrase-fd" \
 	"no terminal"
 
-# terminal.py KEYS...: runs the command on a terminal of its own, types one of KEYS for each question
-# that begins with a capital letter and ends in ": ". Prints the screen, what became of the command,
-# and whether the terminal echoes afterwards.
+# terminal.py KEYS COMMAND...: runs the command on a terminal of its own, as the foreground job of a
+# little shell, and types one of KEYS for each question, which begins with a capital letter and ends
+# in ": ". Prints whether the terminal echoes at each step, and the screen.
 cat >terminal.py <<'P'
 import os, pty, re, signal, sys, termios
-keys, command = sys.argv[1].split(","), sys.argv[2:]
+
+def echo(fd):
+    return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
+
+def say(text):
+    os.write(1, ("%s, echo: %s\n" % (text, echo(0))).encode())
+
+def shell(command):
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        os.tcsetpgrp(0, os.getpid())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        os.execvp(command[0], command)
+    while os.WIFSTOPPED(status := os.waitpid(child, os.WUNTRACED)[1]):
+        say("stopped")
+        os.kill(child, signal.SIGCONT)
+    say("status: %d" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+keys = sys.argv[1].split(",")
+special = {"INT": b"\x03", "EOF": b"\x04", "STOP": b"\x1a"}
 pid, fd = pty.fork()
 if pid == 0:
-    os.execvp(command[0], command)
+    shell(sys.argv[2:])
 screen, seen = b"", 0
-def echo():
-    return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
-while keys:
+while True:
     try:
-        screen += os.read(fd, 4096)
-    except OSError:
+        some = os.read(fd, 4096)
+    except OSError:  # the shell has ended
         break
-    if re.search(rb"^[A-Z].*: $", screen[seen:], re.M):
+    screen += some
+    if keys and re.search(rb"^[A-Z].*: $", screen[seen:], re.M):
         seen = len(screen)
         key = keys.pop(0)
-        print("echo while asking:", echo())
+        print("asked, echo:", echo(fd))
         if key == "TERM":
-            os.kill(pid, signal.SIGTERM)
-        elif key == "STOP":
-            os.kill(pid, signal.SIGTSTP)
-            os.waitpid(pid, os.WUNTRACED)
-            print("echo while stopped:", echo())
-            os.kill(pid, signal.SIGCONT)
+            os.kill(os.tcgetpgrp(fd), signal.SIGTERM)
         else:
-            os.write(fd, {"INT": b"\x03", "EOF": b"\x04"}.get(key, key.encode() + b"\n"))
-status = os.waitpid(pid, 0)[1]
-print("echo afterwards:", echo())
-os.set_blocking(fd, False)
-try:
-    screen += os.read(fd, 65536)
-except OSError:
-    pass
-print("status:", -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+            os.write(fd, special.get(key, key.encode() + b"\n"))
+os.waitpid(pid, 0)
 print(screen.decode().replace("\r\n", "\n"), end="")
 P
-asked="echo while asking: False"
+asked="asked, echo: False"
 question="New passphrase: "
-run 0 timeout 60 python3 terminal.py one,two lmodel $g --tier gold --passphrase
+terminal() {
+	run 0 timeout 60 python3 terminal.py "$1" lmodel $g --tier gold --passphrase
+}
+terminal one,two
 is "$out" "$asked
 $asked
-echo afterwards: True
-status: 2
 $question
 The same again: 
-lmodel: the two passphrases differ" "two passphrases that differ"
-run 0 timeout 60 python3 terminal.py '' lmodel $g --tier gold --passphrase
+lmodel: the two passphrases differ
+status: 2, echo: True" "two passphrases that differ"
+terminal ''
 is "$out" "$asked
-echo afterwards: True
-status: 2
 $question
-lmodel: the new passphrase is empty" "an empty passphrase"
-run 0 timeout 60 python3 terminal.py EOF lmodel $g --tier gold --passphrase
+lmodel: the new passphrase is empty
+status: 2, echo: True" "an empty passphrase"
+terminal EOF
 is "$out" "$asked
-echo afterwards: True
-status: 1
 $question
-lmodel: no new passphrase was typed" "the end of the terminal"
+lmodel: no new passphrase was typed
+status: 1, echo: True" "the end of the terminal"
 for s in INT:-2 TERM:-15; do
-	run 0 timeout 60 python3 terminal.py ${s%:*} lmodel $g --tier gold --passphrase
-	like "$out" "^$asked\$" "$s: nothing is shown"
-	like "$out" "^echo afterwards: True\$" "$s: the terminal is as before"
-	like "$out" "^status: ${s#*:}\$" "$s: the signal ends it"
-done
-run 0 timeout 60 python3 terminal.py STOP,one,two lmodel $g --tier gold --passphrase
-is "$out" "$asked
-echo while stopped: True
-$asked
-$asked
-echo afterwards: True
-status: 2
+	terminal "${s%:*}"
+	is "$out" "$asked
 $question
+status: ${s#*:}, echo: True" "${s%:*} ends it, and the terminal is as before"
+done
+terminal STOP,one,two
+is "$out" "$asked
+$asked
+$asked
+$question
+stopped, echo: True
 $question
 The same again: 
-lmodel: the two passphrases differ" "stopped and continued: asked anew"
+lmodel: the two passphrases differ
+status: 2, echo: True" "stopped and continued: asked anew"
 
 same m.lmodel before.lmodel "the archive is as it was"
 leftovers "nothing is left"

@@ -6,6 +6,8 @@
 IN is an archive that `lmodel pack` made. Its rows and members are changed as the forgery NAME
 says (`forge.py list` tells the names). Then all places, digests, the content root, the statement,
 both slots and the tar headers are made anew, so that nothing but the forgery itself is wrong.
+
+tamper.py does the same to archives with tiers: it imports what is here.
 """
 import hashlib
 import json
@@ -18,6 +20,7 @@ SLOT_A = 3 * BLOCK      # behind the header and data of mimetype and the header 
 FOOTER = 512
 SQLITE_WRITE_VERSION = 18
 SQLITE_ENCODING = 56
+STREAMS = ("positions", "values")
 
 
 def sha256(data):
@@ -44,11 +47,13 @@ def tar_header(name, size, mtime, kind=b"0"):
 
 
 class Member:
-    """A member of the tar, named by a row of table `member`, of table `dead`, or by none."""
+    """A member of the tar, named by a row of table `member`, of table `dead`, or by none; or a
+    column of a row of table `tier`, which is then `table`, with the tier's id in `tier`."""
 
     def __init__(self, path, data, table="member"):
         self.path, self.data, self.table = path, data, table
         self.header = None              # another tar header than its own
+        self.tier = None
         self.bytes, self.coding, self.chunk_bytes, self.chunks = 0, "w1", 1 << 20, b""
 
     def fill(self, raw):
@@ -77,8 +82,10 @@ class Archive:
         self.members = [self.load(row) for row in self.rows(
             "SELECT path, offset, length, bytes, coding, chunk_bytes, chunks FROM member"
             " ORDER BY id")]
+        self.members += self.load_streams()
         self.encoding = None            # another text encoding for the header of the image
         self.dead_over_live = False     # the last member has a row of table `dead` as well
+        self.owner = None               # makes another owner's row; gives the statement
 
     def rows(self, sql, *values):
         return self.db.execute(sql, values).fetchall()
@@ -89,13 +96,32 @@ class Archive:
         member.bytes, member.coding, member.chunk_bytes, member.chunks = rest
         return member
 
+    def load_streams(self):
+        """The ciphertext of each tier, in the order of the file."""
+        found = []
+        for tier, *offsets in self.rows("SELECT id, positions_offset, values_offset FROM tier"):
+            for kind, offset in zip(STREAMS, offsets):
+                length, = self.rows("SELECT sum(%s_length) FROM shard WHERE tier = ?" % kind,
+                                    tier)[0]
+                if offset is not None:
+                    stream = Member(None, self.file[offset:offset + length], kind + "_offset")
+                    stream.tier = tier
+                    found.append((offset, stream))
+        return [stream for _, stream in sorted(found, key=lambda pair: pair[0])]
+
+    def path(self, member):
+        if member.tier is None:
+            return member.path
+        return "shard/g%d/%s/%s" % (*self.rows("SELECT generation, name FROM tier WHERE id = ?",
+                                               member.tier)[0], member.table[:-len("_offset")])
+
     def place(self):
         """Fills the tables of places; returns the tar from the end of slot B on."""
         body, live = b"", 0
         self.rows("DELETE FROM member")
         self.rows("DELETE FROM dead")
         for m in self.members:
-            body += m.header or tar_header(m.path, len(m.data), self.created)
+            body += m.header or tar_header(self.path(m), len(m.data), self.created)
             offset = 4 * BLOCK + 2 * self.slot_size + len(body)
             body += m.data + padding(len(m.data))
             if m.table == "member":
@@ -103,6 +129,8 @@ class Archive:
                           offset, len(m.data), m.bytes, m.coding, m.chunk_bytes, m.chunks,
                           m.digest())
                 live += 1
+            if m.tier is not None:
+                self.rows("UPDATE tier SET %s = ? WHERE id = ?" % m.table, offset, m.tier)
             if m.table == "dead" or (m is self.members[-1] and self.dead_over_live):
                 self.rows("INSERT INTO dead VALUES (?, ?, 'zero')", offset, len(m.data))
         return body
@@ -126,6 +154,8 @@ class Archive:
                 ("attachment", "id, name, member"),
                 ("member", "id, path, bytes, coding, chunk_bytes, chunks, digest"),
                 ("metadata", "id, source, key, value"),
+                ("shard", "id, tier, tensor, unit, positions_length, positions_digest,"
+                          " values_length, values_digest"),
                 ("source", "id, name, format, bytes, skeleton")):
             for row in self.rows("SELECT %s FROM %s ORDER BY id" % (columns, kind)):
                 text += leaf(kind, *row)
@@ -134,13 +164,33 @@ class Archive:
                 " ORDER BY id"):
             target = (0, member) if alias is None else (1, alias)
             text += leaf("tensor", *row, u64(*json.loads(shape)), size, source, *target)
+        for row in self.rows("SELECT id, name, generation, selection, mask, unit, scope, amount,"
+                             " key_commitment, position_commitment FROM tier ORDER BY id"):
+            text += leaf("tier", *row)
         return hashlib.sha256(text).hexdigest()
 
+    def statement(self):
+        """Section 6.3."""
+        ident, generation, features = self.rows(
+            "SELECT id, content_generation, must_understand FROM archive")[0]
+        text = ("lmodel-statement-v1\narchive %s\ncontent-generation %d\ncontent-root %s\n"
+                "format 1\n" % (ident, generation, self.root()))
+        if features:
+            text += "must-understand %s\n" % features
+        for key, in self.rows("SELECT public_key FROM owner"):
+            text += "owner ed25519 %s\n" % key.hex()
+        for index, name, tier_generation, key, positions in self.rows(
+                "SELECT id, name, generation, key_commitment, position_commitment FROM tier"
+                " ORDER BY id"):
+            text += "tier %02d %s generation %d key %s positions %s\n" % (
+                index, name, tier_generation, key.hex(), positions.hex())
+        return text
+
     def image(self):
-        ident, generation = self.rows("SELECT id, content_generation FROM archive")[0]
-        self.rows("UPDATE statement SET text = ?", "lmodel-statement-v1\narchive %s\n"
-                  "content-generation %d\ncontent-root %s\nformat 1\n"
-                  % (ident, generation, self.root()))
+        text = self.statement()
+        if self.owner is not None and text != self.rows("SELECT text FROM statement")[0][0]:
+            text = self.owner(self)
+        self.rows("UPDATE statement SET text = ?", text)
         self.rows("VACUUM")
         image = bytearray(self.db.serialize())
         image[SQLITE_WRITE_VERSION] = 3
@@ -246,4 +296,5 @@ def main(args):
         f.write(archive.build())
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -188,8 +188,8 @@ static uint8_t *read_all(const struct lm_model *model, size_t i)
 	return bytes;
 }
 
-/* The tiers of a tensor, asked for in windows of `step` units. Bytes are given only where they are said to be
- * needed. */
+/* The tiers of a tensor, asked for in windows of `step` units. Bytes are given only where they are
+ * said to be needed. */
 __attribute__((unused))
 static uint8_t *tiers_of(const struct lm_model *model, const struct lm_selection *s, size_t i,
 			 uint64_t step)

@@ -12,7 +12,10 @@ ABOVE = {  # folder: what it may include besides itself
     "manifest": ["base", "crypto", "codec", "container", "schema"],
     "import": ["base", "crypto", "codec", "container", "manifest"],
     "export": ["base", "crypto", "codec", "container", "manifest"],
-    "archive": ["base", "crypto", "codec", "container", "manifest", "import", "export"],
+    "keys": ["base", "crypto", "container", "manifest"],
+    "protect": ["base", "crypto", "import"],
+    "archive": ["base", "crypto", "codec", "container", "manifest", "import", "export", "keys",
+                "protect"],
 }
 OWNERS = {  # header: the only folders
     "sqlite3.h": ["libfmt/manifest"],

@@ -83,7 +83,7 @@ static void test_secret_sizes(void)
 /* More small ones than the pool holds: the rest come from elsewhere, until that ends as well. */
 static void test_secret_exhausted(void)
 {
-	enum { MANY = 200, SIZE = 1000 };
+	enum { MANY = 400, SIZE = 1000 };
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	uint8_t *p[MANY];
 	struct rlimit before, none;

@@ -293,7 +293,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	{ "UPDATE archive SET tool = char(0) || 'x'", LMODEL_ECORRUPT, "archive 0: tool" },
 	{ "UPDATE archive SET tool = CAST(x'ff' AS TEXT)", LMODEL_ECORRUPT, "archive 0: tool" },
 	{ "UPDATE archive SET must_understand = 'tiers' || char(10) || 'x'", LMODEL_EUNSUPPORTED,
-	  "needs the feature 'tiers'" },
+	  "needs the feature 'x'" },
 	{ "DELETE FROM statement", LMODEL_ECORRUPT, "statement 0: row is missing" },
 	{ "INSERT INTO statement VALUES ('x')", LMODEL_ECORRUPT, "statement 0: more than one row" },
 	/* member */

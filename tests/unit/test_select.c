@@ -214,7 +214,9 @@ static void test_all_ways(void)
 static void test_units(void)
 {
 	static const char *const no_packed[] = { "packed" };
-	static const struct lm_select_amount half[] = { { "a", true, 0.3, 0 }, { "b", true, 0.5, 0 } };
+	static const struct lm_select_amount half[] = {
+		{ "a", true, 0.3, 0 }, { "b", true, 0.5, 0 },
+	};
 	struct lm_model *m = mixed_model();
 
 	for (int unit = LM_UNIT_ELEMENT; unit <= LM_UNIT_BLOCK; unit++)
@@ -325,8 +327,8 @@ static void test_infinite_first(void)
 
 	add_filled(m, "special", "F32", SPECIAL, SHAPE(3000));
 	for (int method = LM_SELECT_PSS; method <= LM_SELECT_MAGNITUDE; method++) {
-		struct lm_select_options o = options_of((enum lm_select_method)method, LM_SCOPE_LAYER,
-							amounts, 1);
+		struct lm_select_options o = options_of(
+			(enum lm_select_method)method, LM_SCOPE_LAYER, amounts, 1);
 		struct lm_selection *s = selected_by(m, &o, 1);
 		uint8_t *tiers = tiers_of(m, s, 0, 3000);
 
@@ -346,11 +348,13 @@ static void test_infinite_first(void)
 static void test_sampling(void)
 {
 	enum { N = 30000 };
-	static const struct lm_select_amount amounts[] = { { "a", false, 0, N / 20 } };
-	struct lm_select_options o = options_of(LM_SELECT_PSS, LM_SCOPE_LAYER, amounts, 1);
+	static const struct lm_select_amount amounts[] = {
+		{ "a", false, 0, N / 20 }, { "b", false, 0, N / 3 },
+	};
+	struct lm_select_options o = options_of(LM_SELECT_PSS, LM_SCOPE_LAYER, amounts, 2);
 	struct lm_model *m = model_new();
 	float *values = malloc(N * sizeof(*values));
-	unsigned got[3] = { 0 };
+	unsigned got[3] = { 0 }, more[3] = { 0 };
 	uint64_t shape[] = { N };
 	struct lm_selection *s;
 	uint8_t *tiers;
@@ -360,11 +364,16 @@ static void test_sampling(void)
 	add(m, "w", "F32", 1, shape, values);
 	s = selected_by(m, &o, 1);
 	tiers = tiers_of(m, s, 0, N);
-	for (size_t i = 0; i < N; i++)
+	for (size_t i = 0; i < N; i++) {
 		got[i % 3] += tiers[i] == 0;
+		more[i % 3] += tiers[i] <= 1;
+	}
 	/* exp(-4x) + exp(-x) = 2 - .15 at x = .0311: .117 and .0306 of 10000 */
 	ok(got[0] > 1070 && got[0] < 1270 && got[1] > 240 && got[1] < 380 && got[2] == 0,
 	   "pss: in proportion to scores (%u %u %u)", got[0], got[1], got[2]);
+	/* exp(-4x) + exp(-x) = 1 at exp(-x) = .7245 */
+	ok(more[0] > 7100 && more[0] < 7390 && more[2] == 0,
+	   "pss: also where most of the large ones are in (%u %u %u)", more[0], more[1], more[2]);
 	free(values);
 	free(tiers);
 	lm_selection_free(s);
@@ -406,8 +415,8 @@ static void test_keys(void)
 	add_filled(more, "w", "F32", NORMAL, SHAPE(100, 100));
 	add_filled(more, "v", "F32", NORMAL, SHAPE(100, 100));
 	for (int method = LM_SELECT_PSS; method <= LM_SELECT_RANDOM; method++) {
-		struct lm_select_options o = options_of((enum lm_select_method)method, LM_SCOPE_LAYER,
-							tenth, 1);
+		struct lm_select_options o = options_of(
+			(enum lm_select_method)method, LM_SCOPE_LAYER, tenth, 1);
 		uint64_t n, same = overlap(m, &o, 9, m, &n), kept;
 
 		if (method == LM_SELECT_MAGNITUDE)
@@ -463,27 +472,6 @@ static void test_normalised(void)
 	model_free(m);
 }
 
-static int stop(void *context, uint64_t done_bytes, uint64_t total)
-{
-	*(bool *)context &= done_bytes <= total;
-	return done_bytes == total;
-}
-
-static void test_progress(void)
-{
-	struct lm_select_options o = options_of(LM_SELECT_PSS, LM_SCOPE_EQUAL, three, 3);
-	struct lm_model *m = mixed_model();
-	struct lmodel_error error = LMODEL_ERROR_INIT;
-	bool within = true;
-	const struct lmodel_run run = { .jobs = 1, .progress = stop, .context = &within };
-	struct lm_selection *s = NULL;
-
-	lm_select(&s, m, NULL, &o, &run, &error) == LMODEL_OK ? lm_selection_free(s) : (void)0;
-	is_error(&error, LMODEL_EFAILED, "interrupted", "progress: may stop it");
-	ok(within, "progress: never beyond its total");
-	model_free(m);
-}
-
 int main(void)
 {
 	if (lm_crypto_init(NULL) != LMODEL_OK)
@@ -496,6 +484,5 @@ int main(void)
 	test_sampling();
 	test_keys();
 	test_normalised();
-	test_progress();
 	return done();
 }

@@ -1,8 +1,10 @@
-/* protect/select.c: large units, scores, references, amounts, patterns, and what is refused. */
+/* protect/select.c: large units, scores, references, amounts, patterns, what is refused, and lines
+ * between tiers that are hard to draw. */
 #include "protect/select.h"
 
 #include "crypto/crypto.h"
 #include "lib/models.h"
+#include "protect/rank.h"
 
 /* ---- columns and large units, against sums made here ---- */
 
@@ -22,7 +24,13 @@ static void large_units(enum lm_unit_kind unit, uint64_t rows, uint64_t columns)
 	for (uint64_t i = 0; i < rows * columns; i++) {
 		uint64_t u = unit == LM_UNIT_ROW ? i / columns : i % columns;
 
-		values[i] = (float)((double)(u * 11 % count + 1) * (noise() % 2 == 0 ? 1 : -1));
+		/* What tells units apart comes early: all windows count, not the last alone. */
+		bool early = unit == LM_UNIT_ROW ? i % columns < columns / 4 :
+						   i / columns <= rows / 4;
+
+		values[i] = early ? (float)(u * 11 % count + 1) : 0.5f;
+		if (noise() % 2 == 0)
+			values[i] = -values[i];
 		sums[u] += fabs((double)values[i]);
 	}
 	add(m, "w", "F32", 2, (uint64_t[]){ rows, columns }, values);
@@ -35,7 +43,8 @@ static void large_units(enum lm_unit_kind unit, uint64_t rows, uint64_t columns)
 			low = LM_MIN(low, sums[u]);
 		else
 			high = LM_MAX(high, sums[u]);
-	ok(low > high && !lm_selection_needs_bytes(s, 0) && memcmp(tiers, again, (size_t)count) == 0 &&
+	ok(low > high && !lm_selection_needs_bytes(s, 0) &&
+	   memcmp(tiers, again, (size_t)count) == 0 &&
 	   lm_selection_of(s, 0)->upto[0] == 3, "%ju x %ju: the three %ss of the largest weights",
 	   (uintmax_t)rows, (uintmax_t)columns, lm_unit_name(unit));
 	free(tiers);
@@ -51,7 +60,9 @@ static void large_units(enum lm_unit_kind unit, uint64_t rows, uint64_t columns)
 
 static void scores_case(uint64_t slices, bool by_unit)
 {
-	static const struct lm_select_amount few[] = { { "a", false, 0, 10 }, { "b", false, 0, 15 } };
+	static const struct lm_select_amount few[] = {
+		{ "a", false, 0, 10 }, { "b", false, 0, 15 },
+	};
 	struct lm_select_options o = options_of(LM_SELECT_MAGNITUDE, LM_SCOPE_LAYER, few, 2);
 	struct lm_model *m = model_new(), *scores = model_new();
 	float *values = malloc((size_t)slices * 9 * sizeof(*values));
@@ -230,8 +241,8 @@ static void test_amounts(void)
 		     "tier 'a' gets no unit");
 	amounts_fail(m, LM_SCOPE_MODEL, (struct lm_select_amount){ "a", true, 1.5, 0 }, ok_tier,
 		     "a share is more than 0");
-	amounts_fail(m, LM_SCOPE_MODEL, (struct lm_select_amount){ "a", true, (double)NAN, 0 }, ok_tier,
-		     "a share is more than 0");
+	amounts_fail(m, LM_SCOPE_MODEL, (struct lm_select_amount){ "a", true, (double)NAN, 0 },
+		     ok_tier, "a share is more than 0");
 	s = selected_by(m, &o, 1);
 	is_int((intmax_t)lm_selection_of(s, 0)->upto[0], 15, "14.5 % of 100: half goes up");
 	lm_selection_free(s);
@@ -242,7 +253,9 @@ static void test_amounts(void)
 
 static void test_all(void)
 {
-	static const struct lm_select_amount tiers[] = { { "a", true, 0.1, 0 }, { "b", true, 0.2, 0 } };
+	static const struct lm_select_amount tiers[] = {
+		{ "a", true, 0.1, 0 }, { "b", true, 0.2, 0 },
+	};
 	struct lm_select_options o = options_of(LM_SELECT_ALL, LM_SCOPE_EQUAL, tiers, 1);
 	struct lm_model *m = mixed_model();
 	struct lm_selection *s = selected_by(m, &o, 1);
@@ -312,6 +325,108 @@ static void test_patterns(void)
 	model_free(m);
 }
 
+/* A line just between two scores, each with more units than are sorted at once. */
+static void test_clean_line(void)
+{
+	enum { HALF = 600000 };
+	static const struct lm_select_amount two[] = {
+		{ "a", false, 0, HALF }, { "b", true, 1, 0 },
+	};
+	struct lm_select_options o = options_of(LM_SELECT_MAGNITUDE, LM_SCOPE_LAYER, two, 2);
+	struct lm_model *m = model_new();
+	uint8_t *bytes = malloc(4 * HALF), *tiers;
+	struct lm_selection *s;
+	bool good = true;
+
+	for (size_t i = 0; i < 2 * HALF; i++) {
+		bytes[2 * i] = 0;
+		bytes[2 * i + 1] = i % 2 == 0 ? 0x40 : 0x3c; /* 2.0 and less than 0.01 */
+	}
+	add(m, "w", "BF16", SHAPE(2 * HALF), bytes);
+	s = selected_by(m, &o, 2);
+	tiers = tiers_of(m, s, 0, 99999);
+	for (size_t i = 0; i < 2 * HALF; i++)
+		good &= tiers[i] == i % 2;
+	ok(good, "a line that no tie is cut by");
+	free(tiers);
+	free(bytes);
+	lm_selection_free(s);
+	model_free(m);
+}
+
+/* Keys equal in all 64 bits, which no data gives on demand: two tensors of 300 units, two in three
+ * of which have one key. */
+static void test_equal_keys(void)
+{
+	enum { N = 300, TIERS = 5 };
+	static const uint64_t wanted[TIERS] = { 150, 201, 202, 350, 600 };
+	const struct lm_units units = { .count = N, .unit_bytes = 1, .bytes = N };
+	struct lm_scorer scorers[2] = { { .tensor = 4 }, { .tensor = 6 } };
+	struct lm_scorer *const parts[2] = { &scorers[0], &scorers[1] };
+	const struct lm_ranking ranking = {
+		.scorers = parts, .candidates = (uint64_t[]){ N, N }, .count = 2, .workers = 2,
+	};
+	struct lm_threshold line[TIERS];
+	uint64_t keys[2][N], upto[2 * TIERS], got[2 * TIERS] = { 0 };
+	bool nested = true, first_half = true;
+
+	for (size_t p = 0; p < 2; p++) {
+		scorers[p].units = &units;
+		scorers[p].method = LM_SELECT_RANDOM;
+		scorers[p].keys = keys[p];
+		scorers[p].key[0] = (uint8_t)p;
+		for (size_t u = 0; u < N; u++)
+			keys[p][u] = u % 3 == 0 ? UINT64_C(1) << 60 | u : UINT64_C(77) << 40;
+	}
+	if (lm_rank(&ranking, wanted, TIERS, line, upto, NULL) != LMODEL_OK)
+		abort();
+	for (size_t p = 0; p < 2; p++)
+		for (size_t u = 0; u < N; u++) {
+			bool before = false;
+
+			for (size_t t = 0; t < TIERS; t++) {
+				bool in = lm_threshold_has(&line[t], scorers[p].tensor, u,
+							   keys[p][u]);
+
+				got[p * TIERS + t] += in;
+				nested &= in || !before;
+				before = in;
+				if (t == 3 && u % 3 != 0 && in)
+					first_half &= p == 0 && u < N / 2;
+			}
+		}
+	ok(memcmp(got, upto, sizeof(got)) == 0 && got[0] + got[TIERS] == 150 &&
+	   got[1] + got[TIERS + 1] == 201 && got[2] + got[TIERS + 2] == 202 &&
+	   got[3] + got[TIERS + 3] == 350 && got[4] + got[TIERS + 4] == 600,
+	   "equal keys: exact all the same");
+	ok(nested, "equal keys: tiers nest");
+	ok(!first_half, "equal keys: not by position");
+	for (size_t t = 0; t < TIERS; t++)
+		free(line[t].ties);
+}
+
+static int stop(void *context, uint64_t done_bytes, uint64_t total)
+{
+	*(bool *)context &= done_bytes <= total;
+	return done_bytes == total;
+}
+
+static void test_progress(void)
+{
+	static const struct lm_select_amount tenth[] = { { "a", true, 0.1, 0 } };
+	struct lm_select_options o = options_of(LM_SELECT_PSS, LM_SCOPE_EQUAL, tenth, 1);
+	struct lm_model *m = mixed_model();
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	bool within = true;
+	const struct lmodel_run run = { .jobs = 1, .progress = stop, .context = &within };
+	struct lm_selection *s = NULL;
+
+	lm_select(&s, m, NULL, &o, &run, &error) == LMODEL_OK ? lm_selection_free(s) : (void)0;
+	is_error(&error, LMODEL_EFAILED, "interrupted", "progress: may stop it");
+	ok(within, "progress: never beyond its total");
+	model_free(m);
+}
+
 int main(void)
 {
 	if (lm_crypto_init(NULL) != LMODEL_OK)
@@ -334,5 +449,8 @@ int main(void)
 	test_amounts();
 	test_all();
 	test_patterns();
+	test_progress();
+	test_equal_keys();
+	test_clean_line();
 	return done();
 }
