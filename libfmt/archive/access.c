@@ -2,6 +2,7 @@
  * commit; nothing else of the file is read or written. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "archive/archive.h"
@@ -32,9 +33,13 @@ static int make_owner(struct change *c, struct lmodel_error *error)
 		all &= a->unlocked->tier[i].values;
 	if (!all)
 		return lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys is an owner's", a->label);
+	if (a->book == NULL)
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: the customer book is not the one that its "
+			       "owner sealed", a->label);
 	c->owner = lm_secret_alloc(sizeof(*c->owner), error);
 	if (c->owner == NULL)
 		return LMODEL_EFAILED;
+	memcpy(c->owner->owner, m->owner.public_key, sizeof(c->owner->owner));
 	memcpy(c->owner->archive, m->id, sizeof(m->id));
 	c->owner->role = LMODEL_OWNER;
 	memcpy(c->owner->owner_key, a->unlocked->owner_key, LM_KEY);
@@ -47,6 +52,19 @@ static int make_owner(struct change *c, struct lmodel_error *error)
 		t->generation = m->tiers[i].generation;
 		memcpy(t->key, a->unlocked->tier[i].key, LM_KEY);
 	}
+	return LMODEL_OK;
+}
+
+/* What was locked is what was opened: the name may have been given to another file meanwhile. */
+static int check_same(const struct change *c, struct lmodel_error *error)
+{
+	struct stat locked, opened;
+
+	if (fstat(c->fd, &locked) != 0 || fstat(c->archive->fd, &opened) != 0)
+		return lm_fail_errno(error, "%s", c->archive->label);
+	if (locked.st_dev != opened.st_dev || locked.st_ino != opened.st_ino)
+		return lm_fail(error, LMODEL_EFAILED, "%s: was replaced meanwhile; try again",
+			       c->archive->label);
 	return LMODEL_OK;
 }
 
@@ -71,6 +89,8 @@ static int begin(struct change *c, const char *path, const struct lmodel_keyring
 	/* Opened after the lock is held: this is the state that will be changed. */
 	if (r == LMODEL_OK)
 		r = lmodel_open(&c->archive, real != NULL ? real : path, error);
+	if (r == LMODEL_OK && write)
+		r = check_same(c, error);
 	if (r == LMODEL_OK)
 		r = lmodel_unlock(c->archive, ring, error);
 	if (r == LMODEL_OK)
@@ -84,6 +104,22 @@ static void end(struct change *c)
 	lmodel_close(c->archive);
 	if (c->fd >= 0)
 		close(c->fd);
+}
+
+/* What is about to replace both slots must open again. */
+static int check_image(const struct lmodel_archive *a, const uint8_t *image, uint64_t len,
+		       struct lmodel_error *error)
+{
+	struct lm_manifest again;
+	int r = lm_manifest_load(&again, image, len, lm_slots_end(a->slots.slot_size),
+				 a->footer.committed_len, a->label, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	if (strcmp(again.statement, a->manifest.statement) != 0)
+		r = lm_fail(error, LMODEL_EFAILED, "%s: the manifest did not store", a->label);
+	lm_manifest_free(&again);
+	return r;
 }
 
 /* The book goes with every change: its counter rises, so that an older one beside a newer manifest
@@ -101,25 +137,14 @@ static int commit(struct change *c, struct lmodel_error *error)
 		r = lm_manifest_store(&a->manifest, &image, &len, error);
 	if (r != LMODEL_OK)
 		return r;
-	r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, a->footer.committed_len, error);
+	r = check_image(a, image, len, error);
+	if (r == LMODEL_OK)
+		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, a->footer.committed_len, error);
 	lm_manifest_image_free(image);
 	return r;
 }
 
 /* ---- grant ---- */
-
-static int check_grantee(const struct lmodel_grantee *who, struct lmodel_error *error)
-{
-	if (who->recipient == NULL && (who->passphrase == NULL || who->passphrase_len == 0))
-		return lm_fail(error, LMODEL_EUSAGE, "neither a recipient nor a passphrase");
-	if (who->role == LMODEL_HOLDER && who->tier == NULL)
-		return lm_fail(error, LMODEL_EUSAGE, "a holder needs a tier");
-	if (who->role != LMODEL_HOLDER && who->tier != NULL)
-		return lm_fail(error, LMODEL_EUSAGE, "a tier is for holders");
-	if ((unsigned)who->role > LMODEL_OWNER)
-		return lm_fail(error, LMODEL_EUSAGE, "role %d is not defined", (int)who->role);
-	return LMODEL_OK;
-}
 
 static int add_slot(struct change *c, const struct lmodel_grantee *who, unsigned *id,
 		    struct lmodel_error *error)
@@ -136,6 +161,9 @@ static int add_slot(struct change *c, const struct lmodel_grantee *who, unsigned
 	if (m->slot_count == LM_SLOT_ROW_LIMIT)
 		return lm_fail(error, LMODEL_ELIMIT, "%s: has %u key slots, the limit",
 			       c->archive->label, LM_SLOT_ROW_LIMIT);
+	if (m->slot_count > 0 && m->slots[m->slot_count - 1].id >= LM_SLOT_ID_LIMIT)
+		return lm_fail(error, LMODEL_ELIMIT, "%s: slot %u has the highest number that there is: "
+			       "revoke it first", c->archive->label, LM_SLOT_ID_LIMIT);
 	grown = realloc(m->slots, (m->slot_count + 1) * sizeof(*m->slots));
 	if (grown == NULL)
 		return lm_fail_memory(error);
@@ -149,7 +177,7 @@ static int add_slot(struct change *c, const struct lmodel_grantee *who, unsigned
 	if (r != LMODEL_OK)
 		return r;
 	*id = row->id;
-	lm_sha256(digest, row->grant, row->grant_len);
+	lm_slot_digest(row, digest);
 	return lm_book_add(c->archive->book, digest, who, recipient, (int64_t)time(NULL), error);
 }
 
@@ -196,7 +224,7 @@ int lmodel_grant(const char *archive, const struct lmodel_keyring *ring,
 	if (count == 0)
 		return lm_fail(error, LMODEL_EUSAGE, "nobody to let in");
 	for (size_t i = 0; i < count && r == LMODEL_OK; i++)
-		r = check_grantee(&grantees[i], error);
+		r = lm_grantee_check(&grantees[i], error);
 	if (r == LMODEL_OK && options.detached != NULL && (count != 1 || grantees[0].recipient == NULL))
 		r = lm_fail(error, LMODEL_EUSAGE, "a detached grant is for one recipient");
 	if (r != LMODEL_OK)

@@ -35,16 +35,15 @@ struct lmodel_archive {
 
 	struct lm_unlocked *unlocked;      /* NULL: no key was given */
 	size_t level;                      /* tiers below this are put over the base */
-	size_t absent;                     /* first absent tier below the level that the keys open;
-	                                      LM_NONE: none. Reading tensors fails until
-	                                      another level is chosen */
+	bool level_chosen;                 /* by the caller; otherwise it is what the keys open, and
+	                                      reading fails when that is nothing or not all there */
 
 	/* For lmodel_tensor_read(), made at the first call. */
 	pthread_mutex_t lock;
 	struct lm_reader *reader;
 };
 
-/* ECORRUPT when the level is one whose shards are absent. */
+/* ENOKEY, ECORRUPT when what the keys open is nothing, or absent, and no level was chosen. */
 int lm_archive_check_level(const struct lmodel_archive *archive, struct lmodel_error *error)
 	LM_MUST_CHECK;
 

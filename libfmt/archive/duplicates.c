@@ -9,6 +9,7 @@ struct print {
 	const struct lm_dtype *dtype;
 	uint64_t bytes;
 	uint8_t digest[LM_SHA256_SIZE]; /* of the samples, then of everything */
+	bool constant;                  /* the samples are one byte, repeated */
 };
 
 static int by_content(const void *a, const void *b)
@@ -45,6 +46,7 @@ static int sample(const struct lm_model *m, struct print *p, struct lmodel_error
 			r = lm_model_read(m, p->tensor, (p->bytes - SAMPLE) / (SAMPLES - 1) * i,
 					  bytes + SAMPLE * i, SAMPLE, error);
 	}
+	p->constant = memcmp(bytes, bytes + 1, LM_MIN(p->bytes, (uint64_t)sizeof(bytes)) - 1) == 0;
 	lm_sha256(p->digest, bytes, sizeof(bytes));
 	return r;
 }
@@ -85,7 +87,7 @@ static int look_closer(const struct lm_model *m, struct print *prints, size_t co
 	return LMODEL_OK;
 }
 
-int lm_find_duplicates(const struct lm_model *m, size_t *alias, struct lmodel_error *error)
+static int find(const struct lm_model *m, bool any_dtype, size_t *alias, struct lmodel_error *error)
 {
 	LM_FREE struct print *prints = calloc(m->tensor_count + 1, sizeof(*prints));
 	LM_FREE uint8_t *buffer = malloc(PIECE);
@@ -98,9 +100,10 @@ int lm_find_duplicates(const struct lm_model *m, size_t *alias, struct lmodel_er
 		alias[i] = SIZE_MAX;
 		if (m->tensors[i].bytes == 0)
 			continue;
-		prints[count] = (struct print){ .tensor = i, .dtype = m->tensors[i].dtype,
-						.bytes = m->tensors[i].bytes };
-		r = sample(m, &prints[count++], error);
+		prints[count] = (struct print){ .tensor = i, .bytes = m->tensors[i].bytes,
+						.dtype = any_dtype ? NULL : m->tensors[i].dtype };
+		r = sample(m, &prints[count], error);
+		count += !(any_dtype && prints[count].constant);
 	}
 	if (r != LMODEL_OK)
 		return r;
@@ -114,4 +117,14 @@ int lm_find_duplicates(const struct lm_model *m, size_t *alias, struct lmodel_er
 			first = i;
 	}
 	return r;
+}
+
+int lm_find_duplicates(const struct lm_model *m, size_t *alias, struct lmodel_error *error)
+{
+	return find(m, false, alias, error);
+}
+
+int lm_find_twins(const struct lm_model *m, size_t *twin, struct lmodel_error *error)
+{
+	return find(m, true, twin, error);
 }

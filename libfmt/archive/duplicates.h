@@ -9,4 +9,9 @@
 int lm_find_duplicates(const struct lm_model *model, size_t *alias, struct lmodel_error *error)
 	LM_MUST_CHECK;
 
+/* The same whatever the dtype: bytes that are hidden in one tensor may not be public in another.
+ * Tensors of equal bytes throughout (zeros) are left out: there is nothing to hide in them. */
+int lm_find_twins(const struct lm_model *model, size_t *twin, struct lmodel_error *error)
+	LM_MUST_CHECK;
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "archive/duplicates.h"
 #include "crypto/secret.h"
 #include "keys/slots.h"
 
@@ -34,6 +35,9 @@ static int check_tiers(const struct lmodel_protect_options *o, struct lmodel_err
 			return lm_fail(error, LMODEL_EUSAGE, "tier %s: a name is 1 to %u of A-Z a-z 0-9 "
 				       ". _ - and begins with a letter, digit or _",
 				       LM_QUOTE(t->name), LM_TIER_NAME_LIMIT);
+		if (t->text != NULL && !lm_amount_valid(t->text))
+			return lm_fail(error, LMODEL_EUSAGE, "tier %s: %s is no amount", t->name,
+				       LM_QUOTE(t->text));
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(t->name, o->tiers[k].name) == 0)
 				return lm_fail(error, LMODEL_EUSAGE, "two tiers are named %s",
@@ -54,9 +58,12 @@ static int check_grantees(const struct lmodel_pack_options *given, struct lmodel
 		const struct lmodel_grantee *g = &o->grantees[i];
 
 		owner |= g->role == LMODEL_OWNER;
-		if (g->recipient == NULL && g->passphrase_len == 0)
-			return lm_fail(error, LMODEL_EUSAGE, "an empty passphrase");
+		if (lm_grantee_check(g, error))
+			return LMODEL_EUSAGE;
 	}
+	if (o->grantee_count > LM_SLOT_ROW_LIMIT)
+		return lm_fail(error, LMODEL_ELIMIT, "%zu key slots; the limit is %u",
+			       o->grantee_count, LM_SLOT_ROW_LIMIT);
 	if (!owner)
 		return lm_fail(error, LMODEL_EUSAGE, "something is to be encrypted: it needs an owner");
 	if (given->seed_len > 0 && !o->test_keys)
@@ -197,6 +204,50 @@ static int make_mask(struct lm_protection *p, struct lmodel_error *error)
 	return r;
 }
 
+static bool is_hidden(const struct lm_protection *p, const size_t *alias, size_t tensor)
+{
+	return lm_is_protected(&p->model, alias[tensor] != SIZE_MAX ? alias[tensor] : tensor);
+}
+
+/* The same bytes under two dtypes are stored twice: in the clear, beside what hides them. */
+static int check_twins(const struct lm_protection *p, const size_t *alias, struct lmodel_error *error)
+{
+	const struct lm_model *m = p->model.model;
+	LM_FREE size_t *twin = calloc(m->tensor_count + 1, sizeof(*twin));
+	int r = twin == NULL ? lm_fail_memory(error) : lm_find_twins(m, twin, error);
+
+	for (size_t i = 0; i < m->tensor_count && r == LMODEL_OK; i++) {
+		if (twin[i] == SIZE_MAX)
+			continue;
+		if (m->tensors[i].dtype != m->tensors[twin[i]].dtype &&
+		    (is_hidden(p, alias, i) || is_hidden(p, alias, twin[i])))
+			r = lm_fail(error, LMODEL_EUSAGE, "tensors %s and %s have the same bytes under two "
+				    "dtypes: one would show what is hidden in the other",
+				    LM_QUOTE(m->tensors[twin[i]].name), LM_QUOTE(m->tensors[i].name));
+	}
+	return r;
+}
+
+/* What is not protected goes into the archive as it is. */
+static void warn(const struct lm_protection *p, const size_t *alias)
+{
+	static const char *const suspect[] = { "hash", "sha256", "md5", "checksum", "digest" };
+	const struct lm_model *m = p->model.model;
+
+	for (size_t i = 0; i < m->metadata_count; i++)
+		for (size_t k = 0; k < LM_COUNT(suspect); k++)
+			if (strcasestr(m->metadata[i].key, suspect[k]) != NULL) {
+				lm_notice(p->run, "metadata %s stays public: it may tell true weights from "
+					  "guesses", LM_QUOTE(m->metadata[i].key));
+				break;
+			}
+	for (size_t i = 0; i < m->tensor_count; i++)
+		if (alias[i] != SIZE_MAX && !is_hidden(p, alias, i) &&
+		    p->options->exclude_count > 0)
+			lm_notice(p->run, "tensor %s has the bytes of %s: it is as public",
+				  LM_QUOTE(m->tensors[i].name), LM_QUOTE(m->tensors[alias[i]].name));
+}
+
 int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, const size_t *alias,
 			struct lm_manifest *manifest, const struct lmodel_pack_options *given,
 			struct lmodel_error *error)
@@ -229,9 +280,13 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 	if (r == LMODEL_OK)
 		r = select_units(p, alias, error);
 	if (r == LMODEL_OK)
+		r = check_twins(p, alias, error);
+	if (r == LMODEL_OK)
 		r = make_mask(p, error);
 	if (r == LMODEL_OK)
 		r = add_shards(p, error);
+	if (r == LMODEL_OK)
+		warn(p, alias);
 	return r;
 }
 

@@ -7,6 +7,7 @@
 #include "archive/unlock.h"
 #include "base/io.h"
 #include "crypto/curve.h"
+#include "crypto/kdf.h"
 #include "crypto/secret.h"
 #include "keys/slots.h"
 
@@ -38,6 +39,7 @@ static void add_options(const struct lm_protection *p, struct lm_hash *hash)
 	for (size_t i = 0; i < o->tier_count; i++) {
 		snprintf(line, sizeof(line), "%a %ju", o->tiers[i].share, (uintmax_t)o->tiers[i].units);
 		add_text(hash, o->tiers[i].name);
+		add_text(hash, o->tiers[i].text);
 		add_text(hash, line);
 	}
 	snprintf(line, sizeof(line), "%d %d %d %d %d", (int)o->select, (int)o->mask, (int)o->unit,
@@ -54,7 +56,27 @@ static void add_options(const struct lm_protection *p, struct lm_hash *hash)
 		add_text(hash, lm_role_name(o->grantees[i].role));
 		add_text(hash, o->grantees[i].tier);
 		add_text(hash, o->grantees[i].label);
+		if (o->grantees[i].recipient == NULL)
+			lm_hash_add(hash, o->grantees[i].passphrase, o->grantees[i].passphrase_len);
 	}
+}
+
+static int add_attachment(const struct lm_source_attachment *a, struct lm_hash *hash,
+			  struct lmodel_error *error)
+{
+	uint8_t buffer[4096];
+	int r = LMODEL_OK;
+
+	add_text(hash, a->name);
+	for (uint64_t at = 0; at < a->size && r == LMODEL_OK;) {
+		size_t n = (size_t)LM_MIN(a->size - at, (uint64_t)sizeof(buffer));
+
+		r = lm_read_at(a->fd, a->label, buffer, n, at, error);
+		if (r == LMODEL_OK)
+			lm_hash_add(hash, buffer, n);
+		at += n;
+	}
+	return r;
 }
 
 static int add_tensors(const struct lm_model *model, struct lm_hash *hash, struct lmodel_error *error)
@@ -84,16 +106,19 @@ static int add_tensors(const struct lm_model *model, struct lm_hash *hash, struc
 }
 
 /* Everything that is packed goes in, so that no key ever serves two different contents. */
-static int seed_master(struct lm_protection *p, const unsigned char *seed, size_t seed_len,
+static int seed_master(struct lm_protection *p, const struct lmodel_pack_options *given,
 		       struct lmodel_error *error)
 {
 	struct lm_hash *hash = lm_hash_new(error);
 	uint8_t digest[LM_SHA256_SIZE];
-	int r;
+	char line[64];
+	int r = LMODEL_OK;
 
 	if (hash == NULL)
 		return LMODEL_EFAILED;
 	add_text(hash, p->manifest->tool);
+	snprintf(line, sizeof(line), "%d %ju", (int)given->level, (uintmax_t)given->chunk_bytes);
+	add_text(hash, line);
 	add_options(p, hash);
 	for (size_t i = 0; i < p->model.model->source_count; i++) {
 		const struct lm_source *s = &p->model.model->sources[i];
@@ -101,14 +126,17 @@ static int seed_master(struct lm_protection *p, const unsigned char *seed, size_
 		add_text(hash, s->name);
 		lm_hash_add(hash, s->skeleton, s->skeleton_len);
 	}
-	r = add_tensors(p->model.model, hash, error);
+	for (size_t i = 0; i < p->model.model->attachment_count && r == LMODEL_OK; i++)
+		r = add_attachment(&p->model.model->attachments[i], hash, error);
+	if (r == LMODEL_OK)
+		r = add_tensors(p->model.model, hash, error);
 	if (r == LMODEL_OK && p->has_scores)
 		r = add_tensors(&p->scores, hash, error);
 	if (r == LMODEL_OK && p->has_reference)
 		r = add_tensors(&p->reference, hash, error);
 	lm_hash_finish(hash, digest);
 	lm_hash_free(hash);
-	lm_hmac_sha256(p->master, seed, seed_len, digest, sizeof(digest));
+	lm_hmac_sha256(p->master, given->seed, given->seed_len, digest, sizeof(digest));
 	return r;
 }
 
@@ -123,7 +151,7 @@ static int make_master(struct lm_protection *p, const struct lmodel_pack_options
 		return LMODEL_OK;
 	}
 	p->seeded = true;
-	return seed_master(p, o->seed, o->seed_len, error);
+	return seed_master(p, o, error);
 }
 
 /* ---- keys ---- */
@@ -169,7 +197,10 @@ int lm_protection_keys(struct lm_protection *p, const struct lmodel_pack_options
 	lm_protection_key(p, "owner seed", "", p->owner->owner_seed);
 	m->owner.present = true;
 	m->owner.book_counter = 1;
-	return lm_ed25519_public(m->owner.public_key, p->owner->owner_seed, error);
+	if (lm_ed25519_public(m->owner.public_key, p->owner->owner_seed, error))
+		return LMODEL_EFAILED;
+	memcpy(p->owner->owner, m->owner.public_key, sizeof(p->owner->owner));
+	return LMODEL_OK;
 }
 
 /* ---- slots ---- */
@@ -197,7 +228,7 @@ static int add_slot(struct lm_protection *p, size_t index, struct lm_book *book,
 	lm_wipe(entropy, sizeof(entropy));
 	if (r != LMODEL_OK)
 		return r;
-	lm_sha256(digest, row->grant, row->grant_len);
+	lm_slot_digest(row, digest);
 	return lm_book_add(book, digest, who, recipient, p->manifest->created, error);
 }
 

@@ -8,6 +8,7 @@
 #include "archive/shard.h"
 #include "base/pool.h"
 #include "crypto/chunked.h"
+#include "crypto/kdf.h"
 #include "crypto/secret.h"
 #include "protect/positions.h"
 

@@ -223,6 +223,37 @@ static void free_copy(struct lm_manifest *copy)
 	free(copy->statement);
 }
 
+/* What the manifest does not speak of would be lost: the marks of absent tiers are not covered by
+ * the statement. Live and dead data have to fill the file, but for a tar header each. */
+static int check_whole(const struct lmodel_archive *a, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &a->manifest;
+	LM_FREE struct lm_extent *live = NULL;
+	uint64_t end = lm_slots_end(a->slots.slot_size);
+	size_t count, next = 0;
+
+	if (lm_manifest_extents(m, &live, &count, error))
+		return LMODEL_EFAILED;
+	for (size_t dead = 0; next < count || dead < m->dead_count;) {
+		bool take = dead == m->dead_count ||
+			    (next < count && live[next].offset < m->dead[dead].offset);
+		uint64_t offset = take ? live[next].offset : m->dead[dead].offset;
+		uint64_t length = take ? live[next].length : m->dead[dead].length;
+
+		if (offset - end > LM_TAR_HEADER_MAX)
+			break;
+		end = lm_align(offset + length, LM_TAR_BLOCK);
+		next += take;
+		dead += !take;
+		if (next == count && dead == m->dead_count && end == a->footer.committed_len)
+			return LMODEL_OK;
+	}
+	if (count == 0 && m->dead_count == 0 && end == a->footer.committed_len)
+		return LMODEL_OK;
+	return lm_fail(error, LMODEL_ECORRUPT, "%s: holds data at %ju that its manifest does not name "
+		       "(verify tells more)", a->label, (uintmax_t)end);
+}
+
 static int rewrite(const struct lmodel_archive *a, const struct rewriting *w, int fd,
 		   const char *label, struct lmodel_error *error)
 {
@@ -234,7 +265,9 @@ static int rewrite(const struct lmodel_archive *a, const struct rewriting *w, in
 	if (o->recode && a->manifest.tier_count > 0)
 		return lm_fail(error, LMODEL_EUSAGE, "%s: its shards are bound to the base as it is "
 			       "coded: it cannot be coded anew", a->label);
-	r = copy_manifest(&a->manifest, o, w->keep, &copy, error);
+	r = check_whole(a, error);
+	if (r == LMODEL_OK)
+		r = copy_manifest(&a->manifest, o, w->keep, &copy, error);
 
 	if (r == LMODEL_OK)
 		r = lm_writer_begin(&writer, fd, label, &copy, error);
@@ -292,7 +325,7 @@ static int repack_in_place(const char *given, const struct rewriting *w,
 	LM_FREE char *path = realpath(given, NULL);
 	struct lmodel_archive *archive = NULL;
 	LM_CLOSE int fd = -1;
-	struct stat st;
+	struct stat st, opened;
 	uint64_t size;
 	int r;
 
@@ -304,20 +337,47 @@ static int repack_in_place(const char *given, const struct rewriting *w,
 		r = lm_lock_writer(fd, path, error);
 	if (r == LMODEL_OK)
 		r = lmodel_open(&archive, path, error);
-	if (r == LMODEL_OK && fstat(fd, &st) != 0)
+	if (r == LMODEL_OK && (fstat(fd, &st) != 0 || fstat(archive->fd, &opened) != 0))
 		r = lm_fail_errno(error, "%s", LM_QUOTE(path));
+	if (r == LMODEL_OK && (st.st_dev != opened.st_dev || st.st_ino != opened.st_ino))
+		r = lm_fail(error, LMODEL_EFAILED, "%s: was replaced meanwhile; try again",
+			    archive->label);
 	if (r == LMODEL_OK)
 		r = repack_to_file(archive, path, true, st.st_mode & 07777, w, error);
 	lmodel_close(archive);
 	return r;
 }
 
+/* Writing over the input is a change of it, for which other writers have to wait. */
+static int lock_if_same(const struct lmodel_archive *a, const char *output, int *fd,
+			struct lmodel_error *error)
+{
+	struct stat in, out;
+	uint64_t size;
+	int r;
+
+	if (fstat(a->fd, &in) != 0 || stat(output, &out) != 0 || in.st_dev != out.st_dev ||
+	    in.st_ino != out.st_ino)
+		return LMODEL_OK;
+	r = lm_open_regular(output, O_RDWR, fd, &size, error);
+	return r == LMODEL_OK ? lm_lock_writer(*fd, output, error) : r;
+}
+
 static int rewrite_to(const char *path, const char *output, bool replace, struct rewriting *w,
 		      const char *tier, struct lmodel_error *error)
 {
 	struct lmodel_archive *archive = NULL;
+	LM_CLOSE int lock = -1;
 	int r = lmodel_open(&archive, path, error);
 
+	if (r == LMODEL_OK && strcmp(output, "-") != 0)
+		r = lock_if_same(archive, output, &lock, error);
+	/* Read again under the lock: someone may just have been taken out. */
+	if (r == LMODEL_OK && lock >= 0) {
+		lmodel_close(archive);
+		archive = NULL;
+		r = lmodel_open(&archive, path, error);
+	}
 	while (r == LMODEL_OK && tier != NULL) {
 		if (w->keep == archive->manifest.tier_count)
 			r = lm_fail(error, LMODEL_EUSAGE, "%s: has no tier %s", archive->label,

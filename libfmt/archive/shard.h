@@ -44,6 +44,7 @@ struct lm_stream_reader {
 	enum lm_stream kind;
 	uint64_t at, end;        /* in the file: the next chunk */
 	uint64_t index;          /* of the next chunk */
+	struct lm_hash *hash;    /* of the ciphertext so far */
 	uint64_t left;           /* bytes of content to come, padding not counted */
 	uint64_t padding;        /* bytes behind it */
 	struct lm_sealer *opener;
@@ -54,7 +55,9 @@ struct lm_stream_reader {
 /* Opens a stream of an unlocked archive; a failure names the tensor and the tier. ECORRUPT. */
 int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *archive, size_t shard,
 		   enum lm_stream kind, struct lmodel_error *error) LM_MUST_CHECK;
-/* At most `len` bytes; `*got` 0 at the end, when the padding has been checked too. */
+/* At most `len` bytes; `*got` 0 at the end, when padding and digest have been checked too: whoever
+ * has the key of a tier could seal a stream anew, and only the digest stands in the statement. So
+ * what was read counts when the end was reached. */
 int lm_stream_read(struct lm_stream_reader *r, uint8_t *buffer, size_t len, size_t *got,
 		   struct lmodel_error *error) LM_MUST_CHECK;
 void lm_stream_close(struct lm_stream_reader *r);

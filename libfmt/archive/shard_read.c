@@ -33,7 +33,8 @@ static int read_positions(void *context, uint8_t *buffer, size_t len, size_t *go
 }
 
 /* The next values, for bytes [at, at+len) of the tensor. Those outside of the wanted range are
- * read and dropped: streams go forward only. */
+ * read and dropped: streams go forward only, and are read to their end, where they prove to be what
+ * was packed. */
 static int move(struct walk *w, uint64_t at, uint64_t len, struct lmodel_error *error)
 {
 	while (len > 0) {
@@ -85,10 +86,6 @@ static int walk_contiguous(struct walk *w, struct lmodel_error *error)
 		uint64_t from = first * u->unit_bytes;
 		uint64_t to = LM_MIN((first + count) * u->unit_bytes, u->bytes);
 
-		/* Nothing behind can be in the range; what is left is authentic all the same,
-		 * and is checked by whoever reads it. */
-		if (from >= w->to)
-			return LMODEL_OK;
 		r = move(w, from, to - from, error);
 		if (r != LMODEL_OK)
 			return r;
@@ -101,25 +98,21 @@ static int walk_columns(struct walk *w, struct lmodel_error *error)
 {
 	const struct lm_units *u = &w->units;
 	uint64_t first, count, row = u->columns * u->element_bytes;
-	LM_FREE uint64_t *runs = NULL;
-	size_t n = 0, capacity = 0;
+	LM_FREE uint8_t *held = calloc(u->columns, 1);
 	int r;
 
+	if (held == NULL)
+		return lm_fail_memory(error);
 	while ((r = lm_positions_reader_next(w->reader, &first, &count, error)) == LMODEL_OK &&
-	       count > 0) {
-		r = lm_grow(&runs, n + 1, &capacity, sizeof(*runs), error);
-		if (r != LMODEL_OK)
-			break;
-		runs[n++] = first;
-		runs[n++] = count;
-	}
-	for (uint64_t at = 0; at < u->bytes && r == LMODEL_OK; at += row) {
-		if (at >= w->to)
-			return LMODEL_OK;
-		for (size_t i = 0; i < n && r == LMODEL_OK; i += 2)
-			r = move(w, at + runs[i] * u->element_bytes, runs[i + 1] * u->element_bytes,
-				 error);
-	}
+	       count > 0)
+		memset(held + first, 1, count);
+	for (uint64_t at = 0; at < u->bytes && r == LMODEL_OK; at += row)
+		for (uint64_t i = 0, n; i < u->columns && r == LMODEL_OK; i += n) {
+			for (n = 1; i + n < u->columns && held[i + n] == held[i];)
+				n++;
+			if (held[i])
+				r = move(w, at + i * u->element_bytes, n * u->element_bytes, error);
+		}
 	return r == LMODEL_OK ? at_end(w, error) : r;
 }
 

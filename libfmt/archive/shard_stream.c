@@ -22,6 +22,7 @@ static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
 
 	if (lm_read_at(r->archive->fd, r->archive->label, r->sealed, n, r->at, error))
 		return (int)(error != NULL ? error->code : LMODEL_EFAILED);
+	lm_hash_add(r->hash, r->sealed, n);
 	if (lm_opener_chunk(r->opener, r->index, r->sealed, n, r->plain, NULL))
 		return bad(r, "is not authentic", error);
 	r->at += n;
@@ -49,6 +50,7 @@ static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
 	code = lm_read_at(a->fd, a->label, head, sizeof(head), r->at, error);
 	if (code != LMODEL_OK)
 		return code;
+	lm_hash_add(r->hash, head, sizeof(head));
 	n = lm_shard_context(context, &a->manifest, r->shard, r->kind, digest, padded);
 	lm_unlocked_stream_key(a, r->shard->tier, r->kind, key);
 	r->opener = lm_opener_new(key, context, n, head, NULL);
@@ -81,14 +83,18 @@ int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, s
 	r->end = r->at + row->stream[kind].length;
 	r->sealed = malloc(LM_SEALED_CHUNK + LM_SEALED_TAG);
 	r->plain = malloc(LM_SEALED_CHUNK);
-	if (r->sealed == NULL || r->plain == NULL)
+	r->hash = lm_hash_new(error);
+	if (r->sealed == NULL || r->plain == NULL || r->hash == NULL)
 		return lm_fail_memory(error);
 	return begin(r, error);
 }
 
-/* Behind the content there are zeros to the very end of the last chunk. */
-static int check_padding(struct lm_stream_reader *r, struct lmodel_error *error)
+/* Behind the content there are zeros to the very end of the last chunk, and all of the ciphertext
+ * is what the statement stands for. */
+static int check_end(struct lm_stream_reader *r, struct lmodel_error *error)
 {
+	uint8_t digest[LM_SHA256_SIZE];
+
 	for (;;) {
 		if (!lm_is_zero(r->plain + r->from, r->to - r->from))
 			return bad(r, "has padding that is not zero", error);
@@ -99,7 +105,16 @@ static int check_padding(struct lm_stream_reader *r, struct lmodel_error *error)
 		if (fetch(r, error))
 			return LMODEL_ECORRUPT;
 	}
-	return r->padding == 0 ? LMODEL_OK : bad(r, "ends early", error);
+	if (r->padding != 0)
+		return bad(r, "ends early", error);
+	if (r->hash != NULL) {
+		lm_hash_finish(r->hash, digest);
+		lm_hash_free(r->hash);
+		r->hash = NULL;
+		if (memcmp(digest, r->shard->stream[r->kind].digest, sizeof(digest)) != 0)
+			return bad(r, "is not what was packed", error);
+	}
+	return LMODEL_OK;
 }
 
 int lm_stream_read(struct lm_stream_reader *r, uint8_t *buffer, size_t len, size_t *got,
@@ -123,12 +138,14 @@ int lm_stream_read(struct lm_stream_reader *r, uint8_t *buffer, size_t len, size
 		r->left -= n;
 		*got += n;
 	}
-	return *got == 0 && len > 0 ? check_padding(r, error) : LMODEL_OK;
+	return *got == 0 && len > 0 ? check_end(r, error) : LMODEL_OK;
 }
 
 void lm_stream_close(struct lm_stream_reader *r)
 {
 	lm_sealer_free(r->opener);
+	if (r->hash != NULL)
+		lm_hash_free(r->hash);
 	if (r->plain != NULL)
 		lm_wipe(r->plain, LM_SEALED_CHUNK);
 	free(r->plain);

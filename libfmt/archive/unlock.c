@@ -3,6 +3,7 @@
 
 #include "crypto/chunked.h"
 #include "crypto/curve.h"
+#include "crypto/kdf.h"
 #include "crypto/secret.h"
 #include "keys/book.h"
 
@@ -62,115 +63,164 @@ static bool commits(const uint8_t key[LM_KEY], const char *label, const struct l
 	return lm_secret_equal(made, commitment, sizeof(made));
 }
 
-static bool take_tier(struct opening *o, const struct lm_grant_tier *given, bool audit)
+static size_t find_tier(const struct lm_manifest *m, const char *name)
 {
-	const struct lm_manifest *m = &o->archive->manifest;
-
-	for (size_t i = 0; i < m->tier_count; i++) {
-		const struct lm_key_scope scope = scope_of(m, i);
-
-		if (strcmp(m->tiers[i].name, given->name) != 0)
-			continue;
-		if (given->generation < m->tiers[i].generation) {
-			o->outdated = given->generation;
-			o->current = m->tiers[i].generation;
-			memcpy(o->outdated_tier, given->name, sizeof(o->outdated_tier));
-		}
-		if (given->generation != m->tiers[i].generation ||
-		    !commits(given->key, audit ? LM_LABEL_POSITION_COMMITMENT : LM_LABEL_COMMITMENT,
-			     &scope, audit ? m->tiers[i].position_commitment :
-					     m->tiers[i].key_commitment))
-			return false;
-		if (!audit) {
-			memcpy(o->u->tier[i].key, given->key, LM_KEY);
-			o->u->tier[i].values = true;
-			lm_derive(o->u->tier[i].position_key, given->key, LM_LABEL_POSITIONS, &scope);
-		} else if (!o->u->tier[i].positions) {
-			memcpy(o->u->tier[i].position_key, given->key, LM_KEY);
-		}
-		o->u->tier[i].positions = true;
-		return true;
-	}
-	return false;
+	for (size_t i = 0; i < m->tier_count; i++)
+		if (strcmp(m->tiers[i].name, name) == 0)
+			return i;
+	return LM_NONE;
 }
 
-/* Keys that are not what the archive has committed to are not taken: a forged slot is no key. */
-static void take(struct opening *o, const struct lm_grant *g)
+/* A tier of an earlier generation is outdated; anything else that differs from the archive means
+ * that one of the two is forged. */
+enum fit { FITS, OUTDATED, FORGED };
+
+static enum fit fit_tier(const struct lm_manifest *m, const struct lm_grant_tier *given, bool audit)
+{
+	size_t i = find_tier(m, given->name);
+	struct lm_key_scope scope;
+
+	if (i == LM_NONE)
+		return FORGED;
+	scope = scope_of(m, i);
+	if (given->generation != m->tiers[i].generation)
+		return given->generation < m->tiers[i].generation ? OUTDATED : FORGED;
+	return commits(given->key, audit ? LM_LABEL_POSITION_COMMITMENT : LM_LABEL_COMMITMENT, &scope,
+		       audit ? m->tiers[i].position_commitment : m->tiers[i].key_commitment) ?
+		       FITS : FORGED;
+}
+
+static void take_tier(struct opening *o, const struct lm_grant_tier *given, bool audit)
 {
 	const struct lm_manifest *m = &o->archive->manifest;
-	bool any = false;
+	size_t i = find_tier(m, given->name);
+	const struct lm_key_scope scope = scope_of(m, i);
+
+	if (!audit) {
+		memcpy(o->u->tier[i].key, given->key, LM_KEY);
+		o->u->tier[i].values = true;
+		lm_derive(o->u->tier[i].position_key, given->key, LM_LABEL_POSITIONS, &scope);
+	} else if (!o->u->tier[i].positions) {
+		memcpy(o->u->tier[i].position_key, given->key, LM_KEY);
+	}
+	o->u->tier[i].positions = true;
+	o->any = true;
+}
+
+static int forged(const struct lmodel_archive *a, const char *what, struct lmodel_error *error)
+{
+	return lm_fail(error, LMODEL_ECORRUPT, "%s: is not the archive that the grant is for: %s",
+		       a->label, what);
+}
+
+/* A grant is for one archive, whole: what it says of owner and tiers has to be so. Otherwise a
+ * holder of a lower tier could take the upper ones away, or give the archive another owner,
+ * and nobody would be told. */
+static int take(struct opening *o, const struct lm_grant *g, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &o->archive->manifest;
+	bool audit = g->role == LMODEL_AUDITOR;
+	uint8_t public_key[LM_CURVE_KEY];
 
 	if (strcmp(g->archive, m->id) != 0)
-		return;
-	for (size_t i = 0; i < g->tier_count; i++)
-		any |= take_tier(o, &g->tiers[i], g->role == LMODEL_AUDITOR);
-	if (g->role == LMODEL_OWNER) {
-		uint8_t public_key[LM_CURVE_KEY];
+		return LMODEL_OK;
+	if (memcmp(g->owner, m->owner.public_key, sizeof(g->owner)) != 0)
+		return forged(o->archive, "it has another owner", error);
+	for (size_t i = 0; i < g->tier_count; i++) {
+		const struct lm_grant_tier *t = &g->tiers[i];
+		enum fit fit = fit_tier(m, t, audit);
 
-		if (lm_ed25519_public(public_key, g->owner_seed, NULL) == LMODEL_OK &&
-		    lm_secret_equal(public_key, m->owner.public_key, sizeof(public_key))) {
-			memcpy(o->u->owner_key, g->owner_key, LM_KEY);
-			memcpy(o->u->owner_seed, g->owner_seed, LM_KEY);
-			o->u->owner = any = true;
+		if (fit == FORGED)
+			return forged(o->archive, "a tier is not the granted one", error);
+		if (fit == OUTDATED) {
+			o->outdated = t->generation;
+			o->current = m->tiers[find_tier(m, t->name)].generation;
+			memcpy(o->outdated_tier, t->name, sizeof(o->outdated_tier));
+		} else {
+			take_tier(o, t, audit);
 		}
 	}
-	o->any |= any;
+	if (g->role != LMODEL_OWNER)
+		return LMODEL_OK;
+	if (lm_ed25519_public(public_key, g->owner_seed, error))
+		return LMODEL_EFAILED;
+	if (memcmp(public_key, m->owner.public_key, sizeof(public_key)) != 0)
+		return forged(o->archive, "it has another owner", error);
+	memcpy(o->u->owner_key, g->owner_key, LM_KEY);
+	memcpy(o->u->owner_seed, g->owner_seed, LM_KEY);
+	o->u->owner = o->any = true;
+	return LMODEL_OK;
 }
 
-static int try_all(struct opening *o, const struct lmodel_keyring *ring, struct lm_grant *g,
-		   struct lmodel_error *error)
+/* Detached grants came from the owner, slots came with the file: where there is a grant for this
+ * archive, slots are not asked. */
+static int try_detached(struct opening *o, const struct lmodel_keyring *ring, struct lm_grant *g,
+			bool *found, struct lmodel_error *error)
 {
-	const struct lm_manifest *m = &o->archive->manifest;
-	int r;
-
 	for (size_t i = 0; i < ring->detached_count; i++) {
-		r = lm_keyring_open_detached(ring, i, g, error);
-		if (r == LMODEL_OK)
-			take(o, g);
-		else if (r != LMODEL_ENOKEY)
-			return r;
-	}
-	for (size_t i = 0; i < m->slot_count; i++) {
-		/* A passphrase costs a second a slot, so what is open already is enough. */
-		if (m->slots[i].identity != NULL && ring->identity_count == 0 && o->any)
+		int r = lm_keyring_open_detached(ring, i, g, error);
+
+		if (r == LMODEL_ENOKEY)
 			continue;
-		r = lm_keyring_open_slot(ring, &m->slots[i], g, error);
-		if (r == LMODEL_OK)
-			take(o, g);
-		else if (r != LMODEL_ENOKEY)
+		if (r == LMODEL_OK && strcmp(g->archive, o->archive->manifest.id) == 0) {
+			*found = true;
+			r = take(o, g, error);
+		}
+		if (r != LMODEL_OK)
 			return r;
 	}
 	return LMODEL_OK;
 }
 
-int lm_unlock_keys(struct lmodel_archive *a, const struct lmodel_keyring *ring,
-		   struct lmodel_error *error)
+/* The newest first: with a passphrase, which opens one slot, that is the one that counts. */
+static int try_slots(struct opening *o, const struct lmodel_keyring *ring, struct lm_grant *g,
+		     struct lmodel_error *error)
 {
-	struct opening o = { .archive = a };
-	LM_SECRET struct lm_grant *g = NULL;
+	const struct lm_manifest *m = &o->archive->manifest;
+	struct lm_passphrase_work work = { 0 };
+	int r = LMODEL_OK;
+
+	for (size_t i = m->slot_count; i-- > 0 && r == LMODEL_OK;) {
+		r = lm_keyring_open_slot(ring, &m->slots[i], &work, g, error);
+		if (r == LMODEL_OK)
+			r = take(o, g, error);
+		else if (r == LMODEL_ENOKEY)
+			r = LMODEL_OK;
+	}
+	free(work.used);
+	return r;
+}
+
+int lm_unlock_keys(struct lmodel_archive *a, const struct lmodel_keyring *ring,
+		   struct lm_unlocked *unlocked, struct lmodel_error *error)
+{
+	struct opening o = { .archive = a, .u = unlocked };
+	LM_SECRET struct lm_grant *g = lm_secret_alloc(sizeof(*g), error);
+	bool detached = false;
 	int r;
 
+	if (g == NULL)
+		return LMODEL_EFAILED;
 	if (a->manifest.tier_count == 0)
 		return lm_fail(error, LMODEL_EUSAGE, "%s: nothing in it is encrypted", a->label);
-	if (a->unlocked == NULL)
-		a->unlocked = lm_secret_alloc(sizeof(*a->unlocked), error);
-	g = lm_secret_alloc(sizeof(*g), error);
-	if (a->unlocked == NULL || g == NULL)
-		return LMODEL_EFAILED;
-	o.u = a->unlocked;
-	r = try_all(&o, ring, g, error);
-	if (r != LMODEL_OK || o.any)
+	r = try_detached(&o, ring, g, &detached, error);
+	if (r == LMODEL_OK && !detached)
+		r = try_slots(&o, ring, g, error);
+	if (r != LMODEL_OK)
 		return r;
-	if (o.outdated > 0)
+	/* Beside a grant that opens from the first tier on, an old one does no harm. */
+	if (o.outdated > 0 && !unlocked->tier[0].positions)
 		return lm_fail(error, LMODEL_ENOKEY, "%s: outdated grant: tier %s: generation %ju, the "
 			       "archive has %ju", a->label, LM_QUOTE(o.outdated_tier),
 			       (uintmax_t)o.outdated, (uintmax_t)o.current);
-	return lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys opens it", a->label);
+	return o.any ? LMODEL_OK :
+		       lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys opens it", a->label);
 }
 
 /* ---- proving the archive ---- */
 
-static int check_macs(const struct lmodel_archive *a, struct lmodel_error *error)
+static int check_macs(const struct lmodel_archive *a, const struct lm_unlocked *u,
+		      struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &a->manifest;
 	uint8_t mac[LM_SHA256_SIZE];
@@ -178,13 +228,13 @@ static int check_macs(const struct lmodel_archive *a, struct lmodel_error *error
 	for (size_t i = 0; i < m->tier_count; i++) {
 		bool good = true;
 
-		if (a->unlocked->tier[i].values) {
-			lm_statement_mac(mac, a->unlocked->tier[i].key, LM_LABEL_MAC, m, i);
+		if (u->tier[i].values) {
+			lm_statement_mac(mac, u->tier[i].key, LM_LABEL_MAC, m, i);
 			good = lm_secret_equal(mac, m->tiers[i].key_mac, sizeof(mac));
 		}
-		if (a->unlocked->tier[i].positions) {
-			lm_statement_mac(mac, a->unlocked->tier[i].position_key, LM_LABEL_POSITION_MAC,
-					 m, i);
+		if (u->tier[i].positions) {
+			lm_statement_mac(mac, u->tier[i].position_key, LM_LABEL_POSITION_MAC, m,
+					 i);
 			good &= lm_secret_equal(mac, m->tiers[i].position_mac, sizeof(mac));
 		}
 		if (!good)
@@ -195,18 +245,22 @@ static int check_macs(const struct lmodel_archive *a, struct lmodel_error *error
 	return LMODEL_OK;
 }
 
-static int open_book(struct lmodel_archive *a, struct lmodel_error *error)
+/* Anyone can spoil the book, which nothing but its own seal covers: that keeps its owner from
+ * granting, not from reading. */
+static void open_book(struct lmodel_archive *a)
 {
-	int r;
+	struct lm_book *book = calloc(1, sizeof(*book));
 
-	if (!a->unlocked->owner || a->book != NULL)
-		return LMODEL_OK;
-	a->book = calloc(1, sizeof(*a->book));
-	if (a->book == NULL)
-		return lm_fail_memory(error);
-	r = lm_book_open(a->book, &a->manifest, a->unlocked->owner_key, error);
-	for (size_t i = 0; i < a->manifest.slot_count && r == LMODEL_OK; i++) {
-		const struct lm_book_entry *e = lm_book_find(a->book, &a->manifest.slots[i]);
+	if (book == NULL || lm_book_open(book, &a->manifest, a->unlocked->owner_key, NULL)) {
+		free(book);
+		return;
+	}
+	if (a->book != NULL)
+		lm_book_free(a->book);
+	free(a->book);
+	a->book = book;
+	for (size_t i = 0; i < a->manifest.slot_count; i++) {
+		const struct lm_book_entry *e = lm_book_find(book, &a->manifest.slots[i]);
 		struct lmodel_slot *s = &a->slots_shown[i];
 
 		if (e == NULL)
@@ -217,7 +271,6 @@ static int open_book(struct lmodel_archive *a, struct lmodel_error *error)
 		s->label = e->label[0] != '\0' ? e->label : NULL;
 		s->recipient = a->manifest.slots[i].identity == NULL ? e->recipient : NULL;
 	}
-	return r;
 }
 
 static void show_open(struct lmodel_archive *a)
@@ -226,39 +279,40 @@ static void show_open(struct lmodel_archive *a)
 	bool ladder = true;
 
 	a->level = 0;
-	a->absent = LM_NONE;
 	for (size_t i = 0; i < m->tier_count; i++) {
 		a->tiers[i].open = a->unlocked->tier[i].values;
 		a->tiers[i].positions_open = a->unlocked->tier[i].positions;
 		ladder = ladder && a->tiers[i].open;
-		if (!ladder)
-			continue;
-		a->level = i + 1;
-		if (m->tiers[i].absent && a->absent == LM_NONE)
-			a->absent = i;
+		if (ladder)
+			a->level = i + 1;
 	}
+	a->level_chosen = false;
 }
 
 int lmodel_unlock(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 		  struct lmodel_error *error)
 {
 	struct lmodel_error local = LMODEL_ERROR_INIT;
+	LM_SECRET struct lm_unlocked *fresh = NULL;
 	int r;
 
 	error = error != NULL ? error : &local;
-	r = lm_unlock_keys(a, ring, error);
+	fresh = lm_secret_alloc(sizeof(*fresh), error);
+	if (fresh == NULL)
+		return LMODEL_EFAILED;
+	r = lm_unlock_keys(a, ring, fresh, error);
 	if (r == LMODEL_OK)
-		r = check_macs(a, error);
-	if (r == LMODEL_OK)
-		r = open_book(a, error);
-	if (r == LMODEL_OK) {
-		show_open(a);
+		r = check_macs(a, fresh, error);
+	/* What is not proven is not used; what was open before stays so. */
+	if (r != LMODEL_OK)
 		return r;
-	}
-	/* What is not proven is not used. */
 	lm_secret_free(a->unlocked);
-	a->unlocked = NULL;
-	return r;
+	a->unlocked = fresh;
+	fresh = NULL;
+	if (a->unlocked->owner)
+		open_book(a);
+	show_open(a);
+	return LMODEL_OK;
 }
 
 /* ---- levels ---- */
@@ -275,9 +329,14 @@ const struct lmodel_tier *lmodel_tier_at(const struct lmodel_archive *a, size_t 
 
 int lm_archive_check_level(const struct lmodel_archive *a, struct lmodel_error *error)
 {
-	if (a->absent != LM_NONE)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: the keys open tier %s, whose shards are not "
-			       "in this file", a->label, a->tiers[a->absent].name);
+	if (a->unlocked == NULL || a->level_chosen)
+		return LMODEL_OK;
+	if (a->level == 0)
+		return lm_fail(error, LMODEL_ENOKEY, "%s: the keys open no weights", a->label);
+	for (size_t i = 0; i < a->level; i++)
+		if (a->tiers[i].absent)
+			return lm_fail(error, LMODEL_ECORRUPT, "%s: the keys open tier %s, whose shards "
+				       "are not in this file", a->label, a->tiers[i].name);
 	return LMODEL_OK;
 }
 
@@ -303,14 +362,14 @@ int lmodel_use_tier(struct lmodel_archive *a, const char *name, struct lmodel_er
 				       "%s: the shards of tier %s are not in this file", a->label,
 				       a->tiers[i].name);
 	a->level = level;
-	a->absent = LM_NONE;
+	a->level_chosen = true;
 	return LMODEL_OK;
 }
 
 void lmodel_use_highest_present(struct lmodel_archive *a)
 {
 	a->level = 0;
-	a->absent = LM_NONE;
+	a->level_chosen = true;
 	while (a->level < a->manifest.tier_count && a->tiers[a->level].open &&
 	       !a->tiers[a->level].absent)
 		a->level++;
@@ -362,7 +421,6 @@ int lm_archive_make_tiers(struct lmodel_archive *a, struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &a->manifest;
 
-	a->absent = LM_NONE;
 	a->tiers = calloc(m->tier_count + 1, sizeof(*a->tiers));
 	a->slots_shown = calloc(m->slot_count + 1, sizeof(*a->slots_shown));
 	if (a->tiers == NULL || a->slots_shown == NULL)

@@ -20,10 +20,11 @@ struct lm_unlocked {
 void lm_unlocked_stream_key(const struct lmodel_archive *archive, size_t tier, enum lm_stream kind,
 			    uint8_t key[LM_KEY]);
 
-/* Tries all keys on all slots; fills in archive->unlocked. ENOKEY when none opens anything of the
- * archive's present keys. Keys are checked against their commitments. */
+/* Tries the detached grants, or the slots where there is none; fills in `unlocked`, which is zeroed.
+ * ENOKEY when nothing opens, or only grants of an earlier generation; ECORRUPT when a grant opens
+ * and is for another archive than this one with the same id. */
 int lm_unlock_keys(struct lmodel_archive *archive, const struct lmodel_keyring *ring,
-		   struct lmodel_error *error) LM_MUST_CHECK;
+		   struct lm_unlocked *unlocked, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* The tier's MACs of the archive's statement, under its keys. */
 void lm_statement_mac(uint8_t mac[LM_SHA256_SIZE], const uint8_t key[LM_KEY], const char *label,

@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/pool.h"
 #include "container/tar.h"
+#include "crypto/kdf.h"
 
 enum { BUFFER = 256 << 10 };
 

@@ -52,17 +52,6 @@ void lm_sha256(uint8_t digest[LM_SHA256_SIZE], const void *bytes, size_t len)
 	gcry_md_hash_buffer(GCRY_MD_SHA256, digest, bytes, len);
 }
 
-void lm_hmac_sha256(uint8_t mac[LM_SHA256_SIZE], const void *key, size_t key_len,
-		    const void *bytes, size_t len)
-{
-	gcry_buffer_t part[2] = {
-		{ .data = (void *)(uintptr_t)key, .len = key_len },
-		{ .data = (void *)(uintptr_t)bytes, .len = len },
-	};
-
-	gcry_md_hash_buffers(GCRY_MD_SHA256, GCRY_MD_FLAG_HMAC, mac, part, 2);
-}
-
 /* struct lm_hash is libgcrypt's own handle. */
 struct lm_hash *lm_hash_new(struct lmodel_error *error)
 {

@@ -11,8 +11,6 @@
 int lm_crypto_init(struct lmodel_error *error) LM_MUST_CHECK;
 
 void lm_sha256(uint8_t digest[LM_SHA256_SIZE], const void *bytes, size_t len);
-void lm_hmac_sha256(uint8_t mac[LM_SHA256_SIZE], const void *key, size_t key_len,
-		    const void *bytes, size_t len);
 
 /* Hashing in pieces. */
 struct lm_hash;

@@ -115,3 +115,10 @@ int lm_scrypt(uint8_t *out, size_t out_len, const char *passphrase, size_t passp
 			       (uintmax_t)1 << log2_n >> 10);
 	return lm_fail(error, LMODEL_EFAILED, "scrypt: %s", gcry_strerror(e));
 }
+
+void lm_hmac_sha256(uint8_t mac[32], const void *key, size_t key_len, const void *bytes, size_t len)
+{
+	const struct part part = { bytes, len };
+
+	hmac(&sha256, mac, key, key_len, &part, 1);
+}

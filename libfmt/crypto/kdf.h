@@ -9,6 +9,10 @@
 void lm_hkdf_sha256(uint8_t *out, size_t out_len, const void *ikm, size_t ikm_len,
 		    const void *salt, size_t salt_len, const void *info, size_t info_len);
 
+/* HMAC-SHA-256 (RFC 2104). Cannot fail. */
+void lm_hmac_sha256(uint8_t mac[32], const void *key, size_t key_len, const void *bytes,
+		    size_t len);
+
 /* HKDF-Expand alone, over SHA-512; `out_len` is at most 255 * 64. */
 void lm_hkdf_expand_sha512(uint8_t *out, size_t out_len, const void *prk, size_t prk_len,
 			   const void *info, size_t info_len);

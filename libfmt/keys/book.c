@@ -213,7 +213,7 @@ const struct lm_book_entry *lm_book_find(const struct lm_book *book, const struc
 {
 	uint8_t digest[LM_SHA256_SIZE];
 
-	lm_sha256(digest, slot->grant, slot->grant_len);
+	lm_slot_digest(slot, digest);
 	for (size_t i = 0; i < book->count; i++)
 		if (memcmp(book->entries[i].slot, digest, sizeof(digest)) == 0)
 			return &book->entries[i];

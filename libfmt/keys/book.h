@@ -6,7 +6,7 @@
 #include "keys/grant.h"
 
 struct lm_book_entry {
-	uint8_t slot[LM_SHA256_SIZE]; /* SHA-256 of the slot's grant */
+	uint8_t slot[LM_SHA256_SIZE]; /* lm_slot_digest() */
 	enum lmodel_role role;
 	char tier[LM_TIER_NAME_LIMIT + 1]; /* "" unless a holder */
 	int64_t since;                /* seconds since 1970-01-01 UTC */

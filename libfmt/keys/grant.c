@@ -25,7 +25,7 @@ bool lm_role_parse(const char *name, enum lmodel_role *role)
 
 /* ---- printing: the buffer is as large as any grant can be ---- */
 
-enum { TEXT_SIZE = 400 + LM_TIER_ROW_LIMIT * (LM_TIER_NAME_LIMIT + 120) };
+enum { TEXT_SIZE = 500 + LM_TIER_ROW_LIMIT * (LM_TIER_NAME_LIMIT + 120) };
 
 static size_t put_key(char *out, size_t size, const char *before, const uint8_t key[LM_KEY])
 {
@@ -41,6 +41,7 @@ static size_t print(char *text, const struct lm_grant *g)
 	size_t n = (size_t)snprintf(text, TEXT_SIZE, HEAD "archive %s\nrole %s\n", g->archive,
 				    lm_role_name(g->role));
 
+	n += put_key(text + n, TEXT_SIZE - n, "owner", g->owner);
 	if (g->role == LMODEL_OWNER) {
 		n += put_key(text + n, TEXT_SIZE - n, "owner-key", g->owner_key);
 		n += put_key(text + n, TEXT_SIZE - n, "owner-seed", g->owner_seed);
@@ -168,6 +169,8 @@ static bool parse(struct lm_grant *g, struct cursor *c)
 	if (!skip(c, HEAD "archive ") || !word(c, g->archive, sizeof(g->archive)) ||
 	    strlen(g->archive) != 36 || !skip(c, "\nrole ") || !word(c, role, sizeof(role)) ||
 	    !lm_role_parse(role, &g->role) || !skip(c, "\n"))
+		return false;
+	if (!skip(c, "owner ") || !key(c, g->owner))
 		return false;
 	if (g->role == LMODEL_OWNER &&
 	    (!skip(c, "owner-key ") || !key(c, g->owner_key) || !skip(c, "owner-seed ") ||

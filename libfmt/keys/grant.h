@@ -17,6 +17,7 @@ struct lm_grant_tier {
 struct lm_grant {
 	char archive[37];
 	enum lmodel_role role;
+	uint8_t owner[32];          /* Ed25519 public key of the archive's owner */
 	struct lm_grant_tier tiers[LM_TIER_ROW_LIMIT];
 	size_t tier_count;
 	uint8_t owner_key[LM_KEY], owner_seed[LM_KEY]; /* owners only */

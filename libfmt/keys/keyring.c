@@ -1,5 +1,6 @@
 #include "keys/keyring.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -57,7 +58,8 @@ static int ask(void *context, const char *what, char **out, struct lmodel_error 
 	if (text == NULL)
 		return LMODEL_EFAILED;
 	n = ring->ask(ring->ask_context, what, text, PASSPHRASE_LIMIT);
-	if (n < 0 || n > PASSPHRASE_LIMIT) {
+	/* One with a NUL would be cut where others read it. */
+	if (n < 0 || n > PASSPHRASE_LIMIT || memchr(text, '\0', (size_t)n) != NULL) {
 		lm_secret_free(text);
 		return lm_fail(error, LMODEL_ENOKEY, "%s: no passphrase was given", what);
 	}
@@ -102,6 +104,8 @@ static int read_file(int fd, const char *label, uint8_t **bytes, size_t *len,
 	while (buffer != NULL) {
 		ssize_t n = read(fd, buffer + used, room - used);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0) {
 			lm_fail_errno(error, "%s", label);
 			break;
@@ -196,6 +200,14 @@ static int no_key(int code, struct lmodel_error *error)
 	return LMODEL_ENOKEY;
 }
 
+static bool single_stanza(const uint8_t *file, size_t len)
+{
+	char kinds[64];
+
+	return lm_age_inspect(file, len, kinds, sizeof(kinds), NULL) == LMODEL_OK &&
+	       strchr(kinds, ',') == NULL;
+}
+
 static int open_grant(struct lm_age_identity *const *identities, size_t count, const uint8_t *file,
 		      size_t len, struct lm_grant *grant, struct lmodel_error *error)
 {
@@ -214,21 +226,18 @@ static int open_grant(struct lm_age_identity *const *identities, size_t count, c
 	return r == LMODEL_OK ? r : LMODEL_ENOKEY;
 }
 
-static int open_passphrase(const struct lmodel_keyring *ring, const struct lm_slot_row *slot,
-			   struct lm_grant *grant, struct lmodel_error *error)
+static int open_with(const struct lmodel_keyring *ring, size_t which, const struct lm_slot_row *slot,
+		     struct lm_grant *grant, struct lmodel_error *error)
 {
+	const struct lm_age_identity *passphrase = ring->passphrases[which];
 	struct lm_age_identity **made = NULL;
 	size_t count = 0, len;
 	uint8_t *text;
 	int r;
 
-	if (ring->passphrase_count == 0)
+	/* Not even a lack of memory, which a forged work factor may cause, is told apart. */
+	if (lm_age_decrypt(&passphrase, 1, slot->identity, slot->identity_len, &text, &len, NULL))
 		return LMODEL_ENOKEY;
-	r = lm_age_decrypt((const struct lm_age_identity *const *)ring->passphrases,
-			   ring->passphrase_count, slot->identity, slot->identity_len, &text, &len,
-			   NULL);
-	if (r != LMODEL_OK)
-		return no_key(r, error);
 	r = lm_age_identities_parse(&made, &count, text, len, "", NULL, NULL, NULL);
 	lm_secret_free(text);
 	if (r == LMODEL_OK)
@@ -241,11 +250,44 @@ static int open_passphrase(const struct lmodel_keyring *ring, const struct lm_sl
 	return r;
 }
 
+static int open_passphrase(const struct lmodel_keyring *ring, const struct lm_slot_row *slot,
+			   struct lm_passphrase_work *work, struct lm_grant *grant,
+			   struct lmodel_error *error)
+{
+	unsigned factor;
+
+	if (ring->passphrase_count == 0 || !single_stanza(slot->identity, slot->identity_len) ||
+	    !lm_age_work_factor(slot->identity, slot->identity_len, &factor))
+		return LMODEL_ENOKEY;
+	if (work->used == NULL)
+		work->used = calloc(ring->passphrase_count, sizeof(*work->used));
+	if (work->used == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < ring->passphrase_count; i++) {
+		int r;
+
+		if (work->used[i] || factor > LM_AGE_SCRYPT_READ)
+			continue;
+		work->cost += UINT64_C(1) << factor;
+		if (work->cost > LM_PASSPHRASE_COST_LIMIT)
+			return lm_fail(error, LMODEL_ELIMIT, "too many passphrase slots to try");
+		r = open_with(ring, i, slot, grant, error);
+		work->used[i] = r == LMODEL_OK;
+		if (r != LMODEL_ENOKEY)
+			return r;
+	}
+	return LMODEL_ENOKEY;
+}
+
 int lm_keyring_open_slot(const struct lmodel_keyring *ring, const struct lm_slot_row *slot,
-			 struct lm_grant *grant, struct lmodel_error *error)
+			 struct lm_passphrase_work *work, struct lm_grant *grant,
+			 struct lmodel_error *error)
 {
 	if (slot->identity != NULL)
-		return open_passphrase(ring, slot, grant, error);
+		return open_passphrase(ring, slot, work, grant, error);
+	/* A slot is for one: more stanzas are only there to cost time. */
+	if (!single_stanza(slot->grant, slot->grant_len))
+		return LMODEL_ENOKEY;
 	return open_grant(ring->identities, ring->identity_count, slot->grant, slot->grant_len, grant,
 			  error);
 }

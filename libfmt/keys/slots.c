@@ -10,13 +10,29 @@ static void free_recipient(struct lm_age_recipient **r)
 }
 #define LM_RECIPIENT LM_CLEANUP(free_recipient)
 
+int lm_grantee_check(const struct lmodel_grantee *who, struct lmodel_error *error)
+{
+	if (who->recipient == NULL && (who->passphrase == NULL || who->passphrase_len == 0))
+		return lm_fail(error, LMODEL_EUSAGE, "neither a recipient nor a passphrase");
+	if (who->role == LMODEL_HOLDER && who->tier == NULL)
+		return lm_fail(error, LMODEL_EUSAGE, "a holder needs a tier");
+	if (who->role != LMODEL_HOLDER && who->tier != NULL)
+		return lm_fail(error, LMODEL_EUSAGE, "a tier is for holders");
+	if ((unsigned)who->role > LMODEL_OWNER)
+		return lm_fail(error, LMODEL_EUSAGE, "role %d is not defined", (int)who->role);
+	return LMODEL_OK;
+}
+
 int lm_grant_for(struct lm_grant *grant, const struct lm_grant *owner,
 		 const struct lmodel_grantee *who, struct lmodel_error *error)
 {
 	bool found = who->role != LMODEL_HOLDER;
 
 	memset(grant, 0, sizeof(*grant));
+	if ((unsigned)who->role > LMODEL_OWNER)
+		return lm_fail(error, LMODEL_EUSAGE, "role %d is not defined", (int)who->role);
 	memcpy(grant->archive, owner->archive, sizeof(grant->archive));
+	memcpy(grant->owner, owner->owner, sizeof(grant->owner));
 	grant->role = who->role;
 	/* An owner's text is the longest that an archive has. */
 	grant->text_len = lm_grant_text_len(owner);

@@ -4,6 +4,10 @@
 
 #include "keys/grant.h"
 
+/* EUSAGE when what is asked for makes no sense: no recipient nor passphrase, a role that is not
+ * defined, a tier for or missing from the role. */
+int lm_grantee_check(const struct lmodel_grantee *who, struct lmodel_error *error) LM_MUST_CHECK;
+
 /* Fills in kind, grant and identity of `row`; the id is the caller's. `*recipient` (fresh memory) is
  * whom the grant is wrapped to. `entropy` as for lm_age_encrypt(). */
 int lm_slot_make(struct lm_slot_row *row, char **recipient, const struct lm_grant *grant,

@@ -118,8 +118,10 @@ static int check_places(const struct check *c)
 
 		while (next < live_count && live[next].offset + live[next].length <= d->offset)
 			next++;
-		if (d->offset < end ||
-		    (next < live_count && live[next].offset < d->offset + d->length))
+		/* Nor the tar header in front of what lives. */
+		if (d->offset < end || (next < live_count && live[next].offset <
+				        lm_align(d->offset + d->length, LM_TAR_BLOCK) +
+				        LM_TAR_BLOCK))
 			return lm_fail(c->error, LMODEL_ECORRUPT,
 				       "%s: manifest: dead %zu: overlaps live data", c->label, i);
 		end = d->offset + d->length;

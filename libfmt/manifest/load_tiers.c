@@ -8,8 +8,10 @@ static bool is_one_of(const char *word, const char *list)
 {
 	size_t len = strlen(word);
 
+	if (len == 0 || strchr(word, ' ') != NULL)
+		return false;
 	for (const char *at = list; (at = strstr(at, word)) != NULL; at++)
-		if (len > 0 && (at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+		if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
 			return true;
 	return false;
 }
@@ -51,7 +53,7 @@ static int read_tier(struct lm_load *l, struct lm_table *t, size_t index)
 	    get_word(t, 4, "mask", "dprm zero reference", &tier->mask) ||
 	    get_word(t, 5, "unit", "default element slice row column block", &tier->unit) ||
 	    get_word(t, 6, "scope", "equal model layer", &tier->scope) ||
-	    lm_get_text(t, 7, "amount", 64, &tier->amount) ||
+	    lm_get_text(t, 7, "amount", LM_AMOUNT_LIMIT, &tier->amount) ||
 	    lm_get_bytes(t, 8, "key commitment", tier->key_commitment, LM_SHA256_SIZE) ||
 	    lm_get_bytes(t, 9, "position commitment", tier->position_commitment, LM_SHA256_SIZE) ||
 	    lm_get_bytes(t, 10, "key MAC", tier->key_mac, LM_SHA256_SIZE) ||
@@ -64,9 +66,8 @@ static int read_tier(struct lm_load *l, struct lm_table *t, size_t index)
 			return lm_table_bad(t, "name is that of another tier");
 	if (tier->generation == 0)
 		return lm_table_bad(t, "generation");
-	for (const char *c = tier->amount; *c != '\0'; c++)
-		if (strchr("0123456789.%abcdefghijklmnopqrstuvwxyz-+", *c) == NULL)
-			return lm_table_bad(t, "amount");
+	if (!lm_amount_valid(tier->amount))
+		return lm_table_bad(t, "amount");
 	return read_places(l, t, tier);
 }
 
@@ -99,6 +100,8 @@ static int read_shard(struct lm_load *l, struct lm_table *t, size_t index)
 	    lm_get_row(t, 2, "tensor", m->tensor_count, false, &s->tensor) ||
 	    get_word(t, 3, "unit", "element slice row column block tensor", &unit))
 		return LMODEL_ECORRUPT;
+	if (strlen(unit) >= sizeof(s->unit))
+		return lm_table_bad(t, "unit");
 	memcpy(s->unit, unit, strlen(unit) + 1);
 	if (m->tensors[s->tensor].alias != LM_NONE)
 		return lm_table_bad(t, "of an alias");
@@ -136,7 +139,7 @@ static int read_slot(struct lm_load *l, struct lm_table *t, unsigned last)
 	struct lm_slot_row *s = &l->m->slots[l->m->slot_count - 1];
 	uint64_t id;
 
-	if (lm_get_int(t, 0, "id", INT32_MAX, &id) ||
+	if (lm_get_int(t, 0, "id", LM_SLOT_ID_LIMIT, &id) ||
 	    get_word(t, 1, "kind", "X25519 ssh-ed25519 passphrase", &s->kind) ||
 	    lm_get_blob(t, 2, "grant", LM_GRANT_LIMIT, &s->grant, &s->grant_len))
 		return LMODEL_ECORRUPT;
@@ -174,6 +177,35 @@ static int read_slots(struct lm_load *l)
 	return r;
 }
 
+static int by_grant(const void *a, const void *b)
+{
+	const struct lm_slot_row *x = *(const struct lm_slot_row *const *)a;
+	const struct lm_slot_row *y = *(const struct lm_slot_row *const *)b;
+
+	if (x->grant_len != y->grant_len)
+		return x->grant_len < y->grant_len ? -1 : 1;
+	return memcmp(x->grant, y->grant, x->grant_len);
+}
+
+/* A copy of a slot would stay when the slot is taken out. */
+static int check_slots(const struct lm_load *l)
+{
+	const struct lm_manifest *m = l->m;
+	LM_FREE const struct lm_slot_row **order = calloc(m->slot_count + 1, sizeof(*order));
+
+	if (order == NULL)
+		return lm_fail_memory(l->error);
+	for (size_t i = 0; i < m->slot_count; i++)
+		order[i] = &m->slots[i];
+	qsort(order, m->slot_count, sizeof(*order), by_grant);
+	for (size_t i = 1; i < m->slot_count; i++)
+		if (by_grant(&order[i - 1], &order[i]) == 0)
+			return lm_fail(l->error, LMODEL_ECORRUPT,
+				       "%s: manifest: key slots %u and %u are the same", l->label,
+				       order[i - 1]->id, order[i]->id);
+	return LMODEL_OK;
+}
+
 static int read_owner(struct lm_load *l)
 {
 	LM_CLEANUP(lm_table_close) struct lm_table t = { 0 };
@@ -209,7 +241,7 @@ int lm_load_tiers(struct lm_load *l)
 	    lm_read_list(l, "shard", "SELECT id, tier, tensor, unit, positions_length, "
 			 "positions_digest, values_length, values_digest FROM shard ORDER BY id",
 			 &m->shards, sizeof(*m->shards), &m->shard_count, read_shard) ||
-	    check_places(l) || read_slots(l) || read_owner(l))
+	    check_places(l) || read_slots(l) || check_slots(l) || read_owner(l))
 		return (int)l->error->code;
 	if (feature != (m->tier_count > 0))
 		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s", l->label,

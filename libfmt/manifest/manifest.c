@@ -2,6 +2,27 @@
 
 #include <stdio.h>
 
+void lm_slot_digest(const struct lm_slot_row *slot, uint8_t digest[LM_SHA256_SIZE])
+{
+	const struct { const void *bytes; size_t len; } field[] = {
+		{ slot->kind, strlen(slot->kind) }, { slot->grant, slot->grant_len },
+		{ slot->identity, slot->identity_len },
+	};
+	uint8_t sums[LM_COUNT(field)][LM_SHA256_SIZE];
+
+	/* Digests of the fields, so that no two divisions into fields are alike. */
+	for (size_t i = 0; i < LM_COUNT(field); i++)
+		lm_sha256(sums[i], field[i].len > 0 ? field[i].bytes : "", field[i].len);
+	lm_sha256(digest, sums, sizeof(sums));
+}
+
+bool lm_amount_valid(const char *amount)
+{
+	size_t len = strlen(amount);
+
+	return len > 0 && len <= LM_AMOUNT_LIMIT && strspn(amount, "0123456789.%e+-") == len;
+}
+
 void lm_slot_row_free(struct lm_slot_row *slot)
 {
 	free(slot->kind);

@@ -64,6 +64,7 @@ enum lm_stream { LM_POSITIONS, LM_VALUES };
 /* Limits (spec: 9). */
 #define LM_TIER_ROW_LIMIT 16u
 #define LM_SLOT_ROW_LIMIT 65536u
+#define LM_SLOT_ID_LIMIT 1000000000u
 #define LM_GRANT_LIMIT 16384u                   /* bytes of a key slot's age file */
 #define LM_BOOK_LIMIT (UINT64_C(1) << 28)
 
@@ -153,6 +154,13 @@ int lm_manifest_extents(const struct lm_manifest *manifest, struct lm_extent **e
 void lm_tier_path(const struct lm_tier_row *tier, enum lm_stream stream, char path[LM_TIER_PATH_SIZE]);
 bool lm_tier_name_valid(const char *name);
 void lm_slot_row_free(struct lm_slot_row *slot);
+
+/* SHA-256 over kind, grant and identity: what the customer book knows a slot by. */
+void lm_slot_digest(const struct lm_slot_row *slot, uint8_t digest[LM_SHA256_SIZE]);
+
+/* Whether the loader takes this as a tier's amount. */
+#define LM_AMOUNT_LIMIT 64u
+bool lm_amount_valid(const char *amount);
 
 void lm_manifest_free(struct lm_manifest *manifest);
 

@@ -2,6 +2,7 @@
 
 #include "crypto/aead.h"
 #include "crypto/crypto.h"
+#include "crypto/kdf.h"
 #include "crypto/secret.h"
 
 /* A tensor of up to SMALL bytes is read whole. A larger one is divided into strata of equal size,

@@ -5,6 +5,7 @@
 
 #include "crypto/aead.h"
 #include "crypto/crypto.h"
+#include "crypto/kdf.h"
 #include "crypto/secret.h"
 
 /* ---- set-up ---- */

@@ -27,7 +27,7 @@ strace -f -qq -o /dev/null --seccomp-bpf -e trace=fsync -e inject=fsync:error=EI
 [ $strace_works -eq 1 ]
 ok $? "strace is there and may trace"
 
-python3 "$srcdir/tests/lib/access.py" "$real" $strace_works >results 2>errors
+python3 -B "$srcdir/tests/lib/access.py" "$real" $strace_works >results 2>errors
 ended=$?
 while read -r what name; do
 	case $what in

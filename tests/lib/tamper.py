@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """What a registry or a mirror without a key can do to an archive with tiers. Standard library only.
 
-    tamper.py NAME IN.lmodel OUT.lmodel [ARGUMENT...]
+    tamper.py [--seed GRANT | --keys GRANT] NAME IN.lmodel OUT.lmodel [ARGUMENT...]
 
 Rows and members are changed as NAME says (`tamper.py list` tells the names). Then every place,
 digest and root is made right again, as forge.py does it; and since the statement names the owner,
 the attacker becomes the owner: he signs with a key of his own. What he has not is a key of a tier.
+
+GRANT is the text of an owner's grant. With --seed he has stolen the owner's signing key, and no key
+of a tier: then the MAC alone stands against him. With --keys he has all keys, and makes the MACs,
+too: then it is what each shard is bound to.
 
     tamper.py slots ARCHIVE DIR      writes each key slot to DIR/ID.age (a passphrase slot's
                                      identity to DIR/ID.identity.age)
@@ -88,13 +92,15 @@ def derive(key, label, archive, tier, generation):
 
 def become_owner(a):
     """His public key into the row and the statement, his signature over it."""
-    a.rows("UPDATE owner SET public_key = ?", times(expand(SEED)[0]))
+    a.rows("UPDATE owner SET public_key = ?", times(expand(a.seed)[0]))
     text = a.statement()
     a.rows("UPDATE owner SET signature = ?",
-           sign(SEED, b"lmodel-owner-signature-v1\n" + text.encode()))
-    for tier, key in a.mac_keys.items():
-        ident = a.rows("SELECT id FROM archive")[0][0]
-        name, generation = a.rows("SELECT name, generation FROM tier WHERE id = ?", tier)[0]
+           sign(a.seed, b"lmodel-owner-signature-v1\n" + text.encode()))
+    ident, = a.rows("SELECT id FROM archive")[0]
+    for tier, name, generation in a.rows("SELECT id, name, generation FROM tier"):
+        key = a.mac_keys.get(tier)
+        if key is None:
+            continue
         positions = derive(key, b"positions", ident, name, generation)
         a.rows("UPDATE tier SET key_mac = ?, position_mac = ? WHERE id = ?",
                *(hmac.new(derive(k, label, ident, name, generation), text.encode(),
@@ -150,6 +156,13 @@ def reheader(a, change):
     literal = u64(len(text)) + text
     member.fill(b"\1" + u64(len(literal)) + literal + b"\2" + u64(0, count))
     a.rows("UPDATE source SET bytes = ?", len(literal) + offset)
+
+
+def refill(member, raw):
+    """Other raw bytes in the coding that the member has."""
+    coding = member.coding
+    member.fill(raw)
+    member.coding = coding
 
 
 def same(text):
@@ -234,13 +247,13 @@ def graft_one(a, other):
 def base_public(a):
     """A tensor that is not protected at all."""
     member = member_of(a, "tensor", "ids")
-    member.fill(bytes(range(member.bytes)))
+    refill(member, bytes(range(member.bytes)))
 
 
 def base_protected(a):
     """The base of a protected tensor: what stays public of it, and the decoys."""
     member = member_of(a, "tensor", "c.bias")
-    member.fill(bytes(member.bytes))
+    refill(member, bytes(member.bytes))
 
 
 def base_swapped(a):
@@ -283,8 +296,7 @@ def shape(a):
 
 def dtype(a):
     a.rows("UPDATE tensor SET dtype = 'I32' WHERE name = 'c.bias'")
-    index, = a.rows("SELECT member FROM tensor WHERE name = 'c.bias'")[0]
-    member = a.members[index]
+    member = member_of(a, "tensor", "c.bias")
     member.fill(bytes(member.bytes))
     member.coding = "w4"
     reheader(a, same)
@@ -428,14 +440,40 @@ def book_replayed(a, old):
     a.rows("UPDATE owner SET book = ?", *Archive(old).rows("SELECT book FROM owner")[0])
 
 
-def insider(a, grant):
-    """Who holds the lower tier can make its MAC, and changes what is public."""
-    for line in open(grant, encoding="ascii"):
-        words = line.split()
-        if words[:1] == ["tier"]:
+def grant_lines(path):
+    with open(path, encoding="ascii") as f:
+        return [words for words in (line.split() for line in f) if words]
+
+
+def take_keys(a, grant):
+    for words in grant_lines(grant):
+        if words[0] == "tier":
             tier = a.rows("SELECT id FROM tier WHERE name = ?", words[1])[0][0]
             a.mac_keys[tier] = bytes.fromhex(words[5])
+
+
+def insider(a, grant):
+    """Who holds the lower tier can make its MAC, and changes what is public."""
+    take_keys(a, grant)
     base_public(a)
+
+
+def insider_commitment(a, grant):
+    """The same, and no key of the upper tier fits any more: its holder is left with the lower."""
+    own_keys(a, (1,))
+    insider(a, grant)
+
+
+def insider_drop(a, grant):
+    """The same with the upper tier gone."""
+    drop_tier(a)
+    insider(a, grant)
+
+
+def insider_generation(a, grant):
+    """The same with the upper tier said to be rotated."""
+    a.rows("UPDATE tier SET generation = 2 WHERE id = 1")
+    insider(a, grant)
 
 
 def row(table, column, value):
@@ -450,7 +488,8 @@ FORGERIES = {f.__name__: f for f in (
     attachment, attachment_name, attachment_gone, shape, dtype, name, skeleton, metadata,
     drop_shard, drop_tier, drop_all, absent, unit, content_generation, forge_mac,
     forge_position_mac, commitment, commitment_upper, position_commitment, slot_forged,
-    slot_only_forged, slot_and_upper, slots_replayed, book_replayed, insider)}
+    slot_only_forged, slot_and_upper, slots_replayed, book_replayed, insider,
+    insider_commitment, insider_drop, insider_generation)}
 FORGERIES.update({
     "selection": row("tier", "selection", "random"),
     "mask": row("tier", "mask", "zero"),
@@ -477,11 +516,17 @@ def main(args):
         return print("\n".join(FORGERIES))
     if len(args) == 3 and args[0] == "slots":
         return slots(*args[1:])
+    theft = args.pop(0) if args[:1] in (["--seed"], ["--keys"]) else None
+    grant = args.pop(0) if theft else None
     if len(args) < 3 or args[0] not in FORGERIES:
         raise SystemExit(__doc__)
     what, source, out, *more = args
     archive = Archive(source)
-    archive.owner, archive.mac_keys = become_owner, {}
+    archive.owner, archive.seed, archive.mac_keys = become_owner, SEED, {}
+    if theft:
+        archive.seed, = (bytes.fromhex(w[1]) for w in grant_lines(grant) if w[0] == "owner-seed")
+    if theft == "--keys":
+        take_keys(archive, grant)
     FORGERIES[what](archive, *more)
     with open(out, "wb") as f:
         f.write(archive.build())

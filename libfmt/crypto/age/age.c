@@ -184,3 +184,14 @@ int lm_age_inspect(const uint8_t *file, size_t len, char *kinds, size_t size,
 	}
 	return LMODEL_OK;
 }
+
+bool lm_age_work_factor(const uint8_t *file, size_t len, unsigned *log2_n)
+{
+	LM_FREE uint8_t *armor = NULL;
+	HEADER header = { .count = 0 };
+
+	return unarmor(&file, &len, &armor, NULL) == LMODEL_OK &&
+	       lm_age_header_parse(&header, file, len, NULL) == LMODEL_OK &&
+	       lm_age_stanzas_check(&header, NULL) == LMODEL_OK && header.count == 1 &&
+	       lm_age_scrypt_factor(&header.stanza[0], log2_n);
+}

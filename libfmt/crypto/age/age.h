@@ -85,4 +85,7 @@ int lm_age_decrypt(const struct lm_age_identity *const *identities, size_t count
 int lm_age_inspect(const uint8_t *file, size_t len, char *kinds, size_t size,
 		   struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The work factor, log2, of a file under a passphrase; false for any other file. */
+bool lm_age_work_factor(const uint8_t *file, size_t len, unsigned *log2_n) LM_MUST_CHECK;
+
 #endif

@@ -87,6 +87,9 @@ int lm_age_ssh_ed25519_identity(struct lm_age_identity *identity, const uint8_t 
 				const uint8_t public_key[32], struct lmodel_error *error)
 	LM_MUST_CHECK;
 
+/* The work factor, log2, that a well-formed scrypt stanza asks for. */
+bool lm_age_scrypt_factor(const struct lm_age_stanza *stanza, unsigned *log2_n);
+
 /* The key of a stanza that an X25519 exchange gave: HKDF with share and recipient as the salt. */
 void lm_age_exchange_key(uint8_t key[32], const uint8_t shared[32], const uint8_t share[32],
 			 const uint8_t point[32], const char *info);

@@ -45,6 +45,14 @@ static bool get_arguments(const struct lm_age_stanza *stanza, uint8_t salt[SALT]
 	       get_number(&stanza->argument[2], log2_n);
 }
 
+bool lm_age_scrypt_factor(const struct lm_age_stanza *stanza, unsigned *log2_n)
+{
+	uint8_t salt[SALT];
+
+	return lm_age_argument_is(&stanza->argument[0], "scrypt") &&
+	       get_arguments(stanza, salt, log2_n);
+}
+
 static int check(const struct lm_age_stanza *stanza, struct lmodel_error *error)
 {
 	uint8_t salt[SALT];
