@@ -80,3 +80,49 @@ else
 	show cmp "$model" "back/$(basename "$model")"
 fi
 say 'The same, byte for byte'
+
+say 'Now with protection: keys for the owner and for two customers'
+rm -f ./*.key
+show lmodel keygen -q -o owner.key
+show lmodel keygen -q -o ann.key
+show lmodel keygen -q -o ben.key
+owner=$(lmodel keygen -y owner.key)
+ann=$(lmodel keygen -y ann.key)
+ben=$(lmodel keygen -y ben.key)
+
+say 'Two tiers: silver holds the most important 4 % of the weights, gold 8 %. Ann gets silver'
+show lmodel pack -v -f -o tiers.lmodel --tier silver=4% --tier gold=8% \
+	--owner "$owner" -r "$ann=silver" "$model"
+show lmodel inspect tiers.lmodel
+
+say 'Everybody can extract the base: a model that loads, and is worse. It says so'
+rm -rf base silver gold
+show lmodel extract -o base/ tiers.lmodel
+
+say "Ann extracts silver with her key; gold is not hers"
+show lmodel extract -i ann.key -o silver/ tiers.lmodel
+if lmodel extract -i ann.key --tier gold -o gold/ tiers.lmodel; then
+	echo 'the lock does not hold' >&2
+	exit 1
+fi
+
+say 'Ben buys gold: his slot goes into the same file, in milliseconds. Gold is the model, bit for bit'
+show lmodel grant -v --label Ben --tier gold -r "$ben" -i owner.key tiers.lmodel
+show lmodel extract -i ben.key --format native -o gold/ tiers.lmodel
+if [ -d "$model" ]; then
+	for f in gold/*; do
+		show cmp "$f" "$model/${f#gold/}"
+	done
+else
+	show cmp "$model" "gold/$(basename "$model")"
+fi
+
+say 'Ben is taken out again'
+show lmodel revoke -v --label Ben -i owner.key tiers.lmodel
+if lmodel extract -f -i ben.key -o gold/ tiers.lmodel; then
+	echo 'a revoked key opens the archive' >&2
+	exit 1
+fi
+show lmodel inspect -i owner.key tiers.lmodel >slots.txt
+sed -n '/^slots/,/^signature/p' slots.txt
+say 'All of it as it should be'
