@@ -99,6 +99,7 @@ lm_test_tools = %D%/interop/age_tool %D%/vectors/age_vector
 
 lm_script_tests = \
 	%D%/cli/cat.sh \
+	%D%/cli/customers.sh \
 	%D%/cli/damage.sh \
 	%D%/cli/diff.sh \
 	%D%/cli/extract.sh \
@@ -109,8 +110,11 @@ lm_script_tests = \
 	%D%/cli/keys_usage.sh \
 	%D%/cli/list.sh \
 	%D%/cli/pack.sh \
+	%D%/cli/protect.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
+	%D%/cli/secrets.sh \
+	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/usage.sh \
 	%D%/cli/verify.sh \
@@ -132,6 +136,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)'; export srcdir 
 EXTRA_DIST += $(lm_script_tests) \
 	%D%/fuzz/corpus \
 	%D%/fuzz/safetensors.dict \
+	%D%/large/access.sh \
 	%D%/large/make_bf16.py \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
@@ -139,6 +144,8 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/forge.py \
 	%D%/lib/mkmodel.py \
 	%D%/lib/models.h \
+	%D%/lib/secrets.py \
+	%D%/lib/slots.py \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \

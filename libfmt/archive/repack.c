@@ -307,8 +307,8 @@ static int repack_to_file(const struct lmodel_archive *a, const char *output, bo
 	char label[LM_QUOTE_SIZE];
 	int r = lm_output_begin(&out, output, replace, error);
 
-	if (r == LMODEL_OK && mode != 0 && fchmod(out.fd, mode) != 0)
-		r = lm_fail_errno(error, "%s: permissions", LM_QUOTE(output));
+	if (r == LMODEL_OK && mode != 0)
+		r = lm_output_mode(&out, mode, error);
 	if (r == LMODEL_OK)
 		r = rewrite(a, w, out.fd, lm_quote(label, output), error);
 	if (r == LMODEL_OK)

@@ -43,9 +43,8 @@ int lm_output_begin_in(struct lm_output *output, const char *directory, struct l
 		if (o.temporary == NULL)
 			return LMODEL_EFAILED;
 		o.fd = mkostemp(o.temporary, O_CLOEXEC);
-		if (o.fd >= 0)
-			fchmod(o.fd, 0666 & ~mask);
-		else
+		o.mode = 0666 & ~mask;
+		if (o.fd < 0)
 			free(o.temporary);
 	}
 	if (o.fd < 0)
@@ -126,6 +125,14 @@ static int give_name(struct lm_output *o, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+int lm_output_mode(struct lm_output *o, unsigned mode, struct lmodel_error *error)
+{
+	o->mode = mode;
+	if (o->temporary == NULL && fchmod(o->fd, mode) != 0)
+		return lm_fail_errno(error, "%s: permissions", LM_QUOTE(o->path));
+	return LMODEL_OK;
+}
+
 int lm_output_publish(struct lm_output *o, struct lmodel_error *error)
 {
 	LM_FREE char *directory = lm_directory_of(o->path, error);
@@ -133,6 +140,8 @@ int lm_output_publish(struct lm_output *o, struct lmodel_error *error)
 
 	if (directory == NULL)
 		return LMODEL_EFAILED;
+	if (o->temporary != NULL && fchmod(o->fd, o->mode) != 0)
+		return lm_fail_errno(error, "%s: permissions", LM_QUOTE(o->path));
 	if (fsync(o->fd) != 0)
 		return lm_fail_errno(error, "%s: sync", LM_QUOTE(o->path));
 	if (give_name(o, error))

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/io.h"
 #include "base/publish.h"
@@ -142,16 +141,16 @@ int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struc
 	char label[LM_QUOTE_SIZE];
 	LM_CLOSE int fd = -1;
 	LM_SECRET uint8_t *bytes = NULL;
-	uint64_t size;
 	size_t len;
 	int r;
 
 	error = error != NULL ? error : &local;
 	lm_quote(label, input ? "standard input" : path);
+	/* A pipe is welcome: -i <(pass show lmodel). */
 	if (!input) {
-		r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
-		if (r != LMODEL_OK)
-			return r;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return lm_fail_errno(error, "%s", label);
 	}
 	r = read_file(input ? STDIN_FILENO : fd, label, &bytes, &len, error);
 	if (r != LMODEL_OK)
@@ -340,8 +339,8 @@ int lmodel_keygen(const char *path, char recipient[LMODEL_RECIPIENT_SIZE], struc
 	if (path == NULL || strcmp(path, "-") == 0)
 		return print_identity(STDOUT_FILENO, "standard output", identity, error);
 	r = lm_output_begin(&out, path, false, error);
-	if (r == LMODEL_OK && fchmod(out.fd, 0600) != 0)
-		r = lm_fail_errno(error, "%s", LM_QUOTE(path));
+	if (r == LMODEL_OK)
+		r = lm_output_mode(&out, 0600, error);
 	if (r == LMODEL_OK)
 		r = print_identity(out.fd, lm_quote(label, path), identity, error);
 	if (r == LMODEL_OK)

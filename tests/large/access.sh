@@ -13,10 +13,11 @@ for who in owner alice bob carol; do
 	lmodel keygen -q -o $who.key && lmodel keygen -y $who.key >$who.pub || exit 99
 done
 now() { date +%s%N; }
+
 # timed NAME COMMAND...: how long it takes without strace
 timed() {
 	from=$(now)
-	"${@:2}"
+	"${@:2}" >printed
 	ok $? "$1"
 	echo "# $1: $((($(now) - from) / 1000000)) ms"
 }
@@ -35,7 +36,7 @@ cksum_members() { # of what follows the slots
 }
 before=$(cksum_members)
 
-# cost NAME COMMAND...: what is read from and written to the archive, and how long it takes
+# cost NAME COMMAND...: what is read from and written to the archive
 cost() {
 	cost_name=$1
 	shift

@@ -200,16 +200,13 @@ def looked_at(argv, call, seconds=0.6):
     pid = None
     while pid is None and time.monotonic() < end and p.poll() is None:
         for child in read(f"/proc/{p.pid}/task/{p.pid}/children").split():
-            try:
-                if os.readlink(f"/proc/{int(child)}/exe") == os.path.realpath(argv[0]):
-                    pid = int(child)
-            except OSError:
-                pass
-    # until it sleeps at the call: nothing moves for a while
+            if read(f"/proc/{int(child)}/cmdline").startswith(argv[0].encode() + b"\0"):
+                pid = int(child)
+    # until it sleeps at the call: nothing moves for a while (processor time counts in 10 ms)
     last, still = None, 0
-    while pid and still < 8 and time.monotonic() < end:
+    while pid and still < 10 and time.monotonic() < end:
         try:
-            now = read(f"/proc/{pid}/stat").split()[13:15] + read(f"/proc/{pid}/io").split()
+            now = read(f"/proc/{pid}/syscall") if os.geteuid() == 0 else read(f"/proc/{pid}/stat")
             seen["cmdline"] += read(f"/proc/{pid}/cmdline")
         except (OSError, ProcessLookupError):
             break

@@ -60,6 +60,32 @@ constant LM_RANK_LIMIT $inputs '^\| dimensions of a tensor \| @ \|'
 constant LM_TENSOR_LIMIT $inputs '^\| tensors of one archive \| @ \|'
 constant LM_HEADER_LIMIT $inputs '^\| header of a safetensors input.*\| @ bytes'
 constant LM_DEPTH_LIMIT $inputs '^\| nesting of JSON in an input \| @ \|'
+tiers=manifest/manifest.h
+constant LM_TIER_ROW_LIMIT $tiers '^\| tiers \| @ \|'
+constant LM_TIER_ROW_LIMIT $tiers '^Table `tier`, lowest first, at most @ rows'
+constant LM_TIER_ROW_LIMIT $tiers '^There are 1 to @ tier lines'
+constant LM_TIER_NAME_LIMIT $tiers '^\| name of a tier \| @ bytes'
+constant LM_TIER_NAME_LIMIT $tiers '^\| name \| 1 to @ of `A-Z'
+constant LM_AMOUNT_LIMIT $tiers '^\| amount of a tier \| @ bytes'
+constant LM_AMOUNT_LIMIT $tiers '^\| amount \| .*1 to @ bytes of'
+constant LM_SLOT_ROW_LIMIT $tiers '^\| key slots \| @ \|'
+constant LM_SLOT_ROW_LIMIT $tiers '^Table `key_slot` .*at most @ rows'
+constant LM_SLOT_ID_LIMIT $tiers '^\| id of a key slot \| @ \|'
+constant LM_SLOT_ID_LIMIT $tiers '^\| id \| 1 to @, rising'
+constant LM_GRANT_LIMIT $tiers '^\| age file of a key slot \| @ bytes'
+constant LM_GRANT_LIMIT $tiers '^\| grant \| an age file of 1 to @ bytes'
+constant LM_BOOK_LIMIT $tiers '^\| customer book, encrypted \| @ bytes'
+constant LM_BOOK_LIMIT $tiers '^\| book \| .*encrypted: 1 to @ bytes'
+constant LM_SEALED_LIMIT crypto/chunked.h '^\| plaintext of a stream \| @ bytes'
+constant LM_SEALED_CHUNK crypto/chunked.h '^\| 56 \| \| chunks: @ bytes of plaintext each'
+constant LM_AGE_FILE_LIMIT crypto/age/age.h '^\| key file, detached grant \| @ bytes'
+constant LM_AGE_SCRYPT_WRITE crypto/age/age.h '^\| work factor .* of a passphrase \| @ when written'
+constant LM_AGE_SCRYPT_READ crypto/age/age.h '^\| work factor .*, @ at most when read'
+constant LM_AGE_SCRYPT_READ crypto/age/age.h 'work *factor above @ MUST NOT|^factor above @ MUST NOT'
+constant LM_PASSPHRASE_COST_LIMIT keys/keyring.h '^\| tries of passphrases .* \| @ \|'
+constant LM_PASSPHRASE_COST_LIMIT keys/keyring.h 'when the sum is over @ '
+constant PASSPHRASE_LIMIT keys/keyring.c '^\| passphrase \| @ bytes'
+constant LABEL_LIMIT keys/book.c '^\| label in a customer book \| @ bytes'
 constant LMODEL_FORMAT_VERSION include/lmodel/version.h '^\| 8 \| 4 \| u32 \| format version \| @ \|'
 constant LMODEL_FORMAT_VERSION include/lmodel/version.h '^Status: format version @,'
 constant LM_SQLITE_USER_VERSION manifest/hardened.h '^\| 60 \| 4 \| @: `user_version`'
@@ -78,9 +104,19 @@ for name in LM_MIMETYPE LM_MIMETYPE_MEMBER LM_SLOT_A_MEMBER LM_SLOT_B_MEMBER; do
 	grep -Fq "\`${text:-?}\`" "$spec"
 	ok $? "spec: $name is $text"
 done
-for text in $(grep -o '"lmodel-[a-z-]*-v1' "$lib/archive/content.c" | tr -d '"'); do
+for text in $(grep -oh '"lmodel-[a-z-]*-v1' "$lib/archive/content.c" "$lib/archive/unlock.c" \
+	"$lib/keys/grant.c" "$lib/keys/book.c" | tr -d '"'); do
 	says "$text" "domain $text"
 done
+
+# Labels of derived keys.
+labels=0
+for label in $(sed -n 's/^#define LM_LABEL_[A-Z_]* "\(.*\)"/\1/p' "$lib/keys/tier_keys.h" |
+	tr ' ' _); do
+	says "^\| labels of derived keys .*\`$(echo "$label" | tr _ ' ')\`" "label $label"
+	labels=$((labels + 1))
+done
+is "$labels" 7 "all labels were looked for"
 
 # Ids: enum NAME = number, in lower case, in a row of its own.
 ids=0
