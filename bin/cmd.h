@@ -24,6 +24,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_pack, cmd_list, cmd_inspect, cmd_extract, cmd_cat, cmd_verify,
-	cmd_diff, cmd_keygen, cmd_grant, cmd_revoke, cmd_strip, cmd_repack;
+	cmd_diff, cmd_keygen, cmd_grant, cmd_revoke, cmd_rekey, cmd_strip,
+	cmd_repack;
 
 #endif

@@ -14,6 +14,7 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/cmd_list.c \
 	%D%/cmd_pack.c \
 	%D%/cmd_repack.c \
+	%D%/cmd_rekey.c \
 	%D%/cmd_revoke.c \
 	%D%/cmd_strip.c \
 	%D%/cmd_verify.c \
@@ -40,6 +41,7 @@ dist_man_MANS += \
 	%D%/man/lmodel-list.1 \
 	%D%/man/lmodel-pack.1 \
 	%D%/man/lmodel-repack.1 \
+	%D%/man/lmodel-rekey.1 \
 	%D%/man/lmodel-revoke.1 \
 	%D%/man/lmodel-strip.1 \
 	%D%/man/lmodel-verify.1

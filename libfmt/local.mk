@@ -114,6 +114,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/access.c \
 	%D%/archive/archive.c %D%/archive/archive.h \
 	%D%/archive/cat.c \
+	%D%/archive/change.c %D%/archive/change.h \
 	%D%/archive/content.c %D%/archive/content.h \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
@@ -125,6 +126,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
 	%D%/archive/protect_write.c \
+	%D%/archive/rekey.c \
 	%D%/archive/repack.c \
 	%D%/archive/repair.c \
 	%D%/archive/scan.c %D%/archive/scan.h \

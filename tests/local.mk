@@ -30,7 +30,8 @@ lm_unit_tests = \
 	%D%/unit/test_tamper \
 	%D%/unit/test_tar \
 	%D%/unit/test_text \
-	%D%/unit/test_units
+	%D%/unit/test_units \
+	%D%/unit/test_vectors
 
 %C%_unit_test_age_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
@@ -59,6 +60,7 @@ lm_unit_tests = \
 %C%_unit_test_tar_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_vectors_CPPFLAGS = $(lm_test_cppflags)
 
 # A target takes bytes; libFuzzer or replay.c brings main().
 lm_fuzz_targets = \
@@ -141,16 +143,24 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
 	%D%/lib/age_keys.h \
+	%D%/lib/find_secrets.py \
 	%D%/lib/forge.py \
 	%D%/lib/mkmodel.py \
 	%D%/lib/models.h \
-	%D%/lib/secrets.py \
 	%D%/lib/slots.py \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \
+	%D%/lib/vectors.h \
 	%D%/unit/mask_world.h \
+	%D%/vectors/book.json \
 	%D%/vectors/chunked.json \
+	%D%/vectors/context.json \
+	%D%/vectors/grant.json \
+	%D%/vectors/keys.json \
+	%D%/vectors/padding.json \
+	%D%/vectors/positions.json \
+	%D%/vectors/statement.json \
 	%D%/run
 
 # Minutes and gigabytes: not a part of `make check`.

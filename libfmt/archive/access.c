@@ -1,152 +1,29 @@
 /* lmodel_grant(), lmodel_revoke(): who may open an archive. Only the manifest changes, by one
  * commit; nothing else of the file is read or written. */
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 
-#include "archive/archive.h"
+#include "archive/change.h"
 #include "archive/options.h"
-#include "archive/unlock.h"
 #include "base/io.h"
 #include "base/publish.h"
-#include "container/lock.h"
 #include "crypto/secret.h"
-#include "keys/book.h"
 #include "keys/slots.h"
 
-/* An archive open for a change of its manifest, under the writer lock, by its owner. */
-struct change {
-	int fd;
-	struct lmodel_archive *archive;
-	struct lm_grant *owner;      /* secret memory */
-};
-
-/* What an owner would be granted now, from what the slot has opened. */
-static int make_owner(struct change *c, struct lmodel_error *error)
+/* Each writer finishes what a rekey before it could not. */
+static int commit(struct lm_change *c, struct lmodel_error *error)
 {
-	const struct lmodel_archive *a = c->archive;
-	const struct lm_manifest *m = &a->manifest;
-	bool all = a->unlocked->owner;
+	const struct lmodel_run silent = { 0 };
+	struct lm_manifest *m = &c->archive->manifest;
+	uint64_t end = c->archive->footer.committed_len;
+	int r = lm_change_commit(c, m, end, error);
 
-	for (size_t i = 0; i < m->tier_count; i++)
-		all &= a->unlocked->tier[i].values;
-	if (!all)
-		return lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys is an owner's", a->label);
-	if (a->book == NULL)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: the customer book is not the one that its "
-			       "owner sealed", a->label);
-	c->owner = lm_secret_alloc(sizeof(*c->owner), error);
-	if (c->owner == NULL)
-		return LMODEL_EFAILED;
-	memcpy(c->owner->owner, m->owner.public_key, sizeof(c->owner->owner));
-	memcpy(c->owner->archive, m->id, sizeof(m->id));
-	c->owner->role = LMODEL_OWNER;
-	memcpy(c->owner->owner_key, a->unlocked->owner_key, LM_KEY);
-	memcpy(c->owner->owner_seed, a->unlocked->owner_seed, LM_KEY);
-	c->owner->tier_count = m->tier_count;
-	for (size_t i = 0; i < m->tier_count; i++) {
-		struct lm_grant_tier *t = &c->owner->tiers[i];
-
-		memcpy(t->name, m->tiers[i].name, strlen(m->tiers[i].name) + 1);
-		t->generation = m->tiers[i].generation;
-		memcpy(t->key, a->unlocked->tier[i].key, LM_KEY);
-	}
-	return LMODEL_OK;
-}
-
-/* What was locked is what was opened: the name may have been given to another file meanwhile. */
-static int check_same(const struct change *c, struct lmodel_error *error)
-{
-	struct stat locked, opened;
-
-	if (fstat(c->fd, &locked) != 0 || fstat(c->archive->fd, &opened) != 0)
-		return lm_fail_errno(error, "%s", c->archive->label);
-	if (locked.st_dev != opened.st_dev || locked.st_ino != opened.st_ino)
-		return lm_fail(error, LMODEL_EFAILED, "%s: was replaced meanwhile; try again",
-			       c->archive->label);
-	return LMODEL_OK;
-}
-
-static int begin(struct change *c, const char *path, const struct lmodel_keyring *ring, bool write,
-		 struct lmodel_error *error)
-{
-	LM_FREE char *real = NULL;
-	uint64_t size;
-	int r = LMODEL_OK;
-
-	*c = (struct change){ .fd = -1 };
-	if (write) {
-		if (strcmp(path, "-") == 0)
-			return lm_fail(error, LMODEL_EUSAGE, "standard input cannot be changed");
-		real = realpath(path, NULL);
-		if (real == NULL)
-			return lm_fail_errno(error, "%s", LM_QUOTE(path));
-		r = lm_open_regular(real, O_RDWR, &c->fd, &size, error);
-		if (r == LMODEL_OK)
-			r = lm_lock_writer(c->fd, real, error);
-	}
-	/* Opened after the lock is held: this is the state that will be changed. */
-	if (r == LMODEL_OK)
-		r = lmodel_open(&c->archive, real != NULL ? real : path, error);
-	if (r == LMODEL_OK && write)
-		r = check_same(c, error);
-	if (r == LMODEL_OK)
-		r = lmodel_unlock(c->archive, ring, error);
-	if (r == LMODEL_OK)
-		r = make_owner(c, error);
-	return r;
-}
-
-static void end(struct change *c)
-{
-	lm_secret_free(c->owner);
-	lmodel_close(c->archive);
-	if (c->fd >= 0)
-		close(c->fd);
-}
-
-/* What is about to replace both slots must open again. */
-static int check_image(const struct lmodel_archive *a, const uint8_t *image, uint64_t len,
-		       struct lmodel_error *error)
-{
-	struct lm_manifest again;
-	int r = lm_manifest_load(&again, image, len, lm_slots_end(a->slots.slot_size),
-				 a->footer.committed_len, a->label, error);
-
-	if (r != LMODEL_OK)
-		return r;
-	if (strcmp(again.statement, a->manifest.statement) != 0)
-		r = lm_fail(error, LMODEL_EFAILED, "%s: the manifest did not store", a->label);
-	lm_manifest_free(&again);
-	return r;
-}
-
-/* The book goes with every change: its counter rises, so that an older one beside a newer manifest
- * is seen. */
-static int commit(struct change *c, struct lmodel_error *error)
-{
-	struct lmodel_archive *a = c->archive;
-	uint8_t *image;
-	uint64_t len;
-	int r;
-
-	a->manifest.owner.book_counter++;
-	r = lm_book_seal(a->book, &a->manifest, c->owner->owner_key, NULL, error);
-	if (r == LMODEL_OK)
-		r = lm_manifest_store(&a->manifest, &image, &len, error);
-	if (r != LMODEL_OK)
-		return r;
-	r = check_image(a, image, len, error);
-	if (r == LMODEL_OK)
-		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, a->footer.committed_len, error);
-	lm_manifest_image_free(image);
-	return r;
+	return r == LMODEL_OK ? lm_change_bury(c, m, end, &silent, error) : r;
 }
 
 /* ---- grant ---- */
 
-static int add_slot(struct change *c, const struct lmodel_grantee *who, unsigned *id,
+static int add_slot(struct lm_change *c, const struct lmodel_grantee *who, unsigned *id,
 		    struct lmodel_error *error)
 {
 	struct lm_manifest *m = &c->archive->manifest;
@@ -181,13 +58,13 @@ static int add_slot(struct change *c, const struct lmodel_grantee *who, unsigned
 	return lm_book_add(c->archive->book, digest, who, recipient, (int64_t)time(NULL), error);
 }
 
-static int write_detached(const struct change *c, const struct lmodel_grantee *who,
+static int write_detached(const struct lm_change *c, const struct lmodel_grantee *who,
 			  const struct lmodel_grant_options *o, struct lmodel_error *error)
 {
 	LM_SECRET struct lm_grant *grant = lm_secret_alloc(sizeof(*grant), error);
 	struct lm_output out = LM_OUTPUT_INIT;
 	char label[LM_QUOTE_SIZE];
-	LM_FREE char *text = NULL;
+	LM_FREE uint8_t *text = NULL;
 	size_t len;
 	int r;
 
@@ -195,7 +72,7 @@ static int write_detached(const struct change *c, const struct lmodel_grantee *w
 		return LMODEL_EFAILED;
 	r = lm_grant_for(grant, c->owner, who, error);
 	if (r == LMODEL_OK)
-		r = lm_grant_wrap(grant, who->recipient, &text, &len, error);
+		r = lm_grant_wrap(grant, who->recipient, true, &text, &len, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (strcmp(o->detached, "-") == 0)
@@ -215,7 +92,7 @@ int lmodel_grant(const char *archive, const struct lmodel_keyring *ring,
 {
 	struct lmodel_grant_options options = LMODEL_GRANT_OPTIONS_INIT;
 	struct lmodel_error local = LMODEL_ERROR_INIT;
-	struct change c;
+	struct lm_change c;
 	int r = LMODEL_OK;
 
 	error = error != NULL ? error : &local;
@@ -229,7 +106,7 @@ int lmodel_grant(const char *archive, const struct lmodel_keyring *ring,
 		r = lm_fail(error, LMODEL_EUSAGE, "a detached grant is for one recipient");
 	if (r != LMODEL_OK)
 		return r;
-	r = begin(&c, archive, ring, options.detached == NULL, error);
+	r = lm_change_begin(&c, archive, ring, options.detached == NULL, error);
 	if (r == LMODEL_OK && options.detached != NULL) {
 		r = write_detached(&c, &grantees[0], &options, error);
 	} else {
@@ -243,7 +120,7 @@ int lmodel_grant(const char *archive, const struct lmodel_keyring *ring,
 		if (r == LMODEL_OK)
 			r = commit(&c, error);
 	}
-	end(&c);
+	lm_change_end(&c);
 	return r;
 }
 
@@ -290,6 +167,16 @@ static int choose(const struct lmodel_archive *a, const struct lmodel_revocation
 	return LMODEL_OK;
 }
 
+/* What the one who goes could open is for the next rekey to lock anew. */
+static void expose(struct lmodel_archive *a, const struct lm_book_entry *e)
+{
+	for (size_t i = 0; i < a->manifest.tier_count; i++) {
+		lm_book_expose(a->book, a->manifest.tiers[i].name, true);
+		if (e->role == LMODEL_HOLDER && strcmp(a->manifest.tiers[i].name, e->tier) == 0)
+			break;
+	}
+}
+
 static void remove_slots(struct lmodel_archive *a, const bool *gone, size_t *removed)
 {
 	struct lm_manifest *m = &a->manifest;
@@ -303,8 +190,10 @@ static void remove_slots(struct lmodel_archive *a, const bool *gone, size_t *rem
 			continue;
 		}
 		e = lm_book_find(a->book, &m->slots[s]);
-		if (e != NULL)
+		if (e != NULL) {
+			expose(a, e);
 			lm_book_remove(a->book, (size_t)(e - a->book->entries));
+		}
 		lm_slot_row_free(&m->slots[s]);
 		++*removed;
 	}
@@ -318,13 +207,13 @@ int lmodel_revoke(const char *archive, const struct lmodel_keyring *ring,
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	LM_FREE bool *gone = NULL;
 	size_t number = 0;
-	struct change c;
+	struct lm_change c;
 	int r;
 
 	error = error != NULL ? error : &local;
 	if (count == 0)
 		return lm_fail(error, LMODEL_EUSAGE, "nobody to take out");
-	r = begin(&c, archive, ring, true, error);
+	r = lm_change_begin(&c, archive, ring, true, error);
 	if (r == LMODEL_OK) {
 		gone = calloc(c.archive->manifest.slot_count + 1, sizeof(*gone));
 		r = gone == NULL ? lm_fail_memory(error) :
@@ -336,6 +225,6 @@ int lmodel_revoke(const char *archive, const struct lmodel_keyring *ring,
 	}
 	if (r == LMODEL_OK && removed != NULL)
 		*removed = number;
-	end(&c);
+	lm_change_end(&c);
 	return r;
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <lmodel/version.h>
 
@@ -100,6 +101,8 @@ static int make_index(struct lmodel_archive *a, struct lmodel_error *error)
 
 /* ---- opening ---- */
 
+enum { LOOKS_MOST = 500 }; /* ten seconds beside a busy writer */
+
 static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
 		     struct lmodel_error *error)
 {
@@ -122,25 +125,38 @@ static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
 	return r;
 }
 
-/* Reads the slots and the manifest. A writer beside us may be between its two slot writes, so
- * damage counts only when it is still there at a second look. */
+/* A writer beside us may be between its two slot writes, so damage counts only when it is still
+ * there at another look while nobody writes. */
+static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_error *error)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	struct stat st;
+
+	for (int looks = 0;; looks++) {
+		struct lmodel_error e = LMODEL_ERROR_INIT;
+		bool writing = lm_writer_is_active(a->fd);
+		int r = lm_slots_read(a->fd, a->label, &a->slots, image, &a->footer, &e);
+
+		if (r == LMODEL_OK)
+			return r;
+		if (r != LMODEL_ECORRUPT || looks > LOOKS_MOST || (looks > 0 && !writing))
+			return lm_fail(error, (enum lmodel_code)r, "%s", e.message);
+		if (writing)
+			nanosleep(&pause, NULL);
+		if (fstat(a->fd, &st) == 0)
+			a->slots.file_size = (uint64_t)st.st_size;
+	}
+}
+
+/* Reads the slots and the manifest. */
 static int read_manifest(struct lmodel_archive *a, uint64_t size, struct lmodel_error *error)
 {
-	struct lmodel_error first = LMODEL_ERROR_INIT;
 	uint8_t *image = NULL;
-	struct stat st;
 	int r = lm_slots_locate(a->fd, a->label, size, &a->slots, error);
 
 	if (r != LMODEL_OK)
 		return r;
-	r = lm_slots_read(a->fd, a->label, &a->slots, &image, &a->footer, &first);
-	if (r == LMODEL_ECORRUPT) {
-		if (fstat(a->fd, &st) == 0)
-			a->slots.file_size = (uint64_t)st.st_size;
-		r = lm_slots_read(a->fd, a->label, &a->slots, &image, &a->footer, error);
-	} else if (r != LMODEL_OK) {
-		lm_fail(error, first.code, "%s", first.message);
-	}
+	r = read_slots(a, &image, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (a->footer.format != LMODEL_FORMAT_VERSION)

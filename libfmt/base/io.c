@@ -177,3 +177,26 @@ bool lm_is_zero(const void *bytes, size_t len)
 
 	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
+
+int lm_zero_range(int fd, const char *label, uint64_t offset, uint64_t len, struct lmodel_error *error)
+{
+	enum { BUFFER = 1 << 16 };
+	LM_FREE uint8_t *zeros = NULL;
+
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) != 0) {
+		zeros = calloc(1, BUFFER);
+		if (zeros == NULL)
+			return lm_fail_memory(error);
+		for (uint64_t done = 0; done < len;) {
+			size_t n = (size_t)LM_MIN(len - done, (uint64_t)BUFFER);
+			int r = lm_write_at(fd, label, zeros, n, offset + done, error);
+
+			if (r != LMODEL_OK)
+				return r;
+			done += n;
+		}
+	}
+	if (fdatasync(fd) != 0)
+		return lm_fail_errno(error, "%s: sync", label);
+	return LMODEL_OK;
+}

@@ -32,6 +32,10 @@ int lm_unnamed_file(const char *directory, int *fd, struct lmodel_error *error) 
 int lm_copy_out(int in, const char *in_label, int out, const char *out_label,
 		struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Makes a range of a file zeros: a hole where the file system can, else written. Synced. */
+int lm_zero_range(int fd, const char *label, uint64_t offset, uint64_t len,
+		  struct lmodel_error *error) LM_MUST_CHECK;
+
 /* Whether all `len` bytes are zero. */
 bool lm_is_zero(const void *bytes, size_t len);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "container/layout.h"
 
@@ -15,8 +16,16 @@ static int take(int fd, short kind, off_t byte)
 
 int lm_lock_reader(int fd, const char *label, struct lmodel_error *error)
 {
-	if (take(fd, F_RDLCK, LM_LOCK_READER) == 0)
-		return LMODEL_OK;
+	const struct timespec pause = { .tv_nsec = 10000000 };
+
+	/* A writer holds it for as long as it takes to zero what it has replaced. */
+	for (int tries = 0; tries < 500; tries++) {
+		if (take(fd, F_RDLCK, LM_LOCK_READER) == 0)
+			return LMODEL_OK;
+		if (errno != EAGAIN && errno != EACCES)
+			break;
+		nanosleep(&pause, NULL);
+	}
 	if (errno == EAGAIN || errno == EACCES)
 		return lm_fail(error, LMODEL_EFAILED, "%s: is being rewritten; try again", label);
 	return LMODEL_OK;
@@ -38,4 +47,22 @@ int lm_lock_writer(int fd, const char *path, struct lmodel_error *error)
 		return lm_fail(error, LMODEL_EFAILED, "%s: was replaced meanwhile; try again",
 			       LM_QUOTE(path));
 	return LMODEL_OK;
+}
+
+void lm_unlock_reader(int fd)
+{
+	(void)take(fd, F_UNLCK, LM_LOCK_READER);
+}
+
+bool lm_lock_readers_out(int fd)
+{
+	return take(fd, F_WRLCK, LM_LOCK_READER) == 0;
+}
+
+bool lm_writer_is_active(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LM_LOCK_WRITER,
+			      .l_len = 1 };
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }

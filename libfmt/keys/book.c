@@ -6,6 +6,7 @@
 #include "crypto/secret.h"
 
 #define HEAD "lmodel-book-v1\n"
+#define EXPOSED "exposed\t"
 
 enum { FIELDS = 6, LABEL_LIMIT = 1024 };
 
@@ -19,10 +20,13 @@ static char *print(const struct lm_book *b, size_t *len, struct lmodel_error *er
 	for (size_t i = 0; i < b->count; i++)
 		size += 2 * LM_SHA256_SIZE + 40 + strlen(b->entries[i].tier) +
 			strlen(b->entries[i].recipient) + strlen(b->entries[i].label);
+	size += b->exposed_count * (sizeof(EXPOSED) + LM_TIER_NAME_LIMIT + 1);
 	text = lm_secret_alloc(size, error);
 	if (text == NULL)
 		return NULL;
 	memcpy(text, HEAD, sizeof(HEAD));
+	for (size_t i = 0; i < b->exposed_count; i++)
+		used += (size_t)snprintf(text + used, size - used, EXPOSED "%s\n", b->exposed[i]);
 	for (size_t i = 0; i < b->count; i++) {
 		const struct lm_book_entry *e = &b->entries[i];
 
@@ -71,6 +75,12 @@ static int parse_line(struct lm_book *b, char *line, struct lmodel_error *error)
 	struct lm_book_entry e = { 0 };
 	char *field[FIELDS], *end;
 
+	if (strncmp(line, EXPOSED, sizeof(EXPOSED) - 1) == 0) {
+		if (!lm_tier_name_valid(line + sizeof(EXPOSED) - 1))
+			return lm_fail(error, LMODEL_ECORRUPT, "the customer book is malformed");
+		lm_book_expose(b, line + sizeof(EXPOSED) - 1, true);
+		return LMODEL_OK;
+	}
 	for (int i = 0; i < FIELDS; i++) {
 		field[i] = line;
 		line += strcspn(line, "\t");
@@ -207,6 +217,22 @@ void lm_book_remove(struct lm_book *book, size_t index)
 	memmove(&book->entries[index], &book->entries[index + 1],
 		(book->count - index - 1) * sizeof(*book->entries));
 	book->count--;
+}
+
+void lm_book_expose(struct lm_book *b, const char *tier, bool exposed)
+{
+	size_t at = 0;
+
+	while (at < b->exposed_count && strcmp(b->exposed[at], tier) != 0)
+		at++;
+	if (exposed && at == b->exposed_count && at < LM_TIER_ROW_LIMIT) {
+		memcpy(b->exposed[at], tier, strlen(tier) + 1);
+		b->exposed_count++;
+	} else if (!exposed && at < b->exposed_count) {
+		memmove(b->exposed[at], b->exposed[at + 1],
+			(b->exposed_count - at - 1) * sizeof(b->exposed[0]));
+		b->exposed_count--;
+	}
 }
 
 const struct lm_book_entry *lm_book_find(const struct lm_book *book, const struct lm_slot_row *slot)

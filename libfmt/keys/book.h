@@ -17,6 +17,8 @@ struct lm_book_entry {
 struct lm_book {
 	struct lm_book_entry *entries;
 	size_t count, capacity;
+	char exposed[LM_TIER_ROW_LIMIT][LM_TIER_NAME_LIMIT + 1]; /* tiers that someone who is out could open */
+	size_t exposed_count;
 };
 
 /* Opens the book of the manifest. ECORRUPT when it is not the one that this owner sealed, with this counter, for this archive. */
@@ -34,6 +36,9 @@ int lm_book_add(struct lm_book *book, const uint8_t slot[LM_SHA256_SIZE],
 		const struct lmodel_grantee *who, const char *recipient, int64_t since,
 		struct lmodel_error *error) LM_MUST_CHECK;
 void lm_book_remove(struct lm_book *book, size_t index);
+
+/* Puts the tier among those to be locked anew, or takes it out. */
+void lm_book_expose(struct lm_book *book, const char *tier, bool exposed);
 
 /* The entry of this slot, or NULL: then someone else put it there. */
 const struct lm_book_entry *lm_book_find(const struct lm_book *book, const struct lm_slot_row *slot);

@@ -145,6 +145,8 @@ int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struc
 	int r;
 
 	error = error != NULL ? error : &local;
+	if (strncasecmp(path, "AGE-SECRET-KEY-", 15) == 0)
+		return lm_fail(error, LMODEL_EUSAGE, "a secret key was given in the place of its file's name");
 	lm_quote(label, input ? "standard input" : path);
 	/* A pipe is welcome: -i <(pass show lmodel). */
 	if (!input) {

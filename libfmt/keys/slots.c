@@ -140,13 +140,13 @@ int lm_slot_make(struct lm_slot_row *row, char **recipient, const struct lm_gran
 	return wrap(grant, to, false, entropy, &row->grant, &row->grant_len, error);
 }
 
-int lm_grant_wrap(const struct lm_grant *grant, const char *recipient, char **text, size_t *len,
-		  struct lmodel_error *error)
+int lm_grant_wrap(const struct lm_grant *grant, const char *recipient, bool armor, uint8_t **file,
+		  size_t *len, struct lmodel_error *error)
 {
 	LM_RECIPIENT struct lm_age_recipient *to = NULL;
 	int r = lm_age_recipient_parse(&to, recipient, error);
 
 	if (r == LMODEL_OK)
-		r = wrap(grant, to, true, NULL, (uint8_t **)text, len, error);
+		r = wrap(grant, to, armor, NULL, file, len, error);
 	return r;
 }

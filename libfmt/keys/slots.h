@@ -18,8 +18,8 @@ int lm_slot_make(struct lm_slot_row *row, char **recipient, const struct lm_gran
 int lm_grant_for(struct lm_grant *grant, const struct lm_grant *owner,
 		 const struct lmodel_grantee *who, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* An armored age file for who->recipient. */
-int lm_grant_wrap(const struct lm_grant *grant, const char *recipient, char **text, size_t *len,
-		  struct lmodel_error *error) LM_MUST_CHECK;
+/* An age file for the recipient, armored or not, in fresh memory. */
+int lm_grant_wrap(const struct lm_grant *grant, const char *recipient, bool armor, uint8_t **file,
+		  size_t *len, struct lmodel_error *error) LM_MUST_CHECK;
 
 #endif

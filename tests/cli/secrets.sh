@@ -24,7 +24,7 @@ strace -f -qq -o /dev/null -e trace=fsync -e inject=fsync:error=EIO:when=1 true 
 [ $strace_works -eq 1 ]
 ok $? "strace is there and may trace"
 
-python3 -B "$srcdir/tests/lib/secrets.py" "$real" $strace_works >results 2>errors
+python3 -B "$srcdir/tests/lib/find_secrets.py" "$real" $strace_works >results 2>errors
 ended=$?
 while read -r what name; do
 	case $what in

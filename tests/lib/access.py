@@ -367,7 +367,7 @@ def torn_states():
     cases = []
     for name, raw in both_ways(rng):
         cases.append((name, completed(raw)))
-    for i in range(20):
+    for i in range(12):
         o, n = ("old", "new") if i % 2 else ("revoke old", "revoke new")
         o, n = image[o], image[n]
         bad = torn(o, n, rng.choice(HOWS), rng)
@@ -377,7 +377,7 @@ def torn_states():
         bad = torn(o, n, rng.choice(HOWS), rng)
         again = torn(bad, n, rng.choice(HOWS), rng)
         cases.append((f"A torn twice, {i}", completed(with_slots(base, again, n))))
-    rounds("torn slots, then a change that is not interrupted", 45, cases)
+    rounds("torn slots, then a change that is not interrupted", 34, cases)
 
 
 # ---- one crash after the other ----
@@ -615,7 +615,7 @@ def slow_reader_of_many_changes():
     t = threading.Thread(target=changing)
     t.start()
     while time.monotonic() < end and not wrong:
-        r = lmodel("inspect", "--json", path, inject="pread64:delay_enter=15000:when=3+")
+        r = lmodel("inspect", "--json", path, inject="pread64:delay_enter=8000:when=3+")
         rounds_ += 1
         if r.returncode != 0:
             wrong.append(f"round {rounds_}: inspect {r.returncode} {r.stderr.decode()}")

@@ -371,7 +371,10 @@ def forge_position_mac(a):
 def slot_of(a, recipient, keys, kind="X25519"):
     """A grant of the attacker's keys, to a victim whose recipient is known."""
     ident = a.rows("SELECT id FROM archive")[0][0]
-    text = "lmodel-grant-v1\narchive %s\nrole holder\n" % ident
+    public = times(expand(a.seed)[0])
+    if a.owner is None:
+        public, = a.rows("SELECT public_key FROM owner")[0]
+    text = "lmodel-grant-v1\narchive %s\nrole holder\nowner %s\n" % (ident, public.hex())
     for tier, key in keys:
         text += "tier %s gen %d key %s\n" % (
             *a.rows("SELECT name, generation FROM tier WHERE id = ?", tier)[0], key.hex())

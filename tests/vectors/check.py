@@ -11,16 +11,20 @@ of "in", list it in FILES, and run --write.
 
 Bytes are in hexadecimal. Where "in" wants many, {"length": N, "seed": S} stands for N bytes: from
 x = S, each step takes x = (1664525 x + 1013904223) mod 2^32 and appends x >> 24. Where "out" has
-many, their SHA-256 stands for them.
+many, their SHA-256 stands for them. The functions are written from spec/lmodel-format.md.
 """
 import hashlib
+import hmac
 import json
 import pathlib
+import struct
 import sys
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 SHORT = 256  # bytes: up to here "out" has them all
 
@@ -36,10 +40,7 @@ def pattern(rule):
 # ---- one function a file: "in" -> "out" ----
 
 
-def chunked(given):
-    """c2sp.org/chunked-encryption with HKDF-SHA-512 and AES-256-GCM."""
-    key, salt, context = (bytes.fromhex(given[k]) for k in ("key", "salt", "context"))
-    plain = pattern(given["plaintext"])
+def seal(key, salt, context, plain):
     info = b"c2sp.org/chunked-encryption@v1+" + b"AEAD_AES_256_GCM" + b"\0" + salt + context
     derived = HKDFExpand(algorithm=SHA512(), length=32 + 12 + 32, info=info).derive(key)
     base, commitment = int.from_bytes(derived[32:44], "big"), derived[44:]
@@ -48,6 +49,13 @@ def chunked(given):
         nonce = (base ^ k).to_bytes(12, "big")
         chunk = plain[k * 16384:(k + 1) * 16384]
         sealed += AESGCM(derived[:32]).encrypt(nonce, chunk, None)
+    return sealed
+
+
+def chunked(given):
+    """c2sp.org/chunked-encryption with HKDF-SHA-512 and AES-256-GCM."""
+    key, salt, context = (bytes.fromhex(given[k]) for k in ("key", "salt", "context"))
+    sealed = seal(key, salt, context, pattern(given["plaintext"]))
     out = {
         "length": len(sealed),
         "head": sealed[:56].hex(),
@@ -58,8 +66,228 @@ def chunked(given):
     return out
 
 
+def derive(key, label, archive, tier, generation):
+    names = b"".join(name.encode() + b"\0" for name in (label, archive, tier))
+    info = b"lmodel/1/" + names + struct.pack("<Q", generation)
+    return HKDFExpand(algorithm=SHA512(), length=32, info=info).derive(key)
+
+
+def keys(given):
+    """All that comes from a tier key, or from an owner key, and both MACs (spec: 8.1, 8.6)."""
+    key, scope = bytes.fromhex(given["key"]), (given["archive"], given["tier"], given["generation"])
+    if given["tier"] == "":
+        return {"book": derive(key, "book", *scope).hex()}
+    out = {label: derive(key, label, *scope)
+           for label in ("values", "positions", "mac", "commitment")}
+    out |= {label: derive(out["positions"], label, *scope)
+            for label in ("position mac", "position commitment")}
+    statement = given["statement"].encode()
+    macs = {"key_mac": "mac", "position_mac": "position mac"}
+    out |= {name: hmac.digest(out[label], statement, "sha256") for name, label in macs.items()}
+    return {name: value.hex() for name, value in out.items()}
+
+
+def padded(length):
+    """The least length of few significant bits that takes 8 bytes and `length` (spec: 7.6)."""
+    frame = max(8 + length, 256)
+    magnitude = frame.bit_length() - 1
+    step = 2**(magnitude - magnitude.bit_length())
+    return (frame + step - 1) // step * step
+
+
+def padding(given):
+    plain = padded(given["length"])
+    return {"padded": plain, "sealed": 24 + 32 + plain + 16 * (plain // 16384 + 1)}
+
+
+def field(value):
+    """Of a leaf or a context: bytes, a text, or a number, with the length before it."""
+    if isinstance(value, int):
+        value = struct.pack("<Q", value)
+    elif isinstance(value, str):
+        value = value.encode()
+    return struct.pack("<Q", len(value)) + value
+
+
+def leaf(kind, row, *values):
+    return field(b"".join(map(field, (kind, row, *values))))
+
+
+def tensor_leaf(row, t):
+    shape = b"".join(struct.pack("<Q", d) for d in t["shape"])
+    alias = t.get("alias")
+    return leaf("tensor", row, t["name"], t["dtype"], shape, t["bytes"], t["source"],
+                int(alias is not None), t["member"] if alias is None else alias)
+
+
+def member_leaf(row, m):
+    chunks = b"".join(struct.pack("<I", c) for c in m["chunks"])
+    return leaf("member", row, m["path"], m["bytes"], m["coding"], m["chunk_bytes"], chunks,
+                bytes.fromhex(m["digest"]))
+
+
+def context(given):
+    """What the streams of a shard are bound to (spec: 6.2, 7.6)."""
+    tensor, member = given["tensor"], given["member"]
+    base = hashlib.sha256(b"lmodel-base-tensor-v1\n" + tensor_leaf(given["row"], tensor) +
+                          member_leaf(tensor["member"], member)).digest()
+    out = {"base_digest": base.hex()}
+    for kind in ("positions", "values"):
+        fields = ("lmodel/1/shard", given["archive"], given["tier"], given["generation"], base,
+                  given["unit"], kind, given["padded"])
+        out[kind] = b"".join(map(field, fields)).hex()
+    return out
+
+
+class Bits:
+    """Bits that fill each byte from the low end on."""
+
+    def __init__(self):
+        self.bits = []
+
+    def number(self, value, width):
+        self.bits += [value >> i & 1 for i in range(width)]
+
+    def golomb(self, divisor, value):
+        quotient, rest = divmod(value, divisor)
+        self.bits += [0] * quotient + [1]
+        width = divisor.bit_length() - 1
+        short = 2**(width + 1) - divisor
+        if rest < short:
+            self.number(rest, width)
+        else:
+            self.number((rest + short) // 2, width)
+            self.number((rest + short) % 2, 1)
+
+    def bytes(self):
+        padded = self.bits + [0] * (-len(self.bits) % 8)
+        return bytes(sum(bit << i for i, bit in enumerate(padded[at:at + 8]))
+                     for at in range(0, len(padded), 8))
+
+
+def leb128(value):
+    out = b""
+    while value >= 128:
+        out += bytes([value % 128 + 128])
+        value //= 128
+    return out + bytes([value])
+
+
+def gaps(numbers, divisor):
+    bits, after = Bits(), 0
+    for n in numbers:
+        bits.golomb(divisor, n - after)
+        after = n + 1
+    return bits.bytes()
+
+
+def run_codes(runs, divisors):
+    bits, after = Bits(), 0
+    for first, count in runs:
+        bits.golomb(divisors[0], first - after)
+        bits.golomb(divisors[1], count - 1)
+        after = first + count + 1
+    return bits.bytes()
+
+
+def positions(given):
+    """A position stream in the form that is asked for (spec: 7.4)."""
+    universe, runs, form = given["universe"], given["runs"], given["form"]
+    count = sum(n for _, n in runs)
+    head = bytes([("none", "all", "gaps", "complement", "runs").index(form)]) + leb128(universe)
+    if form in ("none", "all"):
+        return {"stream": head.hex()}
+    if form == "runs":
+        g, r = given["g"], given["r"]
+        head += leb128(count) + leb128(len(runs)) + bytes([g, r])
+        return {"stream": (head + run_codes(runs, (2**g, 2**r))).hex()}
+    numbers = [n for first, many in runs for n in range(first, first + many)]
+    if form == "complement":
+        numbers = sorted(set(range(universe)) - set(numbers))
+    head += leb128(count) + leb128(given["m"])
+    return {"stream": (head + gaps(numbers, given["m"])).hex()}
+
+
+def grant(given):
+    """The text of a grant, with its padding (spec: 8.2)."""
+    lines = ["lmodel-grant-v1", f"archive {given['archive']}", f"role {given['role']}",
+             f"owner {given['owner']}"]
+    if given["role"] == "owner":
+        lines += [f"owner-key {given['owner_key']}", f"owner-seed {given['owner_seed']}"]
+    word = "poskey" if given["role"] == "audit" else "key"
+    for t in given["tiers"]:
+        lines.append(f"tier {t['name']} gen {t['generation']} {word} {t['key']}")
+    text = "\n".join(lines) + "\n"
+    return {"length": len(text), "text": text.ljust(given["pad_to"], "\n")}
+
+
+def book(given):
+    """A sealed customer book (spec: 8.4)."""
+    archive, digests, text = given["archive"], [], "lmodel-book-v1\n"
+    for e in given["entries"] * given["repeat"]:
+        parts = e["kind"].encode(), bytes.fromhex(e["grant"]), bytes.fromhex(e["identity"] or "")
+        sums = b"".join(hashlib.sha256(part).digest() for part in parts)
+        digests.append(hashlib.sha256(sums).hexdigest())
+        text += "\t".join((digests[-1], e["role"], e["tier"] or "", str(e["since"]), e["recipient"],
+                           e["label"])) + "\n"
+    content = text.encode()
+    frame = (struct.pack("<Q", len(content)) + content).ljust(padded(len(content)), b"\0")
+    key = derive(bytes.fromhex(given["owner_key"]), "book", archive, "", 0)
+    about = b"lmodel/1/book\0" + archive.encode() + b"\0" + struct.pack("<Q", given["counter"])
+    sealed = seal(key, bytes.fromhex(given["salt"]), about, frame)
+    return {"slots": digests, "length": len(sealed), "sha256": hashlib.sha256(sealed).hexdigest()}
+
+
+def statement(given):
+    """Content root, statement and signature of a manifest (spec: 6.2, 6.3, 8.6)."""
+    head, digest = given["archive"], bytes.fromhex
+    root = leaf("archive", 0, head["id"], 1, head["created"], head["tool"], head["source_format"],
+                "tiers" if given["tiers"] else "")
+    for i, a in enumerate(given["attachments"]):
+        root += leaf("attachment", i, a["name"], a["member"])
+    for i, m in enumerate(given["members"]):
+        root += member_leaf(i, m)
+    for i, d in enumerate(given["metadata"]):
+        root += leaf("metadata", i, d["source"], d["key"], d["value"])
+    for i, s in enumerate(given["shards"]):
+        streams = [value for kind in ("positions", "values")
+                   for value in (s[kind]["length"], digest(s[kind]["digest"]))]
+        root += leaf("shard", i, s["tier"], s["tensor"], s["unit"], *streams)
+    for i, s in enumerate(given["sources"]):
+        root += leaf("source", i, s["name"], s["format"], s["bytes"], s["skeleton"])
+    for i, t in enumerate(given["tensors"]):
+        root += tensor_leaf(i, t)
+    for i, t in enumerate(given["tiers"]):
+        words = [t[k] for k in ("selection", "mask", "unit", "scope", "amount")]
+        root += leaf("tier", i, t["name"], t["generation"], *words, digest(t["key_commitment"]),
+                     digest(t["position_commitment"]))
+    root = hashlib.sha256(b"lmodel-content-root-v1\n" + root).hexdigest()
+    text = (f"lmodel-statement-v1\narchive {head['id']}\n"
+            f"content-generation {head['content_generation']}\n"
+            f"content-root {root}\nformat 1\n")
+    out = {"root": root}
+    if given["tiers"]:
+        owner = Ed25519PrivateKey.from_private_bytes(digest(given["owner_seed"]))
+        public = owner.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        out["public_key"] = public.hex()
+        text += f"must-understand tiers\nowner ed25519 {out['public_key']}\n"
+        for i, t in enumerate(given["tiers"]):
+            text += (f"tier {i:02} {t['name']} generation {t['generation']} "
+                     f"key {t['key_commitment']} positions {t['position_commitment']}\n")
+        out["signature"] = owner.sign(b"lmodel-owner-signature-v1\n" + text.encode()).hex()
+    out["statement"] = text
+    return out
+
+
 FILES = {
+    "book.json": book,
     "chunked.json": chunked,
+    "context.json": context,
+    "grant.json": grant,
+    "keys.json": keys,
+    "padding.json": padding,
+    "positions.json": positions,
+    "statement.json": statement,
 }
 
 # ---- end of the functions ----

@@ -12,6 +12,7 @@
 
 #include <lmodel/archive.h>
 #include <lmodel/error.h>
+#include <lmodel/run.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -160,6 +161,21 @@ struct lmodel_revocation {
 int lmodel_revoke(const char *archive, const struct lmodel_keyring *ring,
 		  const struct lmodel_revocation *revocations, size_t count, size_t *removed,
 		  struct lmodel_error *error);
+
+struct lmodel_rekey_options {
+	size_t size;                 /* sizeof(struct lmodel_rekey_options) */
+	struct lmodel_run run;       /* notices */
+};
+#define LMODEL_REKEY_OPTIONS_INIT { .size = sizeof(struct lmodel_rekey_options) }
+
+/* New keys for these tiers (`count` 0: all that somebody who was revoked could open): their shards are encrypted
+ * anew and appended, everybody who stays gets a new grant in his slot without being asked, the old
+ * shards are zeroed. Slots that are not in the customer book are left out. The content generation
+ * rises by one; detached grants of these tiers are outdated. Costs what the tiers' shards are long.
+ * Whatever happens the old or the new state is in force, both whole.
+ * Errors: as lmodel_grant(); EUSAGE: nothing to do, no such tier, its shards are absent. */
+int lmodel_rekey(const char *archive, const struct lmodel_keyring *ring, const char *const *tiers,
+		 size_t count, const struct lmodel_rekey_options *options, struct lmodel_error *error);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Looks for keys where none may be: in what lmodel prints, writes, shows in /proc, leaves as a core.
+"""Looks for keys where none may be: in what lmodel prints and writes, in /proc, in a core.
 
-    secrets.py LMODEL STRACE(0|1)     in a directory that secrets.sh has prepared
+    find_secrets.py LMODEL STRACE(0|1)     in a directory that secrets.sh has prepared
 
 Prints one line a test, "0 NAME" or "1 NAME", and "# ..." lines. Each way of looking is first tried
 on something that does hold the keys.
@@ -18,6 +18,8 @@ import time
 from slots import in_force, slots
 
 LMODEL, STRACE = sys.argv[1], sys.argv[2] == "1"
+ROOT = os.geteuid() == 0
+TRACED = STRACE and ROOT    # nobody else is shown what an undumpable process writes
 os.mkdir("tmp")
 os.mkdir("work")
 ENVIRONMENT = dict(os.environ, TMPDIR=os.path.abspath("tmp"), LMODEL_IDENTITY="bob.key")
@@ -68,8 +70,9 @@ def keys_of(archive):
             r = subprocess.run(["age", "-d", "-i", who + ".key"], input=grant, capture_output=True)
             if r.returncode == 0:
                 break
-        for tier, kind, key in re.findall(r"^(?:tier (\S+) gen \d+ )?(\S+) ([0-9a-f]{64})$",
-                                          r.stdout.decode(), re.M):
+        for tier, kind, key in re.findall(
+                r"^(?:tier (\S+) gen \d+ )?(key|poskey|owner-key|owner-seed) ([0-9a-f]{64})$",
+                r.stdout.decode(), re.M):
             key_needle(f"{archive}: {who}'s {tier or 'own'} {kind}", bytes.fromhex(key))
     for locked in slot.identities:
         with open("locked", "wb") as f:
@@ -128,7 +131,7 @@ def run(name, args, status=0, but=(), made=None):
     The keys of an archive that it makes are looked for, too."""
     trace = "trace"
     argv = [LMODEL, *args]
-    if STRACE:
+    if TRACED:
         argv = strace(trace, "-e", f"trace={WRITING},mmap", "-e", "signal=none") + argv
     before = set(os.listdir("."))
     r = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, env=ENVIRONMENT)
@@ -139,7 +142,7 @@ def run(name, args, status=0, but=(), made=None):
     if r.returncode != status:
         bad.append(f"exit status {r.returncode}: {r.stderr.decode()[:300]}")
     count = 0
-    if STRACE:
+    if TRACED:
         files, shared = written(trace)
         count = sum(map(len, files.values()))
         bad += [f"{path}: {found_in(raw, but)}" for path, raw in files.items() if found_in(raw, but)]
@@ -200,13 +203,16 @@ def looked_at(argv, call, seconds=0.6):
     pid = None
     while pid is None and time.monotonic() < end and p.poll() is None:
         for child in read(f"/proc/{p.pid}/task/{p.pid}/children").split():
-            if read(f"/proc/{int(child)}/cmdline").startswith(argv[0].encode() + b"\0"):
-                pid = int(child)
+            try:
+                if read(f"/proc/{int(child)}/cmdline").startswith(argv[0].encode() + b"\0"):
+                    pid = int(child)
+            except OSError:
+                pass                # it has ended
     # until it sleeps at the call: nothing moves for a while (processor time counts in 10 ms)
     last, still = None, 0
     while pid and still < 10 and time.monotonic() < end:
         try:
-            now = read(f"/proc/{pid}/syscall") if os.geteuid() == 0 else read(f"/proc/{pid}/stat")
+            now = read(f"/proc/{pid}/syscall") if ROOT else read(f"/proc/{pid}/stat")
             seen["cmdline"] += read(f"/proc/{pid}/cmdline")
         except (OSError, ProcessLookupError):
             break
@@ -241,7 +247,7 @@ def process():
     told("grant, while it writes: its command line is what was given and holds no secret",
          status == 0 and "\0".join(argv).encode() + b"\0" in seen["cmdline"] and
          not found_in(seen["cmdline"]), status, found_in(seen["cmdline"]))
-    if os.geteuid() == 0:
+    if ROOT:
         wanted = b"".join(f"{k}={v}".encode() + b"\0" for k, v in ENVIRONMENT.items())
         told("its environment is what was given", seen["environ"] == wanted,
              f"{len(seen['environ'] or b'')} bytes, {len(wanted)} given")
@@ -302,7 +308,7 @@ def core():
         died, dumped, cores, text = aborted([LMODEL, *args], call)
         told(f"{name}, aborted: no core", died and not dumped and not cores, died, dumped, cores)
         asked = text.find("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE) = 0")
-        opened = text.find("owner.key\"") if owner in args else len(text)
+        opened = text.find("owner.key\"") if owner in args and ROOT else len(text)
         told(f"{name}: undumpable before it opens a key file", 0 <= asked < opened, asked, opened)
 
 
@@ -310,6 +316,8 @@ def core():
 
 def main():
     pub = {who: read(who + ".pub").decode().strip() for who in ("owner", "alice", "auditor", "bob")}
+    if not TRACED:
+        print("# without root and strace: what is printed and left alone is looked at")
     collect()
     print(f"# {len(needles)} secrets: {', '.join(needles)}")
     told("the keys of both tiers, of the audit and of the owner are known",
@@ -318,7 +326,7 @@ def main():
              "auditor's s poskey")} <= set(needles))
     told("each of their forms would be found", forms() is None, forms())
     told("a key file has its own", found_in(read("owner.key")) == ["an identity", "owner's identity"])
-    if STRACE:
+    if TRACED:
         control()
     phrase = ["--passphrase-file", "phrase"]
     run("pack", ["pack", "-v", "--json", "--progress", "json", "-f", "--select", "random", "--tier",

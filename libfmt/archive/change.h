@@ -1,0 +1,32 @@
+/* Changing an archive in place, by its owner (spec: 2.4, 8.4). */
+#ifndef LM_CHANGE_H
+#define LM_CHANGE_H
+
+#include "archive/unlock.h"
+#include "keys/book.h"
+
+/* An archive open for a change, under the writer lock. */
+struct lm_change {
+	int fd;
+	struct lmodel_archive *archive;
+	struct lm_grant *owner;      /* what an owner gets now; secret memory */
+};
+
+/* Opens and unlocks. ENOKEY when no key of the ring is an owner's; ECORRUPT when the customer book is not
+ * the owner's. Without `write` only that: no lock is taken. In every case lm_change_end() follows. */
+int lm_change_begin(struct lm_change *change, const char *path, const struct lmodel_keyring *ring,
+		    bool write, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Seals the archive's book with the next counter into `manifest`, checks that what is about to be
+ * written opens again, and commits it. */
+int lm_change_commit(struct lm_change *change, struct lm_manifest *manifest, uint64_t committed_len,
+		     struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Zeroes the ranges of `manifest` that are dead and pending, while nobody reads, and commits that they are. While
+ * somebody reads they stay pending, which is told: the next writer does it. */
+int lm_change_bury(struct lm_change *change, struct lm_manifest *manifest, uint64_t committed_len,
+		   const struct lmodel_run *run, struct lmodel_error *error) LM_MUST_CHECK;
+
+void lm_change_end(struct lm_change *change);
+
+#endif

@@ -1,0 +1,363 @@
+/* lmodel_rekey(): new keys for tiers, in proportion to their shards. The new shards are appended, one
+ * commit puts them in force, and then the old ones are zeroed. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "archive/change.h"
+#include "archive/content.h"
+#include "archive/options.h"
+#include "archive/protect.h"
+#include "archive/shard.h"
+#include "base/io.h"
+#include "base/publish.h"
+#include "container/lock.h"
+#include "container/tar.h"
+#include "crypto/secret.h"
+#include "keys/slots.h"
+
+struct rekeying {
+	struct lm_change change;
+	const struct lmodel_rekey_options *options;
+	struct lm_manifest next;         /* rows of the new state; arrays below are its own */
+	struct lm_grant *owner;          /* of the new state; secret memory */
+	bool turn[LM_TIER_ROW_LIMIT];    /* which tiers get new keys */
+	uint64_t end;                    /* of what has been appended */
+};
+
+/* ---- which tiers ---- */
+
+static int choose(struct rekeying *k, const char *const *tiers, size_t count,
+		  struct lmodel_error *error)
+{
+	const struct lmodel_archive *a = k->change.archive;
+	const struct lm_manifest *m = &a->manifest;
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t t = 0;
+
+		while (t < m->tier_count && strcmp(m->tiers[t].name, tiers[i]) != 0)
+			t++;
+		if (t == m->tier_count)
+			return lm_fail(error, LMODEL_EUSAGE, "%s: has no tier %s", a->label,
+				       LM_QUOTE(tiers[i]));
+		k->turn[t] = true;
+	}
+	for (size_t t = 0; t < m->tier_count; t++) {
+		for (size_t i = 0; i < a->book->exposed_count && count == 0; i++)
+			k->turn[t] |= strcmp(a->book->exposed[i], m->tiers[t].name) == 0;
+		if (k->turn[t] && m->tiers[t].absent)
+			return lm_fail(error, LMODEL_EUSAGE, "%s: the shards of tier %s are not in this "
+				       "file", a->label, m->tiers[t].name);
+		any |= k->turn[t];
+	}
+	if (!any)
+		return lm_fail(error, LMODEL_EUSAGE, "%s: nobody was taken out since the keys were made: "
+			       "name the tiers", a->label);
+	return LMODEL_OK;
+}
+
+/* ---- the new rows ---- */
+
+static void *duplicate(const void *array, size_t count, size_t extra, size_t element,
+		       struct lmodel_error *error)
+{
+	void *copy = calloc(count + extra + 1, element);
+
+	if (copy == NULL) {
+		lm_fail_memory(error);
+		return NULL;
+	}
+	if (count > 0)
+		memcpy(copy, array, count * element);
+	return copy;
+}
+
+static int copy_rows(struct rekeying *k, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &k->change.archive->manifest;
+	struct lm_manifest *n = &k->next;
+
+	*n = *m;
+	n->statement = NULL;
+	n->owner.book = NULL;
+	n->tiers = duplicate(m->tiers, m->tier_count, 0, sizeof(*m->tiers), error);
+	n->shards = duplicate(m->shards, m->shard_count, 0, sizeof(*m->shards), error);
+	n->slots = duplicate(m->slots, m->slot_count, 0, sizeof(*m->slots), error);
+	n->dead = duplicate(m->dead, m->dead_count, 2 * m->tier_count, sizeof(*m->dead), error);
+	if (n->tiers == NULL || n->shards == NULL || n->slots == NULL || n->dead == NULL)
+		return LMODEL_EFAILED;
+	/* Grants are the next state's own or the old one's: told apart by their address. */
+	n->content_generation++;
+	return LMODEL_OK;
+}
+
+static void make_key(struct rekeying *k, size_t t)
+{
+	struct lm_tier_row *row = &k->next.tiers[t];
+	struct lm_grant_tier *given = &k->owner->tiers[t];
+	struct lm_key_scope scope;
+	uint8_t positions[LM_KEY];
+
+	row->generation++;
+	given->generation = row->generation;
+	lm_random(given->key, LM_KEY);
+	scope = (struct lm_key_scope){ .archive = k->next.id, .tier = row->name,
+				       .generation = row->generation };
+	lm_derive(row->key_commitment, given->key, LM_LABEL_COMMITMENT, &scope);
+	lm_derive(positions, given->key, LM_LABEL_POSITIONS, &scope);
+	lm_derive(row->position_commitment, positions, LM_LABEL_POSITION_COMMITMENT, &scope);
+	lm_wipe(positions, sizeof(positions));
+}
+
+/* ---- the new shards ---- */
+
+static int reseal(struct rekeying *k, size_t shard, enum lm_stream kind, uint64_t at,
+		  const uint8_t base[LM_SHA256_SIZE], struct lmodel_error *error)
+{
+	enum { BUFFER = 1 << 16 };
+	const struct lm_shard_row *row = &k->next.shards[shard];
+	const struct lm_tier_row *tier = &k->next.tiers[row->tier];
+	const struct lm_key_scope scope = { .archive = k->next.id, .tier = tier->name,
+					    .generation = tier->generation };
+	LM_FREE uint8_t *buffer = malloc(BUFFER);
+	struct lm_stream_reader in = { 0 };
+	struct lm_stream_writer out = { .fd = -1 };
+	uint8_t context[LM_SHARD_CONTEXT], key[LM_KEY];
+	size_t got = 0, n;
+	int r = buffer == NULL ? lm_fail_memory(error) :
+				 lm_stream_open(&in, k->change.archive, shard, kind, error);
+
+	if (r == LMODEL_OK) {
+		n = lm_shard_context(context, &k->next, row, kind, base, lm_padded_len(in.left));
+		lm_derive(key, k->owner->tiers[row->tier].key,
+			  kind == LM_POSITIONS ? LM_LABEL_POSITIONS : LM_LABEL_VALUES, &scope);
+		r = lm_stream_begin(&out, k->change.fd, k->change.archive->label, at, key, context, n,
+				    NULL, in.left, error);
+		lm_wipe(key, sizeof(key));
+	}
+	while (r == LMODEL_OK && (r = lm_stream_read(&in, buffer, BUFFER, &got, error)) == LMODEL_OK &&
+	       got > 0)
+		r = lm_stream_add(&out, buffer, got, error);
+	if (r == LMODEL_OK)
+		r = lm_stream_finish(&out, k->next.shards[shard].stream[kind].digest, error);
+	lm_stream_close(&in);
+	lm_stream_release(&out);
+	if (buffer != NULL)
+		lm_wipe(buffer, BUFFER);
+	return r;
+}
+
+static int append_member(struct rekeying *k, size_t t, enum lm_stream kind, struct lmodel_error *error)
+{
+	struct lm_tier_row *tier = &k->next.tiers[t];
+	uint8_t header[LM_TAR_HEADER_MAX], base[LM_SHA256_SIZE];
+	char path[LM_TIER_PATH_SIZE];
+	size_t len;
+	int r;
+
+	lm_tier_path(tier, kind, path);
+	r = lm_tar_header(path, tier->length[kind], k->next.created,
+			  tier->length[kind] >= LM_TAR_PAX_FROM, header, &len, error);
+	if (r == LMODEL_OK)
+		r = lm_write_at(k->change.fd, k->change.archive->label, header, len, k->end, error);
+	tier->offset[kind] = k->end + len;
+	for (size_t i = tier->first_shard; i < tier->first_shard + tier->shard_count && r == LMODEL_OK;
+	     i++) {
+		r = lm_content_base_digest(&k->next, k->next.shards[i].tensor, base, error);
+		if (r == LMODEL_OK)
+			r = reseal(k, i, kind, tier->offset[kind] + k->next.shards[i].stream[kind].offset,
+				   base, error);
+	}
+	k->end = lm_align(tier->offset[kind] + tier->length[kind], LM_TAR_BLOCK);
+	return r;
+}
+
+/* Behind the committed end, where no reader looks before the commit. */
+static int append_shards(struct rekeying *k, struct lmodel_error *error)
+{
+	const struct lmodel_archive *a = k->change.archive;
+	int fd = k->change.fd, r = LMODEL_OK;
+
+	k->end = a->footer.committed_len;
+	/* What an interrupted append has left goes; the end blocks stay until they are written over. */
+	if (a->slots.file_size > k->end + LM_TAR_END && ftruncate(fd, (off_t)(k->end + LM_TAR_END)) != 0)
+		return lm_fail_errno(error, "%s: truncate", a->label);
+	for (size_t t = 0; t < k->next.tier_count && r == LMODEL_OK; t++)
+		for (int kind = 0; kind < 2 && k->turn[t] && r == LMODEL_OK; kind++)
+			r = append_member(k, t, (enum lm_stream)kind, error);
+	if (r == LMODEL_OK && ftruncate(fd, (off_t)(k->end + LM_TAR_END)) != 0)
+		r = lm_fail_errno(error, "%s: truncate", a->label);
+	k->change.archive->slots.file_size = k->end + LM_TAR_END;
+	if (r == LMODEL_OK && fdatasync(fd) != 0)
+		r = lm_fail_errno(error, "%s: sync", a->label);
+	return r;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct lm_dead_row *x = a, *y = b;
+
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static void bury(struct rekeying *k)
+{
+	const struct lm_manifest *m = &k->change.archive->manifest;
+	struct lm_manifest *n = &k->next;
+
+	for (size_t t = 0; t < m->tier_count; t++)
+		for (int kind = 0; kind < 2 && k->turn[t]; kind++)
+			n->dead[n->dead_count++] = (struct lm_dead_row){
+				.offset = m->tiers[t].offset[kind], .length = m->tiers[t].length[kind],
+				.pending = true,
+			};
+	qsort(n->dead, n->dead_count, sizeof(*n->dead), by_offset);
+}
+
+/* ---- the new grants ---- */
+
+/* Whether the entry's grant names a tier that gets a new key. */
+static bool concerned(const struct rekeying *k, const struct lm_book_entry *e)
+{
+	for (size_t t = 0; t < k->next.tier_count; t++) {
+		if (k->turn[t])
+			return true;
+		if (e->role == LMODEL_HOLDER && strcmp(k->next.tiers[t].name, e->tier) == 0)
+			break;
+	}
+	return false;
+}
+
+/* To the recipient in the book and to nobody else: slots that the book does not know get nothing. */
+static int reissue(struct rekeying *k, struct lm_slot_row *slot, struct lm_book_entry *e,
+		   struct lmodel_error *error)
+{
+	LM_SECRET struct lm_grant *grant = lm_secret_alloc(sizeof(*grant), error);
+	const struct lmodel_grantee who = {
+		.recipient = e->recipient, .role = e->role,
+		.tier = e->role == LMODEL_HOLDER ? e->tier : NULL,
+	};
+	int r;
+
+	if (grant == NULL)
+		return LMODEL_EFAILED;
+	r = lm_grant_for(grant, k->owner, &who, error);
+	if (r == LMODEL_OK)
+		r = lm_grant_wrap(grant, e->recipient, false, &slot->grant, &slot->grant_len, error);
+	if (r == LMODEL_OK)
+		lm_slot_digest(slot, e->slot);
+	return r;
+}
+
+static int reissue_all(struct rekeying *k, struct lmodel_error *error)
+{
+	struct lm_book *book = k->change.archive->book;
+	struct lm_manifest *n = &k->next;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n->slot_count; i++) {
+		const struct lm_book_entry *found = lm_book_find(book, &n->slots[i]);
+		struct lm_book_entry *e;
+
+		if (found == NULL) {
+			lm_notice(&k->options->run, "slot %u is not in the customer book: it is left out",
+				  n->slots[i].id);
+			continue;
+		}
+		e = &book->entries[found - book->entries];
+		n->slots[kept] = n->slots[i];
+		if (concerned(k, e) && reissue(k, &n->slots[kept], e, error))
+			return (int)error->code;
+		kept++;
+	}
+	n->slot_count = kept;
+	for (size_t t = 0; t < n->tier_count; t++)
+		if (k->turn[t])
+			lm_book_expose(book, n->tiers[t].name, false);
+	return LMODEL_OK;
+}
+
+/* ---- all together ---- */
+
+static int seal(struct rekeying *k, struct lmodel_error *error)
+{
+	uint8_t root[LM_SHA256_SIZE];
+
+	if (lm_content_root(&k->next, k->next.id, root, error))
+		return LMODEL_EFAILED;
+	k->next.statement = lm_content_statement(&k->next, root, error);
+	if (k->next.statement == NULL)
+		return LMODEL_EFAILED;
+	return lm_owner_seal(&k->next, k->owner, error);
+}
+
+static int run(struct rekeying *k, const char *const *tiers, size_t count, struct lmodel_error *error)
+{
+	int r = choose(k, tiers, count, error);
+
+	if (r == LMODEL_OK)
+		r = copy_rows(k, error);
+	if (r != LMODEL_OK)
+		return r;
+	k->owner = lm_secret_alloc(sizeof(*k->owner), error);
+	if (k->owner == NULL)
+		return LMODEL_EFAILED;
+	*k->owner = *k->change.owner;
+	for (size_t t = 0; t < k->next.tier_count; t++)
+		if (k->turn[t])
+			make_key(k, t);
+	r = append_shards(k, error);
+	if (r == LMODEL_OK) {
+		bury(k);
+		r = reissue_all(k, error);
+	}
+	if (r == LMODEL_OK)
+		r = seal(k, error);
+	if (r == LMODEL_OK)
+		r = lm_change_commit(&k->change, &k->next, k->end, error);
+	if (r == LMODEL_OK)
+		r = lm_change_bury(&k->change, &k->next, k->end, &k->options->run, error);
+	return r;
+}
+
+/* What is the next state's own. */
+static void release(struct rekeying *k)
+{
+	const struct lm_manifest *m = k->change.archive != NULL ? &k->change.archive->manifest : NULL;
+
+	for (size_t i = 0; k->next.slots != NULL && i < k->next.slot_count; i++) {
+		bool old = false;
+
+		for (size_t o = 0; o < m->slot_count; o++)
+			old |= m->slots[o].grant == k->next.slots[i].grant;
+		if (!old)
+			free(k->next.slots[i].grant);
+	}
+	free(k->next.tiers);
+	free(k->next.shards);
+	free(k->next.slots);
+	free(k->next.dead);
+	free(k->next.statement);
+	free(k->next.owner.book);
+	lm_secret_free(k->owner);
+}
+
+int lmodel_rekey(const char *archive, const struct lmodel_keyring *ring, const char *const *tiers,
+		 size_t count, const struct lmodel_rekey_options *given, struct lmodel_error *error)
+{
+	struct lmodel_rekey_options options = LMODEL_REKEY_OPTIONS_INIT;
+	struct lmodel_error local = LMODEL_ERROR_INIT;
+	struct rekeying k = { .options = &options };
+	int r;
+
+	error = error != NULL ? error : &local;
+	if (given != NULL)
+		LM_OPTIONS_COPY(&options, given);
+	r = lm_change_begin(&k.change, archive, ring, true, error);
+	if (r == LMODEL_OK)
+		r = run(&k, tiers, count, error);
+	release(&k);
+	lm_change_end(&k.change);
+	return r;
+}
