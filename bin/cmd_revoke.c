@@ -52,6 +52,7 @@ static int check(const char *archive, size_t slot_count, char **slots)
 
 static int revoke(const char *path, const struct lmodel_revocation *list, size_t count)
 {
+	struct lmodel_revoke_options o = LMODEL_REVOKE_OPTIONS_INIT;
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_keyring *ring;
 	size_t removed = 0;
@@ -59,7 +60,7 @@ static int revoke(const char *path, const struct lmodel_revocation *list, size_t
 
 	if (r != LMODEL_OK)
 		return r;
-	r = lmodel_revoke(path, ring, list, count, &removed, &error);
+	r = lmodel_revoke(path, ring, list, count, &o, &removed, &error);
 	lmodel_keyring_free(ring);
 	if (r != LMODEL_OK)
 		return message_fail(&error);

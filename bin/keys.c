@@ -146,11 +146,10 @@ int keys_unlock(struct lmodel_archive *archive, const char *name, const struct k
 	int r;
 
 	*unlocked = false;
-	if (lmodel_tier_count(archive) == 0) {
-		if (keys_given(keys))
-			message_notice("%s: nothing in it needs a key", name);
+	/* A key that was named has to open something: an archive without tiers may be a forgery of
+	 * one that had them. */
+	if (lmodel_tier_count(archive) == 0 && !keys_given(keys))
 		return LMODEL_OK;
-	}
 	r = keys_ring(&ring, keys, environment);
 	if (r != LMODEL_OK || ring == NULL)
 		return r;

@@ -14,6 +14,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/run.h \
+	%D%/include/lmodel/sign.h \
 	%D%/include/lmodel/version.h
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
@@ -34,6 +35,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/publish.c %D%/base/publish.h \
 	%D%/base/text.c \
 	%D%/crypto/aead.c %D%/crypto/aead.h \
+	%D%/crypto/blake2b.c %D%/crypto/blake2b.h \
 	%D%/crypto/chunked.c %D%/crypto/chunked.h \
 	%D%/crypto/crypto.c %D%/crypto/crypto.h \
 	%D%/crypto/curve.c %D%/crypto/curve.h \
@@ -74,6 +76,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/keys/book.c %D%/keys/book.h \
 	%D%/keys/grant.c %D%/keys/grant.h \
 	%D%/keys/keyring.c %D%/keys/keyring.h \
+	%D%/keys/memory.c %D%/keys/memory.h \
 	%D%/keys/slots.c %D%/keys/slots.h \
 	%D%/keys/tier_keys.c %D%/keys/tier_keys.h \
 	%D%/import/attachment.c \

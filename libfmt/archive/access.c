@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/publish.h"
 #include "crypto/secret.h"
+#include "keys/memory.h"
 #include "keys/slots.h"
 
 /* Each writer finishes what a rekey before it could not. */
@@ -58,6 +59,23 @@ static int add_slot(struct lm_change *c, const struct lmodel_grantee *who, unsig
 	return lm_book_add(c->archive->book, digest, who, recipient, (int64_t)time(NULL), error);
 }
 
+/* So that a rekey can make it anew, and a revocation knows what it opened. */
+static int record(const struct lm_change *c, const struct lmodel_grantee *who,
+		  const struct lmodel_grant_options *o, struct lmodel_error *error)
+{
+	static const uint8_t no_slot[LM_SHA256_SIZE];
+	LM_FREE char *path = NULL;
+	struct lm_book book;
+	int r = lm_change_grants_book(c, o->book, &book, &path, error);
+
+	if (r == LMODEL_OK && path != NULL)
+		r = lm_book_add(&book, no_slot, who, who->recipient, (int64_t)time(NULL), error);
+	if (r == LMODEL_OK && path != NULL)
+		r = lm_grants_book_store(&book, path, c->owner->archive, c->owner->owner_key, error);
+	lm_book_free(&book);
+	return r;
+}
+
 static int write_detached(const struct lm_change *c, const struct lmodel_grantee *who,
 			  const struct lmodel_grant_options *o, struct lmodel_error *error)
 {
@@ -73,6 +91,8 @@ static int write_detached(const struct lm_change *c, const struct lmodel_grantee
 	r = lm_grant_for(grant, c->owner, who, error);
 	if (r == LMODEL_OK)
 		r = lm_grant_wrap(grant, who->recipient, true, &text, &len, error);
+	if (r == LMODEL_OK)
+		r = record(c, who, o, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (strcmp(o->detached, "-") == 0)
@@ -126,41 +146,61 @@ int lmodel_grant(const char *archive, const struct lmodel_keyring *ring,
 
 /* ---- revoke ---- */
 
-static bool picks(const struct lmodel_revocation *r, const struct lmodel_slot *s)
+struct revoking {
+	struct lm_change change;
+	const struct lmodel_revocation *list;
+	size_t count;
+	struct lm_book detached;     /* the owner's book of detached grants */
+	char *detached_path;         /* NULL: there is none */
+	bool *gone;                  /* one a slot */
+	bool *taken;                 /* one a detached grant */
+	size_t removed, removed_detached;
+};
+
+static bool picks(const struct lmodel_revocation *r, const char *label, const char *recipient)
 {
-	if (r->slot != 0)
-		return s->id == r->slot;
 	if (r->label != NULL)
-		return s->label != NULL && strcmp(s->label, r->label) == 0;
-	return s->recipient != NULL && r->recipient != NULL && strcmp(s->recipient, r->recipient) == 0;
+		return label != NULL && strcmp(label, r->label) == 0;
+	return recipient != NULL && r->recipient != NULL && strcmp(recipient, r->recipient) == 0;
 }
 
-/* Marks the slots to go; each revocation has to pick one at least. */
-static int choose(const struct lmodel_archive *a, const struct lmodel_revocation *revocations,
-		  size_t count, bool *gone, struct lmodel_error *error)
+static bool choose_one(struct revoking *v, const struct lmodel_revocation *r)
 {
+	const struct lmodel_archive *a = v->change.archive;
+	bool any = false;
+
+	for (size_t s = 0; s < a->manifest.slot_count; s++) {
+		const struct lmodel_slot *slot = &a->slots_shown[s];
+
+		if (r->slot != 0 ? slot->id == r->slot : picks(r, slot->label, slot->recipient))
+			any = v->gone[s] = true;
+	}
+	for (size_t d = 0; d < v->detached.count && r->slot == 0; d++)
+		if (picks(r, v->detached.entries[d].label, v->detached.entries[d].recipient))
+			any = v->taken[d] = true;
+	return any;
+}
+
+/* Marks who is to go; each revocation has to pick one at least. */
+static int choose(struct revoking *v, struct lmodel_error *error)
+{
+	const struct lmodel_archive *a = v->change.archive;
 	bool owner_stays = false;
 
-	for (size_t i = 0; i < count; i++) {
-		bool any = false;
+	for (size_t i = 0; i < v->count; i++) {
+		const struct lmodel_revocation *r = &v->list[i];
+		const char *what = r->label != NULL ? r->label : r->recipient;
 
-		for (size_t s = 0; s < a->manifest.slot_count; s++)
-			if (picks(&revocations[i], &a->slots_shown[s]))
-				any = gone[s] = true;
-		if (!any && revocations[i].slot != 0)
-			return lm_fail(error, LMODEL_EUSAGE, "%s: has no slot %u", a->label,
-				       revocations[i].slot);
-		if (!any)
-			return lm_fail(error, LMODEL_EUSAGE, "%s: no slot in the customer book has %s %s",
-				       a->label, revocations[i].label != NULL ? "the label" :
-										"the recipient",
-				       LM_QUOTE(revocations[i].label != NULL ?
-							revocations[i].label :
-							revocations[i].recipient != NULL ?
-							revocations[i].recipient : ""));
+		if (choose_one(v, r))
+			continue;
+		if (r->slot != 0)
+			return lm_fail(error, LMODEL_EUSAGE, "%s: has no slot %u", a->label, r->slot);
+		return lm_fail(error, LMODEL_EUSAGE, "%s: nobody in the customer book has the %s %s",
+			       a->label, r->label != NULL ? "label" : "recipient",
+			       LM_QUOTE(what != NULL ? what : ""));
 	}
 	for (size_t s = 0; s < a->manifest.slot_count; s++)
-		owner_stays |= !gone[s] && a->slots_shown[s].known &&
+		owner_stays |= !v->gone[s] && a->slots_shown[s].known &&
 			       a->slots_shown[s].role == LMODEL_OWNER;
 	if (!owner_stays)
 		return lm_fail(error, LMODEL_EUSAGE, "%s: the last owner cannot be taken out", a->label);
@@ -177,15 +217,16 @@ static void expose(struct lmodel_archive *a, const struct lm_book_entry *e)
 	}
 }
 
-static void remove_slots(struct lmodel_archive *a, const bool *gone, size_t *removed)
+static void remove_slots(struct revoking *v)
 {
+	struct lmodel_archive *a = v->change.archive;
 	struct lm_manifest *m = &a->manifest;
 	size_t kept = 0;
 
 	for (size_t s = 0; s < m->slot_count; s++) {
 		const struct lm_book_entry *e;
 
-		if (!gone[s]) {
+		if (!v->gone[s]) {
 			m->slots[kept++] = m->slots[s];
 			continue;
 		}
@@ -195,36 +236,70 @@ static void remove_slots(struct lmodel_archive *a, const bool *gone, size_t *rem
 			lm_book_remove(a->book, (size_t)(e - a->book->entries));
 		}
 		lm_slot_row_free(&m->slots[s]);
-		++*removed;
+		v->removed++;
 	}
 	m->slot_count = kept;
 }
 
+static void remove_detached(struct revoking *v)
+{
+	for (size_t d = v->detached.count; d-- > 0;)
+		if (v->taken[d]) {
+			expose(v->change.archive, &v->detached.entries[d]);
+			lm_book_remove(&v->detached, d);
+			v->removed_detached++;
+		}
+}
+
+static int take_out(struct revoking *v, const struct lmodel_revoke_options *o, struct lmodel_error *error)
+{
+	const struct lm_change *c = &v->change;
+	int r = lm_change_grants_book(c, o->book, &v->detached, &v->detached_path, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	v->gone = calloc(c->archive->manifest.slot_count + 1, sizeof(*v->gone));
+	v->taken = calloc(v->detached.count + 1, sizeof(*v->taken));
+	if (v->gone == NULL || v->taken == NULL)
+		return lm_fail_memory(error);
+	r = choose(v, error);
+	if (r != LMODEL_OK)
+		return r;
+	remove_slots(v);
+	remove_detached(v);
+	r = commit(&v->change, error);
+	if (r == LMODEL_OK && v->removed_detached > 0) {
+		lm_notice(&o->run, "a detached grant opens the archive until the next rekey");
+		r = lm_grants_book_store(&v->detached, v->detached_path, c->owner->archive,
+					 c->owner->owner_key, error);
+	}
+	return r;
+}
+
 int lmodel_revoke(const char *archive, const struct lmodel_keyring *ring,
-		  const struct lmodel_revocation *revocations, size_t count, size_t *removed,
+		  const struct lmodel_revocation *revocations, size_t count,
+		  const struct lmodel_revoke_options *given, size_t *removed,
 		  struct lmodel_error *error)
 {
+	struct lmodel_revoke_options options = LMODEL_REVOKE_OPTIONS_INIT;
 	struct lmodel_error local = LMODEL_ERROR_INIT;
-	LM_FREE bool *gone = NULL;
-	size_t number = 0;
-	struct lm_change c;
+	struct revoking v = { .list = revocations, .count = count };
 	int r;
 
 	error = error != NULL ? error : &local;
+	if (given != NULL)
+		LM_OPTIONS_COPY(&options, given);
 	if (count == 0)
 		return lm_fail(error, LMODEL_EUSAGE, "nobody to take out");
-	r = lm_change_begin(&c, archive, ring, true, error);
-	if (r == LMODEL_OK) {
-		gone = calloc(c.archive->manifest.slot_count + 1, sizeof(*gone));
-		r = gone == NULL ? lm_fail_memory(error) :
-				   choose(c.archive, revocations, count, gone, error);
-	}
-	if (r == LMODEL_OK) {
-		remove_slots(c.archive, gone, &number);
-		r = commit(&c, error);
-	}
+	r = lm_change_begin(&v.change, archive, ring, true, error);
+	if (r == LMODEL_OK)
+		r = take_out(&v, &options, error);
 	if (r == LMODEL_OK && removed != NULL)
-		*removed = number;
-	lm_change_end(&c);
+		*removed = v.removed + v.removed_detached;
+	free(v.gone);
+	free(v.taken);
+	free(v.detached_path);
+	lm_book_free(&v.detached);
+	lm_change_end(&v.change);
 	return r;
 }

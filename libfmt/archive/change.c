@@ -8,6 +8,7 @@
 #include "container/lock.h"
 #include "crypto/curve.h"
 #include "crypto/secret.h"
+#include "keys/memory.h"
 
 /* What an owner would be granted now, from what the slot has opened. */
 static int make_owner(struct lm_change *c, struct lmodel_error *error)
@@ -67,7 +68,7 @@ int lm_change_begin(struct lm_change *c, const char *path, const struct lmodel_k
 	bool changed;
 	int r = LMODEL_OK;
 
-	*c = (struct lm_change){ .fd = -1 };
+	*c = (struct lm_change){ .fd = -1, .ring = ring };
 	if (write) {
 		if (strcmp(path, "-") == 0)
 			return lm_fail(error, LMODEL_EUSAGE, "standard input cannot be changed");
@@ -132,6 +133,22 @@ int lm_change_bury(struct lm_change *c, struct lm_manifest *m, uint64_t committe
 	return r;
 }
 
+int lm_change_grants_book(const struct lm_change *c, const char *path, struct lm_book *book,
+			  char **found, struct lmodel_error *error)
+{
+	*book = (struct lm_book){ 0 };
+	*found = NULL;
+	if (path != NULL)
+		*found = lm_strdup(path, error);
+	else if (c->ring->memory != NULL)
+		*found = lm_grants_book_path(c->ring->memory, c->owner->archive, error);
+	else
+		return LMODEL_OK;
+	if (*found == NULL)
+		return LMODEL_EFAILED;
+	return lm_grants_book_load(book, *found, c->owner->archive, c->owner->owner_key, error);
+}
+
 void lm_change_end(struct lm_change *c)
 {
 	lm_secret_free(c->owner);
@@ -159,6 +176,17 @@ static int check_image(const struct lmodel_archive *a, const struct lm_manifest 
 
 /* The book goes with every change: its counter rises, so that an older one beside a newer manifest
  * is seen. */
+/* A copy from before this change is to be noticed from now on. */
+static void remember(const struct lm_change *c, const struct lm_manifest *m)
+{
+	struct lm_memory now = { .generation = m->content_generation,
+				 .book_counter = m->owner.book_counter };
+
+	memcpy(now.owner, m->owner.public_key, sizeof(now.owner));
+	if (c->ring->memory != NULL)
+		(void)lm_memory_store(&now, c->ring->memory, m->id, NULL);
+}
+
 int lm_change_commit(struct lm_change *c, struct lm_manifest *m, uint64_t committed_len,
 		     struct lmodel_error *error)
 {
@@ -177,5 +205,7 @@ int lm_change_commit(struct lm_change *c, struct lm_manifest *m, uint64_t commit
 	if (r == LMODEL_OK)
 		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, committed_len, error);
 	lm_manifest_image_free(image);
+	if (r == LMODEL_OK)
+		remember(c, m);
 	return r;
 }

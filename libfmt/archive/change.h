@@ -10,6 +10,7 @@ struct lm_change {
 	int fd;
 	struct lmodel_archive *archive;
 	struct lm_grant *owner;      /* what an owner gets now; secret memory */
+	const struct lmodel_keyring *ring;
 };
 
 /* Opens and unlocks. ENOKEY when no key of the ring is an owner's; ECORRUPT when the customer book is not
@@ -26,6 +27,11 @@ int lm_change_commit(struct lm_change *change, struct lm_manifest *manifest, uin
  * somebody reads they stay pending, which is told: the next writer does it. */
 int lm_change_bury(struct lm_change *change, struct lm_manifest *manifest, uint64_t committed_len,
 		   const struct lmodel_run *run, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The owner's book of detached grants: at `path`, or beside what the ring remembers; `*found` NULL when there
+ * is no such place. lm_grants_book_store() writes it back. */
+int lm_change_grants_book(const struct lm_change *change, const char *path, struct lm_book *book,
+			  char **found, struct lmodel_error *error) LM_MUST_CHECK;
 
 void lm_change_end(struct lm_change *change);
 

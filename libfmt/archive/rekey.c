@@ -278,6 +278,76 @@ static int reissue_all(struct rekeying *k, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+/* ---- detached grants ---- */
+
+/* A name for the file: the label, or the end of the recipient; nothing that leaves the directory. */
+static char *grant_name(const struct lm_book_entry *e, const char *directory, size_t number,
+			struct lmodel_error *error)
+{
+	const char *base = e->label[0] != '\0' ? e->label : e->recipient;
+	char safe[41];
+	size_t n = 0;
+
+	for (const char *c = base; *c != '\0' && n < sizeof(safe) - 1; c++)
+		safe[n++] = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+			    (*c >= '0' && *c <= '9') ? *c : '-';
+	safe[n] = '\0';
+	return lm_format(error, "%s/%s-%zu.lkey", directory, safe, number + 1);
+}
+
+static int write_grant(struct rekeying *k, const struct lm_book_entry *e, size_t number,
+		       struct lmodel_error *error)
+{
+	LM_SECRET struct lm_grant *grant = lm_secret_alloc(sizeof(*grant), error);
+	const struct lmodel_grantee who = {
+		.recipient = e->recipient, .role = e->role,
+		.tier = e->role == LMODEL_HOLDER ? e->tier : NULL,
+	};
+	LM_FREE char *path = grant_name(e, k->options->grants, number, error);
+	LM_FREE uint8_t *text = NULL;
+	struct lm_output out = LM_OUTPUT_INIT;
+	char label[LM_QUOTE_SIZE];
+	size_t len;
+	int r;
+
+	if (grant == NULL || path == NULL)
+		return LMODEL_EFAILED;
+	r = lm_grant_for(grant, k->owner, &who, error);
+	if (r == LMODEL_OK)
+		r = lm_grant_wrap(grant, e->recipient, true, &text, &len, error);
+	if (r == LMODEL_OK)
+		r = lm_output_begin(&out, path, true, error);
+	if (r == LMODEL_OK)
+		r = lm_write_all(out.fd, lm_quote(label, path), text, len, error);
+	if (r == LMODEL_OK)
+		r = lm_output_publish(&out, error);
+	lm_output_release(&out);
+	if (r == LMODEL_OK)
+		lm_notice(&k->options->run, "%s is for %s %s", LM_QUOTE(path), e->recipient,
+			  e->label[0] != '\0' ? LM_QUOTE(e->label) : "");
+	return r;
+}
+
+/* After the commit: before it these grants would open nothing. */
+static int write_grants(struct rekeying *k, struct lmodel_error *error)
+{
+	LM_FREE char *path = NULL;
+	struct lm_book book;
+	int r = lm_change_grants_book(&k->change, k->options->book, &book, &path, error);
+
+	for (size_t i = 0; i < book.count && r == LMODEL_OK; i++) {
+		if (!concerned(k, &book.entries[i]))
+			continue;
+		if (k->options->grants != NULL)
+			r = write_grant(k, &book.entries[i], i, error);
+		else
+			lm_notice(&k->options->run, "the detached grant for %s is outdated now",
+				  book.entries[i].recipient);
+	}
+	lm_book_free(&book);
+	return r;
+}
+
 /* ---- all together ---- */
 
 static int seal(struct rekeying *k, struct lmodel_error *error)
@@ -318,6 +388,8 @@ static int run(struct rekeying *k, const char *const *tiers, size_t count, struc
 		r = lm_change_commit(&k->change, &k->next, k->end, error);
 	if (r == LMODEL_OK)
 		r = lm_change_bury(&k->change, &k->next, k->end, &k->options->run, error);
+	if (r == LMODEL_OK)
+		r = write_grants(k, error);
 	return r;
 }
 

@@ -6,6 +6,7 @@
 #include "crypto/kdf.h"
 #include "crypto/secret.h"
 #include "keys/book.h"
+#include "keys/memory.h"
 
 static struct lm_key_scope scope_of(const struct lm_manifest *m, size_t tier)
 {
@@ -50,8 +51,7 @@ struct opening {
 	struct lmodel_archive *archive;
 	struct lm_unlocked *u;
 	bool any;
-	uint64_t outdated, current;   /* generations, where a grant of an earlier one was met */
-	char outdated_tier[LM_TIER_NAME_LIMIT + 1];
+	uint64_t outdated[LM_TIER_ROW_LIMIT]; /* generation of a grant that is too old; 0: none */
 };
 
 static bool commits(const uint8_t key[LM_KEY], const char *label, const struct lm_key_scope *scope,
@@ -132,9 +132,7 @@ static int take(struct opening *o, const struct lm_grant *g, struct lmodel_error
 		if (fit == FORGED)
 			return forged(o->archive, "a tier is not the granted one", error);
 		if (fit == OUTDATED) {
-			o->outdated = t->generation;
-			o->current = m->tiers[find_tier(m, t->name)].generation;
-			memcpy(o->outdated_tier, t->name, sizeof(o->outdated_tier));
+			o->outdated[find_tier(m, t->name)] = t->generation;
 		} else {
 			take_tier(o, t, audit);
 		}
@@ -197,17 +195,20 @@ int lm_unlock_keys(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 	if (g == NULL)
 		return LMODEL_EFAILED;
 	if (a->manifest.tier_count == 0)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: nothing in it is encrypted", a->label);
+		return lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys opens it: nothing in it is "
+			       "encrypted", a->label);
 	r = try_detached(&o, ring, g, &detached, error);
 	if (r == LMODEL_OK && !detached)
 		r = try_slots(&o, ring, g, error);
 	if (r != LMODEL_OK)
 		return r;
-	/* Beside a grant that opens from the first tier on, an old one does no harm. */
-	if (o.outdated > 0 && !unlocked->tier[0].positions)
-		return lm_fail(error, LMODEL_ENOKEY, "%s: outdated grant: tier %s: generation %ju, the "
-			       "archive has %ju", a->label, LM_QUOTE(o.outdated_tier),
-			       (uintmax_t)o.outdated, (uintmax_t)o.current);
+	/* An old grant does no harm beside a new one; alone it would silently open less. */
+	for (size_t i = 0; i < a->manifest.tier_count; i++)
+		if (o.outdated[i] > 0 && !unlocked->tier[i].positions)
+			return lm_fail(error, LMODEL_ENOKEY, "%s: outdated grant: tier %s: generation %ju, "
+				       "the archive has %ju", a->label, a->manifest.tiers[i].name,
+				       (uintmax_t)o.outdated[i],
+				       (uintmax_t)a->manifest.tiers[i].generation);
 	return o.any ? LMODEL_OK :
 		       lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys opens it", a->label);
 }
@@ -284,6 +285,43 @@ static void show_open(struct lmodel_archive *a)
 	a->level_chosen = false;
 }
 
+/* Whether this is no step back from what was seen before; then it is what was seen last. Where
+ * nothing can be written nothing is remembered: the proof of the archive itself stands. */
+static int remember(const struct lmodel_archive *a, const struct lmodel_keyring *ring, bool owner,
+		    struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &a->manifest;
+	struct lm_memory now;
+	int r;
+
+	if (ring->memory == NULL)
+		return LMODEL_OK;
+	r = lm_memory_load(&now, ring->memory, m->id, error);
+	if (r != LMODEL_OK)
+		return r;
+	if (now.known && !ring->allow_rollback) {
+		if (memcmp(now.owner, m->owner.public_key, sizeof(now.owner)) != 0)
+			return lm_fail(error, LMODEL_ECORRUPT, "%s: has another owner than when it was "
+				       "read before", a->label);
+		if (m->content_generation < now.generation)
+			return lm_fail(error, LMODEL_ECORRUPT, "%s: is older than what was read before: "
+				       "content generation %ju, not %ju (--allow-rollback takes it)",
+				       a->label, (uintmax_t)m->content_generation,
+				       (uintmax_t)now.generation);
+		if (owner && m->owner.book_counter < now.book_counter)
+			return lm_fail(error, LMODEL_ECORRUPT, "%s: is older than what its owner saw "
+				       "before: customer book %ju, not %ju (--allow-rollback takes it)",
+				       a->label, (uintmax_t)m->owner.book_counter,
+				       (uintmax_t)now.book_counter);
+	}
+	memcpy(now.owner, m->owner.public_key, sizeof(now.owner));
+	now.generation = m->content_generation;
+	if (owner)
+		now.book_counter = m->owner.book_counter;
+	(void)lm_memory_store(&now, ring->memory, m->id, NULL);
+	return LMODEL_OK;
+}
+
 int lmodel_unlock(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 		  struct lmodel_error *error)
 {
@@ -298,6 +336,8 @@ int lmodel_unlock(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 	r = lm_unlock_keys(a, ring, fresh, error);
 	if (r == LMODEL_OK)
 		r = check_macs(a, fresh, error);
+	if (r == LMODEL_OK)
+		r = remember(a, ring, fresh->owner, error);
 	/* What is not proven is not used; what was open before stays so. */
 	if (r != LMODEL_OK)
 		return r;

@@ -20,6 +20,7 @@
 #include <lmodel/pack.h>
 #include <lmodel/protect.h>
 #include <lmodel/run.h>
+#include <lmodel/sign.h>
 #include <lmodel/version.h>
 
 #endif

@@ -130,19 +130,16 @@ static void book_key(uint8_t key[LM_KEY], const struct lm_manifest *m, const uin
 	lm_derive(key, owner_key, LM_LABEL_BOOK, &scope);
 }
 
-int lm_book_open(struct lm_book *book, const struct lm_manifest *m, const uint8_t owner_key[LM_KEY],
-		 struct lmodel_error *error)
+int lm_book_open_bytes(struct lm_book *book, const uint8_t *sealed, size_t sealed_len,
+		       const uint8_t key[LM_KEY], const void *about, size_t about_len,
+		       struct lmodel_error *error)
 {
-	uint8_t key[LM_KEY], about[128], *plain = NULL;
+	uint8_t *plain = NULL;
 	size_t len = 0;
 	int r;
 
 	*book = (struct lm_book){ 0 };
-	book_key(key, m, owner_key);
-	r = lm_open_message(key, about, context(about, m), m->owner.book, m->owner.book_len, &plain,
-			    &len, NULL);
-	lm_wipe(key, sizeof(key));
-	if (r != LMODEL_OK)
+	if (lm_open_message(key, about, about_len, sealed, sealed_len, &plain, &len, NULL))
 		return lm_fail(error, LMODEL_ECORRUPT, "the customer book is not the one that its "
 			       "owner sealed");
 	if (len < LM_FRAME_HEAD || lm_get_u64(plain) > len - LM_FRAME_HEAD)
@@ -155,14 +152,13 @@ int lm_book_open(struct lm_book *book, const struct lm_manifest *m, const uint8_
 	return r;
 }
 
-int lm_book_seal(const struct lm_book *book, struct lm_manifest *m, const uint8_t owner_key[LM_KEY],
-		 const uint8_t *salt, struct lmodel_error *error)
+int lm_book_seal_bytes(const struct lm_book *book, const uint8_t key[LM_KEY], const void *about,
+		       size_t about_len, const uint8_t *salt, uint8_t **sealed, size_t *sealed_len,
+		       struct lmodel_error *error)
 {
-	uint8_t key[LM_KEY], about[128], *sealed;
-	size_t len, padded, sealed_len;
+	size_t len, padded;
 	LM_SECRET char *text = print(book, &len, error);
 	LM_SECRET uint8_t *frame = NULL;
-	int r;
 
 	if (text == NULL)
 		return LMODEL_EFAILED;
@@ -172,15 +168,37 @@ int lm_book_seal(const struct lm_book *book, struct lm_manifest *m, const uint8_
 		return LMODEL_EFAILED;
 	lm_put_u64(frame, len);
 	memcpy(frame + LM_FRAME_HEAD, text, len);
+	return lm_seal_message(key, about, about_len, salt, frame, padded, sealed, sealed_len, error);
+}
+
+int lm_book_open(struct lm_book *book, const struct lm_manifest *m, const uint8_t owner_key[LM_KEY],
+		 struct lmodel_error *error)
+{
+	uint8_t key[LM_KEY], about[128];
+	int r;
+
 	book_key(key, m, owner_key);
-	r = lm_seal_message(key, about, context(about, m), salt, frame, padded, &sealed, &sealed_len,
-			    error);
+	r = lm_book_open_bytes(book, m->owner.book, m->owner.book_len, key, about, context(about, m),
+			       error);
+	lm_wipe(key, sizeof(key));
+	return r;
+}
+
+int lm_book_seal(const struct lm_book *book, struct lm_manifest *m, const uint8_t owner_key[LM_KEY],
+		 const uint8_t *salt, struct lmodel_error *error)
+{
+	uint8_t key[LM_KEY], about[128], *sealed;
+	size_t len;
+	int r;
+
+	book_key(key, m, owner_key);
+	r = lm_book_seal_bytes(book, key, about, context(about, m), salt, &sealed, &len, error);
 	lm_wipe(key, sizeof(key));
 	if (r != LMODEL_OK)
 		return r;
 	free(m->owner.book);
 	m->owner.book = sealed;
-	m->owner.book_len = sealed_len;
+	m->owner.book_len = len;
 	return LMODEL_OK;
 }
 

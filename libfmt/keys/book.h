@@ -31,6 +31,14 @@ int lm_book_seal(const struct lm_book *book, struct lm_manifest *manifest,
 		 const uint8_t owner_key[LM_KEY], const uint8_t *salt, struct lmodel_error *error)
 	LM_MUST_CHECK;
 
+/* The same for a book elsewhere: what it is bound to is the caller's. `*sealed` is fresh memory. */
+int lm_book_open_bytes(struct lm_book *book, const uint8_t *sealed, size_t sealed_len,
+		       const uint8_t key[LM_KEY], const void *about, size_t about_len,
+		       struct lmodel_error *error) LM_MUST_CHECK;
+int lm_book_seal_bytes(const struct lm_book *book, const uint8_t key[LM_KEY], const void *about,
+		       size_t about_len, const uint8_t *salt, uint8_t **sealed, size_t *sealed_len,
+		       struct lmodel_error *error) LM_MUST_CHECK;
+
 /* Takes over nothing: all texts are copied. EUSAGE for a label with control characters or over 1 KiB. */
 int lm_book_add(struct lm_book *book, const uint8_t slot[LM_SHA256_SIZE],
 		const struct lmodel_grantee *who, const char *recipient, int64_t since,

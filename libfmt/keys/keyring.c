@@ -31,6 +31,7 @@ void lmodel_keyring_free(struct lmodel_keyring *ring)
 		lm_age_identity_free(ring->passphrases[i]);
 	for (size_t i = 0; i < ring->detached_count; i++)
 		free(ring->detached[i].file);
+	free(ring->memory);
 	free(ring->identities);
 	free(ring->passphrases);
 	free(ring->detached);
@@ -41,6 +42,19 @@ void lmodel_keyring_ask(struct lmodel_keyring *ring, lmodel_passphrase_fn *ask, 
 {
 	ring->ask = ask;
 	ring->ask_context = context;
+}
+
+int lmodel_keyring_remember(struct lmodel_keyring *ring, const char *directory, bool allow_rollback,
+			    struct lmodel_error *error)
+{
+	char *copy = lm_strdup(directory, error);
+
+	if (copy == NULL)
+		return LMODEL_EFAILED;
+	free(ring->memory);
+	ring->memory = copy;
+	ring->allow_rollback = allow_rollback;
+	return LMODEL_OK;
 }
 
 /* ---- adding ---- */

@@ -17,6 +17,8 @@ struct lmodel_keyring {
 	size_t passphrase_count;
 	struct lm_sealed_grant *detached;
 	size_t detached_count;
+	char *memory;                          /* state directory; NULL: none */
+	bool allow_rollback;
 	lmodel_passphrase_fn *ask;
 	void *ask_context;
 };

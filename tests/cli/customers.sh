@@ -10,7 +10,8 @@ if [ ! -f "$model" ]; then
 		layer.1.w1:F16:172x64 conv.weight:F32:32x16x3x3 conv.bias:F32:32 \
 		--meta format=pt || exit 99
 fi
-mkdir vendor && cp "$model" vendor/model.safetensors && chmod u+w vendor/model.safetensors || exit 99
+mkdir vendor && cp "$model" vendor/model.safetensors || exit 99
+chmod u+w vendor/model.safetensors
 echo '{"architectures": ["LlamaForCausalLM"]}' >vendor/config.json
 truth=vendor/model.safetensors
 
@@ -100,10 +101,12 @@ state 2 "packed"
 
 # ---- and lets in ----
 
-run 0 lmodel grant -i owner.key --tier gold -r "$(cat stan_key.pub)" --label 'Stan Ltd' model.lmodel
+run 0 lmodel grant -i owner.key --tier gold -r "$(cat stan_key.pub)" --label 'Stan Ltd' \
+	model.lmodel
 like "$err" "^lmodel: .*matched to a published key$" "an ssh slot names its key: this is told"
 state 3 "granted to an SSH key"
-run 0 lmodel grant -i owner.key --tier gold --passphrase-file pia.pass --label 'Pia & Co' model.lmodel
+run 0 lmodel grant -i owner.key --tier gold --passphrase-file pia.pass --label 'Pia & Co' \
+	model.lmodel
 run 0 lmodel grant -i owner.key --audit -r "$(pub ada)" --label 'Ada, auditor' model.lmodel
 state 5 "granted to a passphrase, and to an auditor"
 cp model.lmodel before.lmodel
@@ -372,7 +375,8 @@ for what in silver:2 base:0; do
 	like "$err" "^lmodel: .*not in this file" "$f: a tier that is open is absent: told"
 	is "$(ls none 2>/dev/null)" "" "$f: and nothing is written"
 	run 0 lmodel extract -i stan_key --allow-absent -o $f.out $f
-	is "$(printf '%s\n' "$err" | grep -c 'not in this file')" 1 "$f: --allow-absent takes less, and says so"
+	is "$(printf '%s\n' "$err" | grep -c 'not in this file')" 1 \
+		"$f: --allow-absent takes less, and says so"
 	same $f.out "${what%:*}.safetensors" "$f: just that"
 	run 0 lmodel extract -f -o $f.public $f
 	same $f.public base.safetensors "$f: the base without a key"

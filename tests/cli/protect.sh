@@ -78,7 +78,8 @@ is "$(ls none.lmodel 2>/dev/null)" "" "and nothing is written"
 
 # ---- which units ----
 
-packs "units" --tier gold=5 --unit row --mask zero --include a.weight --include b.weight --scope equal
+packs "units" --tier gold=5 --unit row --mask zero --include a.weight --include b.weight \
+	--scope equal
 like "$(look rows)" "^a.weight:[0-9]+:True b.weight:[0-9]+:True$" "--unit row: whole rows"
 is "$(look rows | tr ' ' '\n' | awk -F: '{n += $2} END {print n}')" 5 "as many as were asked for"
 packs "columns" --tier gold=6 --unit column --mask zero --include a.weight --scope layer
@@ -132,7 +133,8 @@ P
 packs "scores" --tier gold=4 --unit element --select magnitude --scope model --raw-scores \
 	--scores scores.safetensors --mask zero
 is "$(look where)" "a.weight:7,3000 b.weight:95 c.bias:639" "--scores: where they are highest"
-run 2 lmodel pack --owner "$owner" -o none.lmodel --tier gold=4 --scores short.safetensors m.safetensors
+run 2 lmodel pack --owner "$owner" -o none.lmodel --tier gold=4 --scores short.safetensors \
+	m.safetensors
 like "$err" "a.weight|b.weight" "scores of another shape are told"
 is "$(ls none.lmodel 2>/dev/null)" "" "and nothing is written"
 run 2 lmodel pack --owner "$owner" -o none.lmodel --tier gold=4 --select random \
@@ -175,7 +177,9 @@ run 2 lmodel pack --owner "$owner" -o none.lmodel --tier gold --reference public
 set -- --owner "$owner" -r "$owner=silver" --tier silver=2% --tier gold=10%
 run 2 lmodel pack --seed 0123 -o none.lmodel "$@" m.safetensors
 like "$err" "test-keys" "--seed alone does not make keys"
-for i in 1 2; do run 0 lmodel pack --seed 0123 --test-keys -j $i -o s$i.lmodel "$@" m.safetensors; done
+for i in 1 2; do
+	run 0 lmodel pack --seed 0123 --test-keys -j $i -o s$i.lmodel "$@" m.safetensors
+done
 same s1.lmodel s2.lmodel "one seed, one archive, byte for byte"
 run 0 lmodel pack --seed 0124 --test-keys -o s3.lmodel "$@" m.safetensors
 cmp -s s1.lmodel s3.lmodel

@@ -1,14 +1,13 @@
-/* Tampering: for each changed byte and each length of a protected archive, whoever opens it gets the
- * weights that are his, exactly, or nothing at all. Two readers try: the holder of the highest tier,
- * and one without a key.
+/* Tampering: for each changed byte and each length of a protected archive, whoever opens it gets
+ * the weights that are his, exactly, or nothing at all. Two readers try: the holder of the highest
+ * tier, and one without a key.
  *
  * Inert bytes (runs of zeros; the images of the slots where their digest alone is in question; for
  * the reader without a key, shards) are taken one in 64; with TAMPER_STEP=N one in N. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <lmodel.h>
@@ -408,39 +407,18 @@ static void transplants(struct reader *r, const struct bytes *other)
 
 static bool clean(void)
 {
-	DIR *d = opendir(root);
-	struct dirent *entry;
-	bool is_clean = d != NULL;
+	char command[160];
 
-	while (d != NULL && (entry = readdir(d)) != NULL)
-		if (strncmp(entry->d_name, ".lmodel-", 8) == 0 ||
-		    strcmp(entry->d_name, "out.safetensors") == 0)
-			is_clean = false;
-	if (d != NULL)
-		closedir(d);
-	return is_clean;
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	snprintf(command, sizeof(command), "ls -A %s | grep -E '^\\.lmodel-|^out'", root);
+	return WEXITSTATUS(system(command)) == 1;
 }
 
 static void all(struct reader *r, const struct bytes *other)
 {
-	double begun = now();
-
 	flips(r);
-	printf("#   %.1f s\n", now() - begun);
 	cuts(r);
-	printf("#   %.1f s\n", now() - begun);
 	resealed(r);
-	printf("#   %.1f s\n", now() - begun);
 	transplants(r, other);
-	printf("#   %.1f s\n", now() - begun);
 }
 
 /* The archive in memory, and the base of it as everybody reads it. */

@@ -6,10 +6,10 @@
 #include "crypto/sig/wire.h"
 
 enum {
-	VERSION = 1,
-	COLUMNS = 70,      /* ssh-keygen's; the specification says 76 */
+	BLOB_VERSION = 1,
+	COLUMNS = 70,       /* ssh-keygen's; the specification says 76 */
 	SIGNED_LIMIT = 512, /* what is signed: at most 347 bytes */
-	BLOB_LIMIT = 1024, /* at most 715 bytes */
+	BLOB_LIMIT = 1024,  /* at most 715 bytes */
 };
 
 static const char magic[6] = { 'S', 'S', 'H', 'S', 'I', 'G' };
@@ -89,7 +89,7 @@ static size_t put_blob(uint8_t blob[BLOB_LIMIT], const struct lm_sshsig *sig)
 		q = lm_wire_put_u32(q, sig->counter);
 	}
 	memcpy(p, magic, sizeof(magic));
-	p = lm_wire_put_u32(p + sizeof(magic), VERSION);
+	p = lm_wire_put_u32(p + sizeof(magic), BLOB_VERSION);
 	p = lm_wire_put_string(p, sig->key.wire, sig->key.wire_len);
 	p = put_text(p, sig->ns);
 	p = put_text(p, ""); /* reserved */
@@ -131,7 +131,7 @@ int lm_sshsig_sign(char **armored, const uint8_t seed[32], const char *ns, const
 {
 	struct lm_sshsig sig = { .sha256 = false };
 	uint8_t data[SIGNED_LIMIT], public_key[32];
-	size_t ns_len = strlen(ns);
+	size_t ns_len = strlen(ns), n;
 
 	if (ns_len == 0 || ns_len > LM_SSHSIG_NAMESPACE)
 		return lm_fail(error, LMODEL_EUSAGE,
@@ -140,8 +140,8 @@ int lm_sshsig_sign(char **armored, const uint8_t seed[32], const char *ns, const
 		return LMODEL_EFAILED;
 	lm_ssh_public_plain(&sig.key, public_key);
 	memcpy(sig.ns, ns, ns_len + 1);
-	if (lm_ed25519_sign(sig.signature, seed, data, signed_data(data, &sig, message, len),
-			    error))
+	n = signed_data(data, &sig, message, len);
+	if (lm_ed25519_sign(sig.signature, seed, data, n, error))
 		return LMODEL_EFAILED;
 	return lm_sshsig_text(armored, &sig, error);
 }
@@ -228,7 +228,7 @@ static int read_blob(struct lm_sshsig *sig, const uint8_t *blob, size_t len,
 	rest = (struct lm_wire){ blob + sizeof(magic), len - sizeof(magic) };
 	if (!lm_wire_u32(&rest, &version))
 		return malformed(error);
-	if (version != VERSION)
+	if (version != BLOB_VERSION)
 		return lm_fail(error, LMODEL_EUNSUPPORTED,
 			       "version %u of SSH signatures is not supported", version);
 	if (!lm_wire_string(&rest, &key) || !lm_wire_string(&rest, &ns) ||

@@ -56,6 +56,13 @@ int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struc
 int lmodel_keyring_add_passphrase(struct lmodel_keyring *ring, const char *passphrase, size_t len,
 				  struct lmodel_error *error);
 
+/* Remembers archives in this directory, a file each: the owner and the highest content generation that
+ * lmodel_unlock() has proven, and for owners how far the customer book had got. From then on an archive with another owner, or
+ * older than what was seen, is refused (ECORRUPT) unless `allow_rollback`. The directory is made
+ * when it is missing; where nothing can be written, nothing is remembered. */
+int lmodel_keyring_remember(struct lmodel_keyring *ring, const char *directory, bool allow_rollback,
+			    struct lmodel_error *error);
+
 /* Makes an age X25519 identity. The file (mode 0600, never overwritten) has age-keygen's form; `path` NULL or
  * "-": standard output. Its recipient goes to `recipient` (NUL-terminated). */
 #define LMODEL_RECIPIENT_SIZE 128
@@ -116,7 +123,8 @@ const struct lmodel_slot *lmodel_slot_at(const struct lmodel_archive *archive, s
  * are read at the highest tier up to which all are open.
  *
  * Errors: ENOKEY: none of the keys opens anything here (one message, whatever the reason), or only a grant of an earlier
- * generation does; ECORRUPT: a key is right and the archive is not what was packed; EUSAGE: the archive has no tiers. */
+ * generation does; ECORRUPT: a key is right and the archive is not what was packed.
+ * An archive without tiers is ENOKEY: it may be a forgery of one that had them. */
 int lmodel_unlock(struct lmodel_archive *archive, const struct lmodel_keyring *ring,
 		  struct lmodel_error *error);
 
@@ -135,6 +143,8 @@ struct lmodel_grant_options {
 	const char *detached;        /* write an armored grant to this file ("-": standard output) instead of a slot;
 	                                the archive stays as it is; one grantee with a recipient */
 	bool overwrite;              /* for a `detached` that exists */
+	const char *book;            /* detached: the owner's book of such grants, a sealed file; NULL:
+	                                in the directory of lmodel_keyring_remember(), or none */
 	void (*notice)(void *context, const char *message);
 	void *context;
 };
@@ -155,16 +165,29 @@ struct lmodel_revocation {
 	const char *recipient;
 };
 
+struct lmodel_revoke_options {
+	size_t size;                 /* sizeof(struct lmodel_revoke_options) */
+	const char *book;            /* as in struct lmodel_grant_options: detached grants are looked up, too */
+	struct lmodel_run run;       /* notices */
+};
+#define LMODEL_REVOKE_OPTIONS_INIT { .size = sizeof(struct lmodel_revoke_options) }
+
 /* Takes out. The slots' bytes are nowhere in the file afterwards. Whoever has an older copy of the
  * file, or the weights, keeps them. EUSAGE when nothing matches, or the last owner would go.
- * `*removed` is the number of slots removed. */
+ * A detached grant is not in the file: taking it out works with the next lmodel_rekey(), which is told.
+ * `*removed` is the number of slots and detached grants removed. */
 int lmodel_revoke(const char *archive, const struct lmodel_keyring *ring,
-		  const struct lmodel_revocation *revocations, size_t count, size_t *removed,
+		  const struct lmodel_revocation *revocations, size_t count,
+		  const struct lmodel_revoke_options *options, size_t *removed,
 		  struct lmodel_error *error);
 
 struct lmodel_rekey_options {
 	size_t size;                 /* sizeof(struct lmodel_rekey_options) */
-	struct lmodel_run run;       /* notices */
+	struct lmodel_run run;       /* notices: also whom to send which new grant */
+	const char *grants;          /* directory for new detached grants; NULL: none are made */
+	const char *book;            /* as in struct lmodel_grant_options */
+	const char *sign_key;        /* where the archive is signed: a key file as for lmodel_sign() */
+	bool unsigned_after;         /* or: signatures go, none is made. One of both is needed then */
 };
 #define LMODEL_REKEY_OPTIONS_INIT { .size = sizeof(struct lmodel_rekey_options) }
 

@@ -1,0 +1,211 @@
+# Archives with tiers, read by a program that was written from the specification alone: what it
+# finds is what lmodel finds, and what was packed. And what it must refuse, it refuses.
+. "${srcdir:-.}/tests/lib/tap.sh"
+
+for program in age zstd ssh-keygen; do
+	command -v $program >/dev/null
+	ok $? "$program is installed"
+done
+python3 -c 'import cryptography'
+ok $? "python3-cryptography is installed"
+
+reader() { python3 -B "$srcdir/tests/interop/reader.py" "$@"; }
+tamper() { python3 -B "$srcdir/tests/lib/tamper.py" "$@"; }
+model() { python3 "$srcdir/tests/lib/mkmodel.py" "$@" || exit 99; }
+pub() { lmodel keygen -y "$1.key"; }
+# found EXPRESSION: of what the reader printed, as `f`.
+found() { printf '%s' "$out" | python3 -c "import json, sys; f = json.load(sys.stdin); print($1)"; }
+
+for name in owner silver dora auditor stranger; do lmodel keygen -q -o $name.key || exit 99; done
+ssh-keygen -q -t ed25519 -N '' -C stan -f stan || exit 99
+
+# A tensor of each kind of unit that there is, one twice, one empty, one of many chunks.
+mkdir in
+model in/m.safetensors wide.weight:F32:24x32 tied.weight:BF16:64x16:normal:7 \
+	lm_head.weight:BF16:64x16:normal:7 conv.weight:F16:8x4x3x3 packed:F4:130x64 bytes:F8_E4M3:200 \
+	long:F64:3000 big:BF16:96x128 ids:I64:10 none:F32:0 scalar:F32: zeros:F32:70x2:zeros \
+	--meta format=pt
+echo '{}' >in/config.json
+# What --reference compares with: another seed for some tensors, the same for others.
+model public.safetensors wide.weight:F32:24x32:normal:99 tied.weight:BF16:64x16:normal:7 \
+	lm_head.weight:BF16:64x16:normal:7 conv.weight:F16:8x4x3x3:normal:98 packed:F4:130x64:normal:4 \
+	bytes:F8_E4M3:200:normal:97 long:F64:3000:normal:6 big:BF16:96x128:normal:96 \
+	ids:I64:10:normal:8 none:F32:0 scalar:F32::normal:10 zeros:F32:70x2:zeros
+
+# let_in NAME: keys of all kinds to NAME.lmodel, which has an owner.
+let_in() {
+	lmodel grant -q -i owner.key --tier gold -r "$(cat stan.pub)" --label 'Stan, Ltd' "$1.lmodel" &&
+		lmodel grant -q -i owner.key --tier silver -r "$(pub silver)" "$1.lmodel" &&
+		lmodel grant -q -i owner.key --audit -r "$(pub auditor)" "$1.lmodel" &&
+		lmodel grant -q -i owner.key --tier gold -r "$(pub dora)" --detached "$1.lkey" "$1.lmodel" ||
+		exit 99
+}
+
+# both NAME TITLE: each level of NAME.lmodel, by lmodel and by the reader.
+both() {
+	rm -rf theirs ours
+	run 0 reader "$1.lmodel" theirs -i owner.key
+	is "$(found 'f["level"], f["positions"], f["role"]')" "2 [0, 1] ['owner']" "$2: an owner opens all"
+	lmodel extract -q --format native --base -o ours/0/ "$1.lmodel" &&
+		lmodel extract -q -i owner.key --tier silver --format native -o ours/1/ "$1.lmodel" &&
+		lmodel extract -q -i owner.key --format native -o ours/2/ "$1.lmodel"
+	ok $? "$2: lmodel reads each level"
+	run 0 diff -r ours theirs
+	run 0 diff -r in theirs/2
+	[ "$(cat theirs/[012]/m.safetensors | wc -c)" -gt 0 ] &&
+		! cmp -s theirs/0/m.safetensors theirs/1/m.safetensors &&
+		! cmp -s theirs/1/m.safetensors theirs/2/m.safetensors
+	ok $? "$2: the levels differ"
+}
+
+# ---- ways to pack ----
+
+pack() {
+	pack_name=$1
+	shift
+	run 0 lmodel pack -q --owner "$(pub owner)" --chunk-size 4096 -o "$pack_name.lmodel" "$@" in
+}
+tiers='--tier silver=4% --tier gold=30%'
+pack default $tiers
+both default "as a rule"
+is "$(found 'sorted(f["units"])')" "['block', 'element', 'slice']" "the units of the rule"
+used=$(found '" ".join(f["forms"])')
+for unit in slice row column block; do
+	pack $unit $tiers --unit $unit --select random
+	both $unit "--unit $unit"
+	like "$(found 'sorted(f["units"])')" "'$unit'" "--unit $unit: it is used"
+	used="$used $(found '" ".join(f["forms"])')"
+done
+pack zero --tier silver=1 --tier gold=90% --mask zero --scope model --select magnitude
+both zero "--mask zero --scope model"
+used="$used $(found '" ".join(f["forms"])')"
+pack layer $tiers --scope layer --include '*.weight'
+both layer "--scope layer, some tensors"
+pack reference $tiers --reference public.safetensors
+both reference "--reference"
+used="$used $(found '" ".join(f["forms"])')"
+run 0 lmodel pack -q --owner "$(pub owner)" --tier only=100% --select all --level small -o all.lmodel in
+rm -rf theirs
+run 0 reader all.lmodel theirs -i owner.key
+run 0 diff -r in theirs/1
+used="$used $(found '" ".join(f["forms"])')"
+for form in all gaps complement runs; do
+	like "$used" "(^| )$form( |\$)" "positions of form $form were met"
+done
+
+# ---- every key ----
+
+let_in default
+both default "with slots"
+is "$(found 'f["book"]')" "[[1, 'owner', '', ''], [2, 'holder', 'gold', 'Stan, Ltd'], [3, 'holder', 'silver', ''], [4, 'audit', '', '']]" \
+	"the owner's book"
+mv theirs all
+# opens LEVEL POSITIONS ROLE ARGUMENT...: and nothing above that level.
+opens() {
+	opens_level=$1 opens_rest="$2 $3"
+	shift 3
+	rm -rf theirs
+	run 0 reader default.lmodel theirs "$@"
+	is "$(found 'f["level"], f["positions"], f["role"]')" "$opens_level $opens_rest" "$*: what it opens"
+	is "$(echo theirs/*)" "$(seq -s ' ' -f 'theirs/%g' 0 "$opens_level")" "$*: and no more"
+	for opens_at in theirs/*; do diff -r "$opens_at" "all/${opens_at#theirs/}" >/dev/null || break; done
+	ok $? "$*: the same bytes"
+}
+opens 2 "[0, 1]" "['holder']" -i stan
+opens 1 "[0]" "['holder']" -i silver.key
+opens 0 "[0, 1]" "['audit']" -i auditor.key
+opens 2 "[0, 1]" "['holder']" -i dora.key -g default.lkey
+opens 0 "[]" "[]"
+opens 2 "[0, 1]" "['audit', 'holder', 'owner']" -i auditor.key -i silver.key -i stan -i owner.key
+is "$(found 'len(f["grants"])')" 1 "all grants have one length"
+run 3 reader default.lmodel none -i stranger.key
+run 3 reader default.lmodel none -i stranger.key -g default.lkey
+is "$(ls none 2>/dev/null)" "" "and nothing is written"
+
+# Tensor by tensor.
+cat >tensors.py <<'P'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+n, = struct.unpack_from("<Q", data)
+for name, t in json.loads(data[8:8 + n]).items():
+    if name != "__metadata__":
+        open("%s.%s" % (sys.argv[2], name), "wb").write(
+            data[8 + n + t["data_offsets"][0]:8 + n + t["data_offsets"][1]])
+        print(name)
+P
+for level in 0:--base 1:--tier=silver 2:--tier=gold; do
+	python3 tensors.py all/${level%%:*}/m.safetensors raw >names || exit 99
+	is "$(wc -l <names)" 12 "level ${level%%:*}: tensors"
+	while read -r name; do
+		lmodel cat --raw -i stan ${level#*:} default.lmodel "$name" >one
+		ok $? "level ${level%%:*}: cat $name"
+		same one "raw.$name" "level ${level%%:*}: $name"
+	done <names
+done
+
+# ---- without the shards of a tier ----
+
+run 0 lmodel strip --tier silver -o stripped.lmodel default.lmodel
+rm -rf theirs
+run 0 reader stripped.lmodel theirs -i silver.key
+diff -r theirs/1 all/1
+ok $? "stripped: the tier that is there"
+
+# ---- what is wrong is told ----
+
+# refused PATTERN NAME: by the reader with a key of each kind, of f.lmodel.
+refused() {
+	for keys in "-i dora.key -g default.lkey" "-i owner.key"; do
+		rm -rf none
+		# shellcheck disable=SC2086
+		reader f.lmodel none $keys >/dev/null 2>err.txt
+		is "$?:$(ls none 2>/dev/null | grep -c 2)" "4:0" "$2, ${keys% -g*}: refused"
+		like "$(cat err.txt)" "^reader: .*$1" "$2, ${keys% -g*}: and why"
+	done
+	lmodel extract -f -i stan -o got f.lmodel >/dev/null 2>&1
+	is $? 4 "$2: by lmodel, too"
+}
+rm -rf theirs
+run 0 reader default.lmodel theirs -i owner.key
+for what in "base:SHA-256 list|chunk 0" "positions:digest of positions" "values:digest of values"; do
+	at=$(found "f['places']['${what%%:*}']")
+	for behind in 0 30 60; do
+		python3 - "$((at + behind))" <<'P' || exit 99
+import sys
+data = bytearray(open("default.lmodel", "rb").read())
+data[int(sys.argv[1])] ^= 1
+open("f.lmodel", "wb").write(data)
+P
+		refused "(${what#*:})" "byte $behind of ${what%%:*}"
+	done
+done
+
+# Rows, with all digests made right again.
+mkdir slots
+tamper slots default.lmodel slots && age -d -i owner.key slots/1.age >owner.grant || exit 99
+# forged THEFT NAME PATTERN
+forged() {
+	# shellcheck disable=SC2086
+	tamper $1 "$2" default.lmodel f.lmodel || ok 1 "forged: $2"
+	refused "$3" "$2${1:+, $1}"
+}
+run 0 tamper nothing all.lmodel f.lmodel
+for name in swap_shards base_public metadata shape drop_tier selection amount unit; do
+	forged "" $name 'is not the archive that the grant is for: owner$'
+done
+forged "" owner_kept "the owner's signature$"
+for name in swap_shards metadata amount position_commitment; do
+	forged "--seed owner.grant" $name '(the MAC of tier (silver|gold)|that the grant is for: .*)$'
+done
+forged "--seed owner.grant" commitment 'that the grant is for: (silver|gold)$'
+for name in swap_shards swap_positions swap_streams base_swapped; do
+	forged "--keys owner.grant" $name "(a commitment|: digest of|a unit|positions|a chunk's tag|values)"
+done
+# The book keeps nobody from reading.
+cp default.lmodel old.lmodel
+run 0 lmodel revoke -q -i owner.key default.lmodel 4
+run 0 tamper book_replayed default.lmodel f.lmodel old.lmodel
+rm -rf theirs
+run 0 reader f.lmodel theirs -i owner.key
+is "$(found 'f["level"], f["book"]')" "2 None" "an old book is seen, and keeps nobody from reading"
+done_testing

@@ -1,0 +1,206 @@
+"""Parts of reader.py that need no rows: chunks, derived keys, sealed streams, positions. Numbers in
+comments are sections of spec/lmodel-format.md, from which all of it is written."""
+import hashlib
+import hmac
+import struct
+import subprocess
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+class Refused(Exception):
+    pass
+
+
+def need(condition, what):
+    if not condition:
+        raise Refused(what)
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+# ---- 5: chunks ----
+
+
+def zstd(frame, length):
+    need(frame[:4] == b"\x28\xb5\x2f\xfd" and frame[4] & 0x3f == 0x20, "a frame's header")
+    done = subprocess.run(["zstd", "-dcq"], input=frame, capture_output=True, check=False)
+    need(done.returncode == 0 and len(done.stdout) == length, "a frame")
+    return done.stdout
+
+
+def planes(stored, raw, width, is_float):
+    count, at, parts = raw // width, 5 * width, []
+    for k in range(width):
+        method, length = struct.unpack_from("<BI", stored, 5 * k)
+        piece = stored[at:at + length]
+        at += length
+        need(len(piece) == length and method <= 2, "a plane")
+        parts.append(zstd(piece, count) if method == 2 else piece * (count if method == 1 else 1))
+        need(len(parts[-1]) == count, "a plane's length")
+    need(at == len(stored), "bytes behind the planes")
+    out = bytearray(raw)
+    for k, plane in enumerate(parts):
+        out[width - 1 - k::width] = plane
+    if not is_float:
+        return bytes(out)
+    code = {1: "B", 2: "H", 4: "I", 8: "Q"}[width]
+    words = struct.unpack(f"<{count}{code}", out)
+    return struct.pack(f"<{count}{code}", *(w >> 1 | (w & 1) << 8 * width - 1 for w in words))
+
+
+def decode(method, stored, raw, coding):
+    width = int(coding[1:])
+    if raw % width:
+        width, coding = 1, "w1"
+    if method == 0:
+        out = stored
+    elif method == 1:
+        need(len(stored) == width, "a run")
+        out = stored * (raw // width)
+    elif method == 2:
+        out = zstd(stored, raw)
+    else:
+        need(method == 3, "a method")
+        out = planes(stored, raw, width, coding[0] == "f")
+    need(len(out) == raw, "a chunk's length")
+    return out
+
+
+# ---- 8.1: keys from keys ----
+
+
+def expand(key, info, length):
+    out, block, k = b"", b"", 0
+    while len(out) < length:
+        k += 1
+        block = hmac.digest(key, block + info + bytes([k]), "sha512")
+        out += block
+    return out[:length]
+
+
+def derive(key, label, archive, tier, generation):
+    names = b"".join(name.encode() + b"\0" for name in (label, archive, tier))
+    return expand(key, b"lmodel/1/" + names + struct.pack("<Q", generation), 32)
+
+
+# ---- 7.6: sealed streams ----
+
+
+def padded(length):
+    frame = max(8 + length, 256)
+    magnitude = frame.bit_length() - 1
+    step = 2**(magnitude - magnitude.bit_length())
+    return -(-frame // step) * step
+
+
+def plain_length(sealed):
+    last = (sealed - 56) % 16400
+    need(sealed >= 72 and last >= 16, "a stream's length")
+    return (sealed - 56) // 16400 * 16384 + last - 16
+
+
+def open_sealed(key, sealed, context):
+    info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + sealed[:24] + context
+    derived = expand(key, info, 76)
+    need(hmac.compare_digest(derived[44:], sealed[24:56]), "a commitment")
+    cipher, nonce, out = AESGCM(derived[:32]), int.from_bytes(derived[32:44], "big"), []
+    for k, at in enumerate(range(56, len(sealed), 16400)):
+        try:
+            out.append(cipher.decrypt((nonce ^ k).to_bytes(12, "big"), sealed[at:at + 16400], None))
+        except InvalidTag:
+            raise Refused("a chunk's tag") from None
+    frame = b"".join(out)
+    length, = struct.unpack("<Q", frame[:8])
+    need(length + 8 <= len(frame) and not any(frame[8 + length:]), "a stream's padding")
+    need(len(frame) == padded(length), "a stream's padded length")
+    return frame[8:8 + length]
+
+
+# ---- 7.4: positions ----
+
+
+class Bits:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def bit(self):
+        need(self.at < 8 * len(self.data), "positions end early")
+        value = self.data[self.at >> 3] >> (self.at & 7) & 1
+        self.at += 1
+        return value
+
+    def golomb(self, divisor):
+        quotient = 0
+        while not self.bit():
+            quotient += 1
+        width = divisor.bit_length() - 1
+        rest = sum(self.bit() << i for i in range(width))
+        short = 2**(width + 1) - divisor
+        if rest >= short:
+            rest = 2 * rest + self.bit() - short
+        return quotient * divisor + rest
+
+    def end(self):
+        need((self.at + 7) // 8 == len(self.data), "bytes behind the positions")
+        need(not any(self.bit() for _ in range(-self.at % 8)), "bits behind the positions")
+
+
+class Head:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def byte(self):
+        need(self.at < len(self.data), "positions: the head is cut")
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def number(self):
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                need((byte or shift == 7) and value < 2**63, "positions: a number")
+                return value
+
+
+def positions(data, universe):
+    """(form, numbers of the set)."""
+    head = Head(data)
+    form = head.byte()
+    need(form <= 4 and head.number() == universe, "positions: form or universe")
+    if form < 2:
+        need(len(data) == head.at, "bytes behind the positions")
+        return form, range(universe) if form else []
+    count = head.number()
+    need(0 < count < universe, "positions: count")
+    numbers, after = [], 0
+    if form == 4:
+        runs, gap, run = head.number(), 2**head.byte(), 2**head.byte()
+        need(0 < runs <= min(count, universe - count + 1) and gap <= universe >= run,
+             "positions: runs")
+        bits = Bits(data[head.at:])
+        for _ in range(runs):
+            first = after + bits.golomb(gap)
+            last = first + bits.golomb(run)
+            need(last < universe, "positions: a number")
+            numbers += range(first, last + 1)
+            after = last + 2
+    else:
+        gap = head.number()
+        need(0 < gap <= universe, "positions: parameter")
+        bits = Bits(data[head.at:])
+        for _ in range(count if form == 2 else universe - count):
+            numbers.append(after + bits.golomb(gap))
+            after = numbers[-1] + 1
+            need(after <= universe, "positions: a number")
+        if form == 3:
+            numbers = sorted(set(range(universe)) - set(numbers))
+    bits.end()
+    need(len(numbers) == count, "positions: their count")
+    return form, numbers
