@@ -301,7 +301,7 @@ static int inspect(struct lmodel_archive *archive, const char *path)
 {
 	char *name = text_archive(path);
 	bool unlocked;
-	int r = keys_unlock(archive, name, &keys, false, &unlocked);
+	int r = keys_unlock(archive, &keys, false, &unlocked);
 
 	free(name);
 	if (r != LMODEL_OK)

@@ -138,8 +138,8 @@ int keys_ring(struct lmodel_keyring **ring, const struct key_options *keys, bool
 
 /* ---- opening ---- */
 
-int keys_unlock(struct lmodel_archive *archive, const char *name, const struct key_options *keys,
-		bool environment, bool *unlocked)
+int keys_unlock(struct lmodel_archive *archive, const struct key_options *keys, bool environment,
+		bool *unlocked)
 {
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_keyring *ring;
@@ -240,7 +240,7 @@ static int use_level(struct lmodel_archive *archive, const char *name,
 		return LMODEL_EUSAGE;
 	}
 	/* A key given beside --base still proves that the base is the packed one. */
-	r = keys_unlock(archive, name, keys, !level->base, &unlocked);
+	r = keys_unlock(archive, keys, !level->base, &unlocked);
 	if (r != LMODEL_OK || lmodel_tier_count(archive) == 0)
 		return r;
 	if (level->base)

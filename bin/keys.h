@@ -52,10 +52,10 @@ bool keys_given(const struct key_options *keys);
  * when there is none. These give the exit status. */
 int keys_ring(struct lmodel_keyring **ring, const struct key_options *keys, bool environment);
 
-/* Opens what the keys open; `*unlocked` is false when there is no key, or nothing is locked.
- * `name` is printable. */
-int keys_unlock(struct lmodel_archive *archive, const char *name, const struct key_options *keys,
-		bool environment, bool *unlocked);
+/* Opens what the keys open; `*unlocked` is false when there is no key. A key that
+ * was named has to open something. */
+int keys_unlock(struct lmodel_archive *archive, const struct key_options *keys, bool environment,
+		bool *unlocked);
 
 /* Unlocks, and chooses the weights that are read from now on. */
 int keys_use_level(struct lmodel_archive *archive, const char *path,

@@ -125,6 +125,8 @@ lm_script_tests = \
 	%D%/fault/full_disk.sh \
 	%D%/fuzz/replay.sh \
 	%D%/interop/age.sh \
+	%D%/interop/reader.sh \
+	%D%/interop/signatures.sh \
 	%D%/meta/documents.sh \
 	%D%/meta/help.sh \
 	%D%/meta/layers.sh \

@@ -21,6 +21,8 @@ tap_failed=0
 tap_dir=$(mktemp -d "${TMPDIR:-/tmp}/lmodel-test-XXXXXX")
 trap 'chmod -R u+rwx "$tap_dir" 2>/dev/null; rm -rf "$tap_dir"' EXIT
 cd "$tap_dir" || exit 99
+# What lmodel remembers of archives stays in the test.
+export XDG_STATE_HOME=$tap_dir/.state
 
 # ok STATUS NAME: passes when STATUS is 0.
 ok() {

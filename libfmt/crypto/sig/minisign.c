@@ -1,8 +1,8 @@
 #include "crypto/sig/minisign.h"
 
+#include "crypto/age/base64.h"
 #include "crypto/blake2b.h"
 #include "crypto/crypto.h"
-#include "crypto/age/base64.h"
 #include "crypto/sig/wire.h"
 
 enum { ALGORITHM = 2, ID = 8, KEY = ALGORITHM + ID + 32, SIGNED = ALGORITHM + ID + LM_SIGNATURE };
@@ -159,6 +159,8 @@ bool lm_minisign_verify(const struct lm_minisign *sig, const struct lm_minisign_
 		lm_blake2b(digest, message, len);
 		message = digest;
 		len = sizeof(digest);
+	} else if (len > LM_MINISIGN_LEGACY) {
+		return false;
 	}
 	return lm_ed25519_verify(key->key, message, len, sig->signature) &&
 	       verify_comment(sig, key);

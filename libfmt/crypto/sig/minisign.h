@@ -16,6 +16,7 @@
 #define LM_MINISIGN_COMMENT (8u << 10) /* bytes of a trusted comment, as in minisign */
 #define LM_MINISIGN_ID 17u             /* 16 digits and a NUL */
 #define LM_MINISIGN_KEY_TEXT 56u       /* characters of a public key */
+#define LM_MINISIGN_LEGACY (32u << 10) /* bytes of a message under a legacy signature */
 
 struct lm_minisign_key {
 	uint8_t id[8];
@@ -42,7 +43,8 @@ bool lm_minisign_begins(const uint8_t *bytes, size_t len);
 int lm_minisign_parse(struct lm_minisign *sig, const uint8_t *bytes, size_t len,
 		      struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Whether both signatures are by this key. */
+/* Whether both signatures are by this key. Also false for a legacy signature of a message over
+ * LM_MINISIGN_LEGACY, which libgcrypt could not take in one piece (from 64 KiB on it aborts). */
 bool lm_minisign_verify(const struct lm_minisign *sig, const struct lm_minisign_key *key,
 			const void *message, size_t len) LM_MUST_CHECK;
 
