@@ -57,6 +57,13 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/age/stanza_scrypt.c \
 	%D%/crypto/age/stanza_ssh_ed25519.c \
 	%D%/crypto/age/stanza_x25519.c \
+	%D%/crypto/sig/minisign.c %D%/crypto/sig/minisign.h \
+	%D%/crypto/sig/signer_options.c %D%/crypto/sig/signer_options.h \
+	%D%/crypto/sig/signers.c %D%/crypto/sig/signers.h \
+	%D%/crypto/sig/signers_find.c \
+	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
+	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
+	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
 	%D%/codec/chunk_decode.c \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
@@ -91,6 +98,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/npy.c \
 	%D%/export/safetensors.c \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
+	%D%/protect/detect.h \
 	%D%/protect/donors.c %D%/protect/donors.h \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
 	%D%/protect/gather.c %D%/protect/gather.h \
@@ -122,6 +130,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
+	%D%/archive/hidden.c %D%/archive/hidden.h \
 	%D%/archive/member.c %D%/archive/member.h \
 	%D%/archive/options.h \
 	%D%/archive/outputs.c %D%/archive/outputs.h \
@@ -136,6 +145,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/shard.c %D%/archive/shard.h \
 	%D%/archive/shard_read.c \
 	%D%/archive/shard_stream.c \
+	%D%/archive/sign.c %D%/archive/sign.h \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \
 	%D%/archive/unlock.c %D%/archive/unlock.h \

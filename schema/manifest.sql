@@ -98,6 +98,12 @@ CREATE TABLE owner (                           -- one row where there are tiers
 	book BLOB NOT NULL                     -- who has which slot, sealed
 ) STRICT;
 
+CREATE TABLE signature (                       -- of the statement, by publishers
+	id INTEGER PRIMARY KEY,
+	kind TEXT NOT NULL,                    -- sshsig minisign
+	bytes BLOB NOT NULL                    -- the signature file
+) STRICT;
+
 CREATE TABLE dead (                            -- data of replaced members: never read
 	offset INTEGER NOT NULL,
 	length INTEGER NOT NULL,

@@ -27,6 +27,7 @@ lm_unit_tests = \
 	%D%/unit/test_select \
 	%D%/unit/test_select_inputs \
 	%D%/unit/test_slot \
+	%D%/unit/test_sshsig \
 	%D%/unit/test_tamper \
 	%D%/unit/test_tar \
 	%D%/unit/test_text \
@@ -56,6 +57,7 @@ lm_unit_tests = \
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_inputs_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_slot_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_sshsig_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_tamper_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_tar_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)

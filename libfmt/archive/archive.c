@@ -10,6 +10,7 @@
 #include "archive/content.h"
 #include "archive/member.h"
 #include "archive/shard.h"
+#include "archive/sign.h"
 #include "archive/unlock.h"
 #include "base/io.h"
 #include "container/lock.h"
@@ -230,6 +231,8 @@ int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_err
 	if (r == LMODEL_OK)
 		r = lm_archive_make_tiers(a, error);
 	if (r == LMODEL_OK)
+		r = lm_archive_make_signatures(a, error);
+	if (r == LMODEL_OK)
 		r = make_tensors(a, error);
 	if (r == LMODEL_OK)
 		r = make_files(a, error);
@@ -249,6 +252,7 @@ void lmodel_close(struct lmodel_archive *a)
 		return;
 	lm_reader_free(a->reader);
 	lm_secret_free(a->unlocked);
+	lm_archive_free_signatures(a);
 	if (a->book != NULL)
 		lm_book_free(a->book);
 	free(a->book);

@@ -13,6 +13,7 @@
 struct lm_book;
 struct lm_reader;
 struct lm_unlocked;
+struct lmodel_signature;
 
 struct lmodel_archive {
 	int fd;
@@ -31,6 +32,7 @@ struct lmodel_archive {
 	size_t *by_name;                   /* tensor indices sorted by name */
 	struct lmodel_tier *tiers;
 	struct lmodel_slot *slots_shown;
+	struct lmodel_signature *signatures;
 	struct lm_book *book;              /* with an owner's key */
 
 	struct lm_unlocked *unlocked;      /* NULL: no key was given */

@@ -60,46 +60,60 @@ static int check_same(const struct lm_change *c, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-int lm_change_begin(struct lm_change *c, const char *path, const struct lmodel_keyring *ring, bool write,
-		 struct lmodel_error *error)
+/* Messages name the path as it was given. */
+static int rename_label(struct lmodel_archive *a, const char *path, struct lmodel_error *error)
+{
+	char *label = lm_strdup(lm_quote((char[LM_QUOTE_SIZE]){ 0 }, path), error);
+
+	if (label == NULL)
+		return LMODEL_EFAILED;
+	free(a->label);
+	a->label = label;
+	return LMODEL_OK;
+}
+
+int lm_change_open(struct lm_change *c, const char *path, bool write, struct lmodel_error *error)
 {
 	LM_FREE char *real = NULL;
 	uint64_t size;
 	bool changed;
 	int r = LMODEL_OK;
 
-	*c = (struct lm_change){ .fd = -1, .ring = ring };
-	if (write) {
-		if (strcmp(path, "-") == 0)
-			return lm_fail(error, LMODEL_EUSAGE, "standard input cannot be changed");
-		real = realpath(path, NULL);
-		if (real == NULL)
-			return lm_fail_errno(error, "%s", LM_QUOTE(path));
-		r = lm_open_regular(real, O_RDWR, &c->fd, &size, error);
-		if (r == LMODEL_OK)
-			r = lm_lock_writer(c->fd, real, error);
-	}
+	*c = (struct lm_change){ .fd = -1 };
+	if (!write)
+		return lmodel_open(&c->archive, path, error);
+	if (strcmp(path, "-") == 0)
+		return lm_fail(error, LMODEL_EUSAGE, "standard input cannot be changed");
+	real = realpath(path, NULL);
+	if (real == NULL)
+		return lm_fail_errno(error, "%s", LM_QUOTE(path));
+	r = lm_open_regular(real, O_RDWR, &c->fd, &size, error);
+	if (r == LMODEL_OK)
+		r = lm_lock_writer(c->fd, real, error);
 	/* Opened after the lock is held: this is the state that will be changed. */
 	if (r == LMODEL_OK)
-		r = lmodel_open(&c->archive, real != NULL ? real : path, error);
-	if (r == LMODEL_OK && real != NULL) {
-		char *label = lm_strdup(lm_quote((char[LM_QUOTE_SIZE]){ 0 }, path), error);
-
-		if (label == NULL)
-			return LMODEL_EFAILED;
-		free(c->archive->label);
-		c->archive->label = label;
-	}
-	if (r == LMODEL_OK && write)
+		r = lmodel_open(&c->archive, real, error);
+	if (r == LMODEL_OK)
+		r = rename_label(c->archive, path, error);
+	if (r == LMODEL_OK)
 		r = check_same(c, error);
+	/* What an interrupted commit has left: else the slot that it was about to write over would
+	 * keep what was taken out, when this change comes to nothing. */
+	if (r == LMODEL_OK)
+		r = lm_slots_level(c->fd, c->archive->label, &c->archive->slots, &changed, error);
+	return r;
+}
+
+int lm_change_begin(struct lm_change *c, const char *path, const struct lmodel_keyring *ring,
+		    bool write, struct lmodel_error *error)
+{
+	int r = lm_change_open(c, path, write, error);
+
+	c->ring = ring;
 	if (r == LMODEL_OK)
 		r = lmodel_unlock(c->archive, ring, error);
 	if (r == LMODEL_OK)
 		r = make_owner(c, error);
-	/* What an interrupted commit has left: else the slot that it was about to write over would
-	 * keep what was taken out, when this change comes to nothing. */
-	if (r == LMODEL_OK && write)
-		r = lm_slots_level(c->fd, c->archive->label, &c->archive->slots, &changed, error);
 	return r;
 }
 
@@ -187,24 +201,32 @@ static void remember(const struct lm_change *c, const struct lm_manifest *m)
 		(void)lm_memory_store(&now, c->ring->memory, m->id, NULL);
 }
 
-int lm_change_commit(struct lm_change *c, struct lm_manifest *m, uint64_t committed_len,
-		     struct lmodel_error *error)
+int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t committed_len,
+		    struct lmodel_error *error)
 {
 	struct lmodel_archive *a = c->archive;
 	uint8_t *image;
 	uint64_t len;
-	int r;
+	int r = lm_manifest_store(m, &image, &len, error);
 
-	m->owner.book_counter++;
-	r = lm_book_seal(a->book, m, c->owner->owner_key, NULL, error);
-	if (r == LMODEL_OK)
-		r = lm_manifest_store(m, &image, &len, error);
 	if (r != LMODEL_OK)
 		return r;
 	r = check_image(a, m, committed_len, image, len, error);
 	if (r == LMODEL_OK)
 		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, committed_len, error);
 	lm_manifest_image_free(image);
+	return r;
+}
+
+int lm_change_commit(struct lm_change *c, struct lm_manifest *m, uint64_t committed_len,
+		     struct lmodel_error *error)
+{
+	int r;
+
+	m->owner.book_counter++;
+	r = lm_book_seal(c->archive->book, m, c->owner->owner_key, NULL, error);
+	if (r == LMODEL_OK)
+		r = lm_change_store(c, m, committed_len, error);
 	if (r == LMODEL_OK)
 		remember(c, m);
 	return r;

@@ -13,13 +13,21 @@ struct lm_change {
 	const struct lmodel_keyring *ring;
 };
 
-/* Opens and unlocks. ENOKEY when no key of the ring is an owner's; ECORRUPT when the customer book is not
+/* Opens, with `write` under the writer lock and with level slots. In every case lm_change_end()
+ * follows. */
+int lm_change_open(struct lm_change *change, const char *path, bool write,
+		   struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The same, and unlocks. ENOKEY when no key of the ring is an owner's; ECORRUPT when the customer book is not
  * the owner's. Without `write` only that: no lock is taken. In every case lm_change_end() follows. */
 int lm_change_begin(struct lm_change *change, const char *path, const struct lmodel_keyring *ring,
 		    bool write, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Seals the archive's book with the next counter into `manifest`, checks that what is about to be
- * written opens again, and commits it. */
+/* Checks that what is about to be written opens again, and commits it. Leaves the book alone. */
+int lm_change_store(struct lm_change *change, const struct lm_manifest *manifest,
+		    uint64_t committed_len, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Seals the archive's book with the next counter into `manifest`, and stores that. */
 int lm_change_commit(struct lm_change *change, struct lm_manifest *manifest, uint64_t committed_len,
 		     struct lmodel_error *error) LM_MUST_CHECK;
 

@@ -8,6 +8,7 @@
 #include "archive/options.h"
 #include "archive/protect.h"
 #include "archive/shard.h"
+#include "archive/sign.h"
 #include "base/io.h"
 #include "base/publish.h"
 #include "container/lock.h"
@@ -51,6 +52,9 @@ static int choose(struct rekeying *k, const char *const *tiers, size_t count,
 				       "file", a->label, m->tiers[t].name);
 		any |= k->turn[t];
 	}
+	if (m->signature_count > 0 && k->options->sign_key == NULL && !k->options->unsigned_after)
+		return lm_fail(error, LMODEL_EUSAGE, "%s: is signed: the signature does not hold after a "
+			       "rekey, and no key to sign with was given", a->label);
 	if (!any)
 		return lm_fail(error, LMODEL_EUSAGE, "%s: nobody was taken out since the keys were made: "
 			       "name the tiers", a->label);
@@ -80,6 +84,8 @@ static int copy_rows(struct rekeying *k, struct lmodel_error *error)
 
 	*n = *m;
 	n->statement = NULL;
+	n->signatures = NULL;
+	n->signature_count = 0;
 	n->owner.book = NULL;
 	n->tiers = duplicate(m->tiers, m->tier_count, 0, sizeof(*m->tiers), error);
 	n->shards = duplicate(m->shards, m->shard_count, 0, sizeof(*m->shards), error);
@@ -359,6 +365,8 @@ static int seal(struct rekeying *k, struct lmodel_error *error)
 	k->next.statement = lm_content_statement(&k->next, root, error);
 	if (k->next.statement == NULL)
 		return LMODEL_EFAILED;
+	if (lm_manifest_sign(&k->next, k->options->sign_key, error))
+		return (int)error->code;
 	return lm_owner_seal(&k->next, k->owner, error);
 }
 
@@ -411,6 +419,9 @@ static void release(struct rekeying *k)
 	free(k->next.slots);
 	free(k->next.dead);
 	free(k->next.statement);
+	for (size_t i = 0; i < k->next.signature_count; i++)
+		lm_signature_row_free(&k->next.signatures[i]);
+	free(k->next.signatures);
 	free(k->next.owner.book);
 	lm_secret_free(k->owner);
 }

@@ -209,8 +209,11 @@ static int copy_manifest(const struct lm_manifest *old, const struct lmodel_repa
 						m->chunk_bytes, error))
 			return LMODEL_EFAILED;
 	}
-	if (o->recode)
+	/* Coded anew it is another statement, which nobody has signed. */
+	if (o->recode) {
 		copy->content_generation++;
+		copy->signature_count = 0;
+	}
 	return LMODEL_OK;
 }
 

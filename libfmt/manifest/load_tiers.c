@@ -1,4 +1,4 @@
-/* The tables of protection: tiers, shards, key slots, the owner (spec: 3.9). */
+/* The tables of protection: tiers, shards, key slots, the owner, signatures (spec: 3.9). */
 #include "container/layout.h"
 #include "crypto/chunked.h"
 #include "manifest/rows.h"
@@ -229,6 +229,20 @@ static int read_owner(struct lm_load *l)
 	return LMODEL_OK;
 }
 
+/* Whether it is a signature at all is for whoever asks for one: a bad one must not keep anybody
+ * from opening the archive. */
+static int read_signature(struct lm_load *l, struct lm_table *t, size_t index)
+{
+	struct lm_signature_row *s = &l->m->signatures[index];
+
+	if (index >= LM_SIGNATURE_ROW_LIMIT)
+		return lm_fail(t->error, LMODEL_ELIMIT, "%s: more than %u signatures", t->label,
+			       LM_SIGNATURE_ROW_LIMIT);
+	if (get_word(t, 1, "kind", "sshsig minisign", &s->kind))
+		return LMODEL_ECORRUPT;
+	return lm_get_blob(t, 2, "bytes", LM_SIGNATURE_FILE_LIMIT, &s->bytes, &s->len);
+}
+
 int lm_load_tiers(struct lm_load *l)
 {
 	struct lm_manifest *m = l->m;
@@ -241,6 +255,9 @@ int lm_load_tiers(struct lm_load *l)
 	    lm_read_list(l, "shard", "SELECT id, tier, tensor, unit, positions_length, "
 			 "positions_digest, values_length, values_digest FROM shard ORDER BY id",
 			 &m->shards, sizeof(*m->shards), &m->shard_count, read_shard) ||
+	    lm_read_list(l, "signature", "SELECT id, kind, bytes FROM signature ORDER BY id",
+			 &m->signatures, sizeof(*m->signatures), &m->signature_count,
+			 read_signature) ||
 	    check_places(l) || read_slots(l) || check_slots(l) || read_owner(l))
 		return (int)l->error->code;
 	if (feature != (m->tier_count > 0))

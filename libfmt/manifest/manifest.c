@@ -30,6 +30,12 @@ void lm_slot_row_free(struct lm_slot_row *slot)
 	free(slot->identity);
 }
 
+void lm_signature_row_free(struct lm_signature_row *signature)
+{
+	free(signature->kind);
+	free(signature->bytes);
+}
+
 static void free_tiers(struct lm_manifest *m)
 {
 	for (size_t i = 0; i < m->tier_count; i++) {
@@ -46,6 +52,9 @@ static void free_tiers(struct lm_manifest *m)
 	free(m->shards);
 	free(m->slots);
 	free(m->owner.book);
+	for (size_t i = 0; i < m->signature_count; i++)
+		lm_signature_row_free(&m->signatures[i]);
+	free(m->signatures);
 }
 
 void lm_manifest_free(struct lm_manifest *m)

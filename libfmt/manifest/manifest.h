@@ -106,6 +106,15 @@ struct lm_owner_row {
 	size_t book_len;
 };
 
+#define LM_SIGNATURE_ROW_LIMIT 64u
+#define LM_SIGNATURE_FILE_LIMIT 16384u
+
+struct lm_signature_row {
+	char *kind;
+	uint8_t *bytes;
+	size_t len;
+};
+
 struct lm_dead_row {
 	uint64_t offset, length;
 	bool pending;
@@ -136,6 +145,8 @@ struct lm_manifest {
 	struct lm_slot_row *slots;
 	size_t slot_count;
 	struct lm_owner_row owner;
+	struct lm_signature_row *signatures;
+	size_t signature_count;
 };
 
 /* Live data of the tar: a member, or a kind of stream of a tier. */
@@ -154,6 +165,7 @@ int lm_manifest_extents(const struct lm_manifest *manifest, struct lm_extent **e
 void lm_tier_path(const struct lm_tier_row *tier, enum lm_stream stream, char path[LM_TIER_PATH_SIZE]);
 bool lm_tier_name_valid(const char *name);
 void lm_slot_row_free(struct lm_slot_row *slot);
+void lm_signature_row_free(struct lm_signature_row *signature);
 
 /* SHA-256 over kind, grant and identity: what the customer book knows a slot by. */
 void lm_slot_digest(const struct lm_slot_row *slot, uint8_t digest[LM_SHA256_SIZE]);

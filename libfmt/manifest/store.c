@@ -210,10 +210,12 @@ static int store_keys(const struct lm_manifest *m, sqlite3 *db, struct lmodel_er
 {
 	LM_CLEANUP(finalize) struct insert slot = { 0 };
 	LM_CLEANUP(finalize) struct insert owner = { 0 };
+	LM_CLEANUP(finalize) struct insert signature = { 0 };
 	const struct lm_owner_row *o = &m->owner;
 
 	if (prepare(&slot, db, "INSERT INTO key_slot VALUES (?, ?, ?, ?)", error) ||
-	    prepare(&owner, db, "INSERT INTO owner VALUES (?, ?, ?, ?)", error))
+	    prepare(&owner, db, "INSERT INTO owner VALUES (?, ?, ?, ?)", error) ||
+	    prepare(&signature, db, "INSERT INTO signature VALUES (?, ?, ?)", error))
 		return LMODEL_EFAILED;
 	for (size_t i = 0; i < m->slot_count; i++) {
 		const struct lm_slot_row *s = &m->slots[i];
@@ -222,6 +224,10 @@ static int store_keys(const struct lm_manifest *m, sqlite3 *db, struct lmodel_er
 			s->grant_len, (const void *)s->identity, s->identity_len))
 			return LMODEL_EFAILED;
 	}
+	for (size_t i = 0; i < m->signature_count; i++)
+		if (row(&signature, error, "ntb", i, m->signatures[i].kind,
+			(const void *)m->signatures[i].bytes, m->signatures[i].len))
+			return LMODEL_EFAILED;
 	if (o->present && row(&owner, error, "bbib", (const void *)o->public_key,
 			      sizeof(o->public_key), (const void *)o->signature,
 			      sizeof(o->signature), o->book_counter, (const void *)o->book,

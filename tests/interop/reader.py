@@ -105,8 +105,8 @@ def member_leaf(m):
 def tensor_leaf(t):
     shape = b"".join(struct.pack("<Q", d) for d in shape_of(t))
     alias = t["alias"] is not None
-    return leaf("tensor", t["id"], t["name"], t["dtype"], shape, t["bytes"], t["source"], int(alias),
-                t["alias"] if alias else t["member"])
+    return leaf("tensor", t["id"], t["name"], t["dtype"], shape, t["bytes"], t["source"],
+                int(alias), t["alias"] if alias else t["member"])
 
 
 def content_root(rows):
@@ -367,11 +367,11 @@ class Archive:
     def levels(self):
         """The raw bytes of each tensor, for each level from the base up."""
         tensors = {}
+        self.places["base"] = max(self.rows["member"], key=lambda m: m["length"])["offset"]
         for t in self.rows["tensor"]:
             member = self.rows["member"][t["member"] if t["alias"] is None else
                                          self.rows["tensor"][t["alias"]]["member"]]
             if t["alias"] is None:
-                self.places["base"] = member["offset"] if t["bytes"] else self.places.get("base", 0)
                 tensors[t["id"]] = bytearray(read_member(self.data, member))
             else:
                 tensors[t["id"]] = tensors[t["alias"]]

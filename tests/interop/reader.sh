@@ -79,7 +79,7 @@ both default "as a rule"
 is "$(found 'sorted(f["units"])')" "['block', 'element', 'slice']" "the units of the rule"
 used=$(found '" ".join(f["forms"])')
 for unit in slice row column block; do
-	pack $unit $tiers --unit $unit --select random
+	pack $unit $tiers --unit $unit --select random --exclude packed
 	both $unit "--unit $unit"
 	like "$(found 'sorted(f["units"])')" "'$unit'" "--unit $unit: it is used"
 	used="$used $(found '" ".join(f["forms"])')"
@@ -89,11 +89,22 @@ both zero "--mask zero --scope model"
 used="$used $(found '" ".join(f["forms"])')"
 pack layer $tiers --scope layer --include '*.weight'
 both layer "--scope layer, some tensors"
-pack reference $tiers --reference public.safetensors
+pack reference --tier silver=4% --tier gold=100% --reference public.safetensors
 both reference "--reference"
 used="$used $(found '" ".join(f["forms"])')"
-run 0 lmodel pack -q --owner "$(pub owner)" --tier only=100% --select all --level small -o all.lmodel in
+# One tier: all of everything, and what differs from a model that was changed in one place.
+python3 - <<'P' || exit 99
+data = bytearray(open("in/m.safetensors", "rb").read())
+middle = len(data) // 2 // 8 * 8
+data[middle:middle + 4000] = bytes(b ^ 1 for b in data[middle:middle + 4000])
+open("near.safetensors", "wb").write(data)
+P
+pack all --tier only --select all --level small
 reads all.lmodel -i owner.key
+run 0 diff -r in theirs/1
+used="$used $(found '" ".join(f["forms"])')"
+pack near --tier only=100% --reference near.safetensors
+reads near.lmodel -i owner.key
 run 0 diff -r in theirs/1
 used="$used $(found '" ".join(f["forms"])')"
 for form in all gaps complement runs; do
@@ -195,7 +206,10 @@ forged() {
 	tamper $1 "$2" default.lmodel f.lmodel || ok 1 "forged: $2"
 	refused "$3" "$2${1:+, $1}"
 }
-run 0 tamper nothing all.lmodel f.lmodel
+run 0 tamper nothing default.lmodel f.lmodel
+reads f.lmodel -i owner.key
+diff -r theirs all
+ok $? "nothing was changed: nothing is refused"
 for name in swap_shards base_public metadata shape drop_tier selection amount unit; do
 	forged "" $name 'is not the archive that the grant is for: owner$'
 done
