@@ -8,10 +8,12 @@
 #include "keys.h"
 #include "message.h"
 #include "progress.h"
+#include "signers.h"
 #include "text.h"
 
 static struct level_options level;
 static struct key_options keys;
+static struct signer_options signers;
 static unsigned jobs;
 static bool raw;
 
@@ -19,6 +21,7 @@ static const struct option_row options[] = {
 	{ "raw", 0, NULL, "the bytes alone, without a .npy header", option_flag, &raw },
 	OPTIONS_KEYS(keys),
 	OPTIONS_LEVEL(level),
+	OPTIONS_SIGNERS(signers),
 	OPTION_JOBS(jobs),
 	OPTION_PROGRESS,
 	OPTIONS_COMMON,
@@ -54,13 +57,17 @@ static int run(int count, char **operands)
 	r = keys_check(&cmd_cat, &keys, operands[0]);
 	if (r == LMODEL_OK)
 		r = keys_check_level(&cmd_cat, &level);
+	if (r == LMODEL_OK)
+		r = signers_check(&cmd_cat, &signers);
 	if (r != LMODEL_OK)
 		return r;
 	if (isatty(STDOUT_FILENO))
 		return message_usage(&cmd_cat, "weights are not written to a terminal");
 	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
 		return message_fail(&error);
-	r = cat(archive, operands);
+	r = signers_demand(archive, operands[0], &signers);
+	if (r == LMODEL_OK)
+		r = cat(archive, operands);
 	lmodel_close(archive);
 	return r;
 }

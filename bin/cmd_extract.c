@@ -12,6 +12,7 @@
 #include "keys.h"
 #include "message.h"
 #include "progress.h"
+#include "signers.h"
 #include "text.h"
 
 static const char *output, *directory;
@@ -20,6 +21,7 @@ static struct option_list excludes;
 static uint64_t max_shard_size;
 static struct level_options level;
 static struct key_options keys;
+static struct signer_options signers;
 static bool force, json;
 static unsigned jobs;
 
@@ -52,6 +54,7 @@ static const struct option_row options[] = {
 	  &max_shard_size },
 	OPTIONS_KEYS(keys),
 	OPTIONS_LEVEL(level),
+	OPTIONS_SIGNERS(signers),
 	OPTION_JOBS(jobs),
 	OPTION_JSON(json),
 	OPTION_PROGRESS,
@@ -208,11 +211,15 @@ static int run(int count, char **operands)
 		r = keys_check(&cmd_extract, &keys, operands[0]);
 	if (r == LMODEL_OK)
 		r = keys_check_level(&cmd_extract, &level);
+	if (r == LMODEL_OK)
+		r = signers_check(&cmd_extract, &signers);
 	if (r != LMODEL_OK)
 		return r;
 	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
 		return message_fail(&error);
-	r = keys_use_level(archive, operands[0], &keys, &level);
+	r = signers_demand(archive, operands[0], &signers);
+	if (r == LMODEL_OK)
+		r = keys_use_level(archive, operands[0], &keys, &level);
 	if (r == LMODEL_OK) {
 		path = output_path(archive, operands[0]);
 		r = extract(archive, path, count - 1, operands + 1);

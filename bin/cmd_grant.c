@@ -12,10 +12,10 @@
 #include "recipients.h"
 #include "text.h"
 
-static struct key_options owners; /* -i alone */
+static struct key_options owners; /* -i and --allow-rollback alone */
 static struct passphrase_source source;
 static struct option_list recipients, files;
-static const char *tier, *label, *detached;
+static const char *tier, *label, *detached, *book;
 static bool ask, audit, owner, force, json;
 
 static const struct option_row options[] = {
@@ -36,6 +36,8 @@ static const struct option_row options[] = {
 	  &detached },
 	{ "force", 'f', NULL, "replace the FILE of --detached when it exists", option_flag,
 	  &force },
+	{ "book", 0, "FILE", "where detached grants are written down, sealed", option_text, &book },
+	OPTION_ROLLBACK(owners),
 	OPTION_JSON(json),
 	OPTIONS_COMMON,
 };
@@ -77,6 +79,10 @@ static int check_options(const char *archive)
 		return message_usage(&cmd_grant, "--detached is for a recipient: no passphrase");
 	if (detached == NULL && force)
 		return message_usage(&cmd_grant, "--force is for --detached FILE");
+	if (detached == NULL && book != NULL)
+		return message_usage(&cmd_grant, "--book is for --detached FILE");
+	if (book != NULL && strcmp(book, "-") == 0)
+		return message_usage(&cmd_grant, "--book is a file, no standard stream");
 	if (detached != NULL && strcmp(detached, "-") == 0 && json)
 		return message_usage(&cmd_grant,
 				     "--json and --detached - both need standard output");
@@ -146,6 +152,7 @@ static int grant(const char *archive, const struct grantees *grantees)
 		message_no_memory();
 	o.detached = detached;
 	o.overwrite = force;
+	o.book = book;
 	o.notice = message_from_library;
 	if (r == LMODEL_OK &&
 	    lmodel_grant(archive, ring, grantees->list, grantees->count, &o, slots, &error) !=

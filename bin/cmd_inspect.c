@@ -183,7 +183,7 @@ static void print_text(const struct lmodel_archive *archive, const char *path)
 	print_metadata(archive, info.metadata_count);
 	inspect_tiers(archive);
 	inspect_slots(archive);
-	inspect_line("signature", "unsigned");
+	inspect_signatures(archive);
 	inspect_line("content root", "%s", info.content_root);
 	free(tool);
 	free(name);
@@ -291,7 +291,8 @@ static void print_json(const struct lmodel_archive *archive)
 	json_put(d, "protected", json_bool(lmodel_tier_count(archive) > 0));
 	json_put(d, "tiers", inspect_tiers_json(archive));
 	json_put(d, "slots", inspect_slots_json(archive));
-	json_put(d, "signed", json_bool(false));
+	json_put(d, "signed", json_bool(lmodel_signature_count(archive) > 0));
+	json_put(d, "signatures", inspect_signatures_json(archive));
 	json_put(d, "content_root", json_text(info.content_root));
 	json_put(d, "statement", json_text(info.statement));
 	json_print(d);

@@ -11,11 +11,12 @@
 #include "message.h"
 #include "progress.h"
 #include "protect.h"
+#include "signers.h"
 #include "text.h"
 
 #define SEED_MAX 64
 
-static const char *output;
+static const char *output, *sign_key;
 static struct option_list attachments;
 static struct option_level level;
 static uint64_t chunk_size;
@@ -57,6 +58,7 @@ static const struct option_row options[] = {
 	{ "attach", 0, "FILE[=NAME]", "carry a side file along; may be given again", option_list,
 	  &attachments },
 	OPTIONS_PROTECT(protect_args),
+	{ "sign", 0, "KEY", "sign it with this Ed25519 SSH key, a file", option_text, &sign_key },
 	OPTION_LEVEL(level),
 	OPTION_CHUNK(chunk_size),
 	{ "seed", 0, "HEX", "reproducible output: nothing random, no clock", option_seed, &seed },
@@ -126,6 +128,8 @@ static int report(const char *path)
 		json_put(document, "attachments", json_number(info.attachment_count));
 		json_put(document, "tiers", json_number(lmodel_tier_count(archive)));
 		json_put(document, "slots", json_number(lmodel_slot_count(archive)));
+		json_put(document, "signed",
+			 json_bool(lmodel_signature_count(archive) > 0));
 		json_put(document, "bytes", json_number(info.tensor_bytes));
 		json_put(document, "stored_bytes", json_number(info.tensor_stored_bytes));
 		json_put(document, "file_bytes", json_number(info.file_bytes));
@@ -157,6 +161,10 @@ static int pack(const char *path, int count, char **inputs, const struct lmodel_
 	if (r != LMODEL_OK)
 		return message_fail(&error);
 	grantees_notice_ssh(&protect->grantees);
+	if (sign_key != NULL && lmodel_sign(path, sign_key, &error) != LMODEL_OK) {
+		message_error("%s: packed, but not signed: %s", TEXT_QUOTE(path), error.message);
+		return (int)error.code;
+	}
 	if ((json || message_verbose) && strcmp(path, "-") != 0)
 		return report(path);
 	return LMODEL_OK;
@@ -187,6 +195,8 @@ static int run(int count, char **inputs)
 		r = message_usage(&cmd_pack, "--json and -o - both need standard output");
 	else if (strcmp(path, "-") == 0 && isatty(STDOUT_FILENO))
 		r = message_usage(&cmd_pack, "an archive is not written to a terminal");
+	else if (strcmp(path, "-") == 0 && sign_key != NULL)
+		r = message_usage(&cmd_pack, "--sign needs a file: -o OUT");
 	for (size_t i = 0; i < attachments.count && r == LMODEL_OK; i++) {
 		texts[i] = text_format("%s", attachments.items[i]);
 		if (!split_attachment(texts[i], &attach[i]))
@@ -196,6 +206,8 @@ static int run(int count, char **inputs)
 	if (r == LMODEL_OK)
 		r = protect_gather(&cmd_pack, &protect_args, seed.len > 0,
 				   reads_stdin(count, inputs), &protect);
+	if (r == LMODEL_OK && sign_key != NULL)
+		r = signers_check_key(sign_key);
 	if (r == LMODEL_OK)
 		r = pack(path, count, inputs, attach, &protect);
 	protect_free(&protect);

@@ -11,16 +11,18 @@
 #include "recipients.h"
 #include "text.h"
 
-static struct key_options keys; /* -i alone */
+static struct key_options keys; /* -i and --allow-rollback alone */
 static struct option_list labels, recipients;
+static const char *book;
 
 static const struct option_row options[] = {
 	{ "identity", 'i', "OWNER", "an owner's key file; may be given again", option_list,
 	  &keys.identities },
-	{ "label", 0, "LABEL", "the slots with this label; may be given again", option_list,
-	  &labels },
-	{ "recipient", 'r', "RECIPIENT", "the slots for this recipient; may be given again",
-	  option_list, &recipients },
+	{ "label", 0, "LABEL", "who has this label; may be given again", option_list, &labels },
+	{ "recipient", 'r', "RECIPIENT", "this recipient; may be given again", option_list,
+	  &recipients },
+	{ "book", 0, "FILE", "where detached grants are written down, sealed", option_text, &book },
+	OPTION_ROLLBACK(keys),
 	OPTIONS_COMMON,
 };
 
@@ -32,6 +34,8 @@ static int check(const char *archive, size_t slot_count, char **slots)
 		return message_usage(&cmd_revoke, "revoke works on files, not on standard streams");
 	if (slot_count + labels.count + recipients.count == 0)
 		return message_usage(&cmd_revoke, "a SLOT, --label or --recipient is missing");
+	if (book != NULL && strcmp(book, "-") == 0)
+		return message_usage(&cmd_revoke, "--book is a file, no standard stream");
 	for (size_t i = 0; i < slot_count; i++)
 		if (!text_parse_count(slots[i], &n) || n == 0 || n > UINT_MAX)
 			return message_usage(&cmd_revoke, "%s is not the number of a slot",
@@ -60,11 +64,14 @@ static int revoke(const char *path, const struct lmodel_revocation *list, size_t
 
 	if (r != LMODEL_OK)
 		return r;
+	o.book = book;
+	o.run.notice = message_from_library;
 	r = lmodel_revoke(path, ring, list, count, &o, &removed, &error);
 	lmodel_keyring_free(ring);
 	if (r != LMODEL_OK)
 		return message_fail(&error);
-	message_detail("%s: %zu slot%s removed", TEXT_QUOTE(path), removed, text_plural(removed));
+	message_detail("%s: %zu slot%s or detached grant%s removed", TEXT_QUOTE(path), removed,
+		       text_plural(removed), text_plural(removed));
 	return LMODEL_OK;
 }
 
@@ -99,8 +106,9 @@ const struct cmd cmd_revoke = {
 	.summary = "take somebody out: remove key slots",
 	.about =
 	"Removes key slots from ARCHIVE: by their numbers SLOT, which 'lmodel inspect -i\n"
-	"OWNER' shows, a label, or a recipient. Needs an owner's key. Whoever has an\n"
-	"older copy of the file, or the weights, keeps them.\n",
+	"OWNER' shows, a label, or a recipient. Detached grants, which have no number,\n"
+	"end with the next rekey. Needs an owner's key. Whoever has an older copy of the\n"
+	"file, or the weights, keeps them.\n",
 	.options = options,
 	.secrets = true,
 	.least = 1,

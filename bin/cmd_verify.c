@@ -10,9 +10,11 @@
 #include "keys.h"
 #include "message.h"
 #include "progress.h"
+#include "signers.h"
 #include "text.h"
 
 static struct key_options keys;
+static struct signer_options signers;
 static bool repair, json;
 static unsigned jobs;
 
@@ -20,6 +22,7 @@ static const struct option_row options[] = {
 	{ "repair", 0, NULL, "first mend what a crash or a damaged manifest copy left", option_flag,
 	  &repair },
 	OPTIONS_KEYS(keys),
+	OPTIONS_SIGNERS(signers),
 	OPTION_JOBS(jobs),
 	OPTION_JSON(json),
 	OPTION_PROGRESS,
@@ -30,6 +33,7 @@ static struct {
 	char *name;       /* of the archive, printable */
 	json_t *findings; /* with --json */
 	json_t *proved;   /* with --json: tiers whose keys prove the archive */
+	char *signed_by;  /* printable; NULL: nobody was asked for */
 	struct lmodel_verify_report report;
 	struct lmodel_keyring *ring; /* NULL: no key given */
 	bool repaired;
@@ -63,6 +67,7 @@ static void print_json(int status)
 	json_put(document, "faults", json_number(state.report.faults));
 	json_put(document, "notes", json_number(state.report.notes));
 	json_put(document, "proved", state.proved);
+	json_put(document, "signed_by", json_text(state.signed_by));
 	json_put(document, "findings", state.findings);
 	json_print(document);
 }
@@ -128,9 +133,20 @@ static int check_bytes(struct lmodel_archive *archive)
 	return r;
 }
 
+/* What signatures and keys said, after the bytes. */
+static int add_fault(int status, const struct lmodel_error *error)
+{
+	if (error->code != LMODEL_ECORRUPT)
+		return status;
+	on_finding(NULL, LMODEL_FAULT, error->message);
+	state.report.faults++;
+	return status == LMODEL_OK ? LMODEL_ECORRUPT : status;
+}
+
 static int check(const char *path)
 {
-	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lmodel_error error = LMODEL_ERROR_INIT, forged = LMODEL_ERROR_INIT;
+	struct lmodel_error unproven = LMODEL_ERROR_INIT;
 	struct lmodel_archive *archive;
 	int r, changed = 0;
 
@@ -141,19 +157,20 @@ static int check(const char *path)
 		message_notice("%s: repaired", state.name);
 	if (lmodel_open(&archive, path, &error) != LMODEL_OK)
 		return broke_off(&error);
-	if (!prove(archive, &error)) {
+	r = signers_verify(archive, path, &signers, &state.signed_by, &unproven);
+	if (r != LMODEL_OK && r != LMODEL_ECORRUPT) {
 		lmodel_close(archive);
-		return broke_off(&error);
+		return broke_off(&unproven);
+	}
+	if (!prove(archive, &forged)) {
+		lmodel_close(archive);
+		return broke_off(&forged);
 	}
 	r = check_bytes(archive);
 	lmodel_close(archive);
 	/* Forged rows, all of them well-formed: the bytes have nothing to say of that. */
-	if (error.code == LMODEL_ECORRUPT) {
-		on_finding(NULL, LMODEL_FAULT, error.message);
-		state.report.faults++;
-		r = r == LMODEL_OK ? LMODEL_ECORRUPT : r;
-	}
-	return r;
+	r = add_fault(r, &unproven);
+	return add_fault(r, &forged);
 }
 
 static int run(int count, char **operands)
@@ -161,6 +178,8 @@ static int run(int count, char **operands)
 	int status = keys_check(&cmd_verify, &keys, operands[0]);
 
 	(void)count;
+	if (status == LMODEL_OK)
+		status = signers_check(&cmd_verify, &signers);
 	if (status == LMODEL_OK)
 		status = keys_ring(&state.ring, &keys, false);
 	if (status != LMODEL_OK)
@@ -172,6 +191,7 @@ static int run(int count, char **operands)
 	if (json)
 		print_json(status);
 	lmodel_keyring_free(state.ring);
+	free(state.signed_by);
 	free(state.name);
 	return status;
 }
@@ -183,7 +203,8 @@ const struct cmd cmd_verify = {
 	.about =
 	"Reads ARCHIVE (\"-\": standard input) whole and checks every byte of it. One line\n"
 	"on standard error for each fault (exit status 4) or note; -q leaves these out.\n"
-	"A key proves, besides, that the archive is what was packed.\n",
+	"A key proves, besides, that the archive is what was packed; --signers, that its\n"
+	"publisher says so.\n",
 	.options = options,
 	.secrets = true,
 	.least = 1,

@@ -198,3 +198,48 @@ json_t *inspect_slots_json(const struct lmodel_archive *archive)
 	}
 	return array;
 }
+
+/* ---- signatures ---- */
+
+/* A minisign signature does not hold the key that it verifies under. */
+static bool has_own_key(const struct lmodel_signature *signature)
+{
+	return strcmp(signature->kind, "minisign") != 0;
+}
+
+/* That a signature verifies says nothing of whose it is: anybody can sign. */
+void inspect_signatures(const struct lmodel_archive *archive)
+{
+	size_t count = lmodel_signature_count(archive);
+
+	if (count == 0)
+		inspect_line("signature", "unsigned");
+	for (size_t i = 0; i < count; i++) {
+		const struct lmodel_signature *s = lmodel_signature_at(archive, i);
+		char *kind = text_cut(s->kind, 16), *signer = text_cut(s->signer, 64);
+
+		inspect_line(i > 0 ? "" : count == 1 ? "signature" : "signatures", "%s %s %s", kind,
+			     signer,
+			     !has_own_key(s) ? "not checked: verify --signers does" :
+			     s->of_this      ? "verifies under its own key" :
+					       "of another statement");
+		free(signer);
+		free(kind);
+	}
+}
+
+json_t *inspect_signatures_json(const struct lmodel_archive *archive)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < lmodel_signature_count(archive); i++) {
+		const struct lmodel_signature *s = lmodel_signature_at(archive, i);
+		json_t *object = json_object();
+
+		json_put(object, "kind", json_text(s->kind));
+		json_put(object, "signer", json_text(s->signer));
+		json_put(object, "of_this", has_own_key(s) ? json_bool(s->of_this) : json_text(NULL));
+		json_push(array, object);
+	}
+	return array;
+}

@@ -1,4 +1,4 @@
-/* What inspect shows on its screen, and the part of it that is about tiers and keys. */
+/* What inspect shows on its screen, and the part of it that is about tiers, keys and signatures. */
 #ifndef INSPECT_H
 #define INSPECT_H
 
@@ -22,7 +22,9 @@ void inspect_more(size_t count);
 
 void inspect_tiers(const struct lmodel_archive *archive);
 void inspect_slots(const struct lmodel_archive *archive);
+void inspect_signatures(const struct lmodel_archive *archive);
 json_t *inspect_tiers_json(const struct lmodel_archive *archive);
 json_t *inspect_slots_json(const struct lmodel_archive *archive);
+json_t *inspect_signatures_json(const struct lmodel_archive *archive);
 
 #endif

@@ -117,6 +117,32 @@ static int fill(struct lmodel_keyring *ring, const struct key_options *keys, con
 	return LMODEL_OK;
 }
 
+/* As the XDG Base Directory Specification has it: what is no absolute path is not taken. NULL: there
+ * is none. */
+static char *state_directory(void)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	if (state != NULL && state[0] == '/')
+		return text_format("%s/lmodel", state);
+	if (home != NULL && home[0] == '/')
+		return text_format("%s/.local/state/lmodel", home);
+	return NULL;
+}
+
+static int remember(struct lmodel_keyring *ring, const struct key_options *keys)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	char *directory = state_directory();
+	int r = LMODEL_OK;
+
+	if (directory != NULL &&
+	    lmodel_keyring_remember(ring, directory, keys->allow_rollback, &error) != LMODEL_OK)
+		r = message_fail(&error);
+	free(directory);
+	return r;
+}
+
 int keys_ring(struct lmodel_keyring **ring, const struct key_options *keys, bool environment)
 {
 	const char *extra = environment && !keys_given(keys) ? environment_identity() : NULL;
@@ -129,6 +155,8 @@ int keys_ring(struct lmodel_keyring **ring, const struct key_options *keys, bool
 	if (lmodel_keyring_new(ring, &error) != LMODEL_OK)
 		return message_fail(&error);
 	r = fill(*ring, keys, extra);
+	if (r == LMODEL_OK)
+		r = remember(*ring, keys);
 	if (r != LMODEL_OK) {
 		lmodel_keyring_free(*ring);
 		*ring = NULL;

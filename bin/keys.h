@@ -14,6 +14,7 @@ struct lmodel_keyring;
 struct key_options {
 	struct option_list identities;
 	bool ask; /* for a passphrase, on the terminal */
+	bool allow_rollback;
 	struct passphrase_source source;
 };
 
@@ -26,11 +27,15 @@ struct level_options {
 #define OPTION_IDENTITY(keys) \
 	{ "identity", 'i', "FILE", "a key file; may be given again", option_list, \
 	  &(keys).identities }
+#define OPTION_ROLLBACK(keys) \
+	{ "allow-rollback", 0, NULL, "take an older copy than what was seen before", option_flag, \
+	  &(keys).allow_rollback }
 #define OPTIONS_KEYS(keys) \
 	OPTION_IDENTITY(keys), \
 	{ "passphrase", 0, NULL, "ask for a passphrase on the terminal", option_flag, \
 	  &(keys).ask }, \
-	OPTIONS_PASSPHRASE_SOURCE((keys).source)
+	OPTIONS_PASSPHRASE_SOURCE((keys).source), \
+	OPTION_ROLLBACK(keys)
 #define OPTIONS_LEVEL(level) \
 	{ "tier", 0, "NAME", "just this tier, not the highest that the keys open", option_text, \
 	  &(level).tier }, \
@@ -49,7 +54,8 @@ int keys_check_owner(const struct cmd *cmd, const struct key_options *keys);
 bool keys_given(const struct key_options *keys);
 
 /* All keys given, else the file that $LMODEL_IDENTITY names, when `environment`. `*ring` is NULL
- * when there is none. These give the exit status. */
+ * when there is none. It remembers archives in the user's state directory. These give the exit
+ * status. */
 int keys_ring(struct lmodel_keyring **ring, const struct key_options *keys, bool environment);
 
 /* Opens what the keys open; `*unlocked` is false when there is no key. A key that

@@ -5,6 +5,9 @@ bin_PROGRAMS += %D%/lmodel
 %C%_lmodel_LDADD = libfmt/liblmodel.la $(JANSSON_LIBS)
 %C%_lmodel_SOURCES = \
 	%D%/cmd.h \
+	%D%/audit.c %D%/audit.h \
+	%D%/audit_json.c \
+	%D%/cmd_audit.c \
 	%D%/cmd_cat.c \
 	%D%/cmd_diff.c \
 	%D%/cmd_extract.c \
@@ -16,8 +19,10 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/cmd_repack.c \
 	%D%/cmd_rekey.c \
 	%D%/cmd_revoke.c \
+	%D%/cmd_sign.c \
 	%D%/cmd_strip.c \
 	%D%/cmd_verify.c \
+	%D%/cyclonedx.c \
 	%D%/inspect.c %D%/inspect.h \
 	%D%/json.c %D%/json.h \
 	%D%/keys.c %D%/keys.h \
@@ -25,13 +30,16 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/message.c %D%/message.h \
 	%D%/options.c %D%/options.h \
 	%D%/passphrase.c %D%/passphrase.h \
+	%D%/positions.c \
 	%D%/progress.c %D%/progress.h \
 	%D%/protect.c %D%/protect.h \
 	%D%/recipients.c %D%/recipients.h \
+	%D%/signers.c %D%/signers.h \
 	%D%/text.c %D%/text.h
 
 dist_man_MANS += \
 	%D%/man/lmodel.1 \
+	%D%/man/lmodel-audit.1 \
 	%D%/man/lmodel-cat.1 \
 	%D%/man/lmodel-diff.1 \
 	%D%/man/lmodel-extract.1 \
@@ -43,6 +51,7 @@ dist_man_MANS += \
 	%D%/man/lmodel-repack.1 \
 	%D%/man/lmodel-rekey.1 \
 	%D%/man/lmodel-revoke.1 \
+	%D%/man/lmodel-sign.1 \
 	%D%/man/lmodel-strip.1 \
 	%D%/man/lmodel-verify.1
 

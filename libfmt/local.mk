@@ -7,6 +7,7 @@ dist_include_HEADERS = %D%/include/lmodel.h
 lmodelincludedir = $(includedir)/lmodel
 dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/archive.h \
+	%D%/include/lmodel/audit.h \
 	%D%/include/lmodel/check.h \
 	%D%/include/lmodel/error.h \
 	%D%/include/lmodel/extract.h \
@@ -98,7 +99,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/npy.c \
 	%D%/export/safetensors.c \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
-	%D%/protect/detect.h \
+	%D%/protect/detect.c %D%/protect/detect.h \
+	%D%/protect/detect_features.c \
 	%D%/protect/donors.c %D%/protect/donors.h \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
 	%D%/protect/gather.c %D%/protect/gather.h \
@@ -124,6 +126,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/whole.c %D%/protect/whole.h \
 	%D%/archive/access.c \
 	%D%/archive/archive.c %D%/archive/archive.h \
+	%D%/archive/audit.c \
+	%D%/archive/audit_against.c \
+	%D%/archive/audit_detect.c \
+	%D%/archive/audit_report.h \
+	%D%/archive/audit_view.c %D%/archive/audit_view.h \
 	%D%/archive/cat.c \
 	%D%/archive/change.c %D%/archive/change.h \
 	%D%/archive/content.c %D%/archive/content.h \
@@ -135,6 +142,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/options.h \
 	%D%/archive/outputs.c %D%/archive/outputs.h \
 	%D%/archive/pack.c \
+	%D%/archive/positions.c \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
 	%D%/archive/protect_write.c \

@@ -8,11 +8,14 @@ schema/manifest_sql.h: $(srcdir)/schema/manifest.sql
 BUILT_SOURCES += schema/manifest_sql.h
 CLEANFILES += schema/manifest_sql.h
 EXTRA_DIST += schema/manifest.sql \
+	schema/audit.schema.json \
 	schema/diff.schema.json \
 	schema/extract.schema.json \
 	schema/grant.schema.json \
 	schema/inspect.schema.json \
 	schema/list.schema.json \
 	schema/pack.schema.json \
+	schema/positions.schema.json \
 	schema/progress.schema.json \
+	schema/rekey.schema.json \
 	schema/verify.schema.json

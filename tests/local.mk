@@ -13,6 +13,7 @@ lm_unit_tests = \
 	%D%/unit/test_codec \
 	%D%/unit/test_crypto \
 	%D%/unit/test_decoy \
+	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
 	%D%/unit/test_import \
@@ -43,6 +44,7 @@ lm_unit_tests = \
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
@@ -102,6 +104,7 @@ lm_test_tools = %D%/interop/age_tool %D%/vectors/age_vector
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
+	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
 	%D%/cli/damage.sh \

@@ -126,22 +126,45 @@ static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
 	return r;
 }
 
-/* A writer beside us may be between its two slot writes, so damage counts only when it is still
- * there at another look while nobody writes. */
+/* The higher commit counter of the two footers, valid or not. */
+static uint64_t newest_counter(const struct lmodel_archive *a)
+{
+	uint64_t newest = 0;
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t at = lm_slot_offset(a->slots.slot_size, i) + a->slots.slot_size -
+			      LM_SLOT_FOOTER;
+		uint8_t bytes[LM_SLOT_FOOTER];
+		struct lm_slot_footer footer;
+		char problem[160];
+
+		if (lm_read_at(a->fd, a->label, bytes, sizeof(bytes), at, NULL) == LMODEL_OK &&
+		    lm_slot_footer_decode(bytes, &footer, problem))
+			newest = LM_MAX(newest, footer.commit_counter);
+	}
+	return newest;
+}
+
+/* Writers beside us may be between their two slot writes, and change after change. So damage counts
+ * only when nobody writes and nothing has moved since the look before. */
 static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_error *error)
 {
 	const struct timespec pause = { .tv_nsec = 20000000 };
+	uint64_t before = 0;
 	struct stat st;
 
 	for (int looks = 0;; looks++) {
 		struct lmodel_error e = LMODEL_ERROR_INIT;
-		bool writing = lm_writer_is_active(a->fd);
 		int r = lm_slots_read(a->fd, a->label, &a->slots, image, &a->footer, &e);
+		bool writing = lm_writer_is_active(a->fd);
+		uint64_t counter = newest_counter(a);
 
 		if (r == LMODEL_OK)
 			return r;
-		if (r != LMODEL_ECORRUPT || looks > LOOKS_MOST || (looks > 0 && !writing))
+		if (r != LMODEL_ECORRUPT || looks > LOOKS_MOST ||
+		    (looks > 0 && !writing && counter == before))
 			return lm_fail(error, (enum lmodel_code)r, "%s", e.message);
+		before = counter;
 		if (writing)
 			nanosleep(&pause, NULL);
 		if (fstat(a->fd, &st) == 0)

@@ -87,6 +87,27 @@ static int look_closer(const struct lm_model *m, struct print *prints, size_t co
 	return LMODEL_OK;
 }
 
+/* Samples that are all one byte do not make a tensor that is. */
+static int look_whole(const struct lm_model *m, struct print *p, uint8_t *buffer,
+		      struct lmodel_error *error)
+{
+	uint8_t first = 0;
+	int r = LMODEL_OK;
+
+	for (uint64_t at = 0; at < p->bytes && p->constant && r == LMODEL_OK;) {
+		size_t n = (size_t)LM_MIN((uint64_t)PIECE, p->bytes - at);
+
+		r = lm_model_read(m, p->tensor, at, buffer, n, error);
+		if (r != LMODEL_OK)
+			break;
+		if (at == 0)
+			first = buffer[0];
+		p->constant = buffer[0] == first && memcmp(buffer, buffer + 1, n - 1) == 0;
+		at += n;
+	}
+	return r;
+}
+
 static int find(const struct lm_model *m, bool any_dtype, size_t *alias, struct lmodel_error *error)
 {
 	LM_FREE struct print *prints = calloc(m->tensor_count + 1, sizeof(*prints));
@@ -103,6 +124,8 @@ static int find(const struct lm_model *m, bool any_dtype, size_t *alias, struct 
 		prints[count] = (struct print){ .tensor = i, .bytes = m->tensors[i].bytes,
 						.dtype = any_dtype ? NULL : m->tensors[i].dtype };
 		r = sample(m, &prints[count], error);
+		if (r == LMODEL_OK && any_dtype && prints[count].constant)
+			r = look_whole(m, &prints[count], buffer, error);
 		count += !(any_dtype && prints[count].constant);
 	}
 	if (r != LMODEL_OK)

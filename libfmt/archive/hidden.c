@@ -96,6 +96,7 @@ static int take(struct lm_hidden *h, size_t tier, uint64_t first, uint64_t end, 
 	}
 	t->units += n;
 	t->first += n;
+	t->end = t->first;
 	t->count -= n;
 	return t->count == 0 ? advance(t, error) : LMODEL_OK;
 }
@@ -125,6 +126,7 @@ int lm_hidden_next(struct lm_hidden *h, size_t tier, uint64_t *first, uint64_t *
 	*first = t->first;
 	*count = t->count;
 	t->units += t->count;
+	t->end = t->first + t->count;
 	return t->count > 0 ? advance(t, error) : LMODEL_OK;
 }
 

@@ -13,6 +13,7 @@ struct lm_hidden_tier {
 	struct lm_positions_reader *reader;
 	uint64_t first, count;   /* the run in work; count 0 at the end */
 	uint64_t units;          /* passed so far */
+	uint64_t end;            /* one behind the last of these */
 	uint64_t shared;         /* of these, units that a lower tier has, too */
 };
 

@@ -206,7 +206,8 @@ int lm_unlock_keys(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 	for (size_t i = 0; i < a->manifest.tier_count; i++)
 		if (o.outdated[i] > 0 && !unlocked->tier[i].positions)
 			return lm_fail(error, LMODEL_ENOKEY, "%s: outdated grant: tier %s: generation %ju, "
-				       "the archive has %ju", a->label, a->manifest.tiers[i].name,
+				       "the archive has %ju", a->label,
+				       LM_QUOTE(a->manifest.tiers[i].name),
 				       (uintmax_t)o.outdated[i],
 				       (uintmax_t)a->manifest.tiers[i].generation);
 	return o.any ? LMODEL_OK :

@@ -13,6 +13,7 @@
 #define LMODEL_H
 
 #include <lmodel/archive.h>
+#include <lmodel/audit.h>
 #include <lmodel/check.h>
 #include <lmodel/error.h>
 #include <lmodel/extract.h>

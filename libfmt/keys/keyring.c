@@ -215,12 +215,13 @@ static int no_key(int code, struct lmodel_error *error)
 	return LMODEL_ENOKEY;
 }
 
-static bool single_stanza(const uint8_t *file, size_t len)
+/* Of just one stanza, of this kind. */
+static bool is_for_one(const uint8_t *file, size_t len, const char *kind)
 {
 	char kinds[64];
 
 	return lm_age_inspect(file, len, kinds, sizeof(kinds), NULL) == LMODEL_OK &&
-	       strchr(kinds, ',') == NULL;
+	       strcmp(kinds, kind) == 0;
 }
 
 static int open_grant(struct lm_age_identity *const *identities, size_t count, const uint8_t *file,
@@ -271,7 +272,8 @@ static int open_passphrase(const struct lmodel_keyring *ring, const struct lm_sl
 {
 	unsigned factor;
 
-	if (ring->passphrase_count == 0 || !single_stanza(slot->identity, slot->identity_len) ||
+	if (ring->passphrase_count == 0 || !is_for_one(slot->identity, slot->identity_len, "scrypt") ||
+	    !is_for_one(slot->grant, slot->grant_len, "X25519") ||
 	    !lm_age_work_factor(slot->identity, slot->identity_len, &factor))
 		return LMODEL_ENOKEY;
 	if (work->used == NULL)
@@ -301,7 +303,7 @@ int lm_keyring_open_slot(const struct lmodel_keyring *ring, const struct lm_slot
 	if (slot->identity != NULL)
 		return open_passphrase(ring, slot, work, grant, error);
 	/* A slot is for one: more stanzas are only there to cost time. */
-	if (!single_stanza(slot->grant, slot->grant_len))
+	if (!is_for_one(slot->grant, slot->grant_len, slot->kind))
 		return LMODEL_ENOKEY;
 	return open_grant(ring->identities, ring->identity_count, slot->grant, slot->grant_len, grant,
 			  error);

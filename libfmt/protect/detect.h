@@ -32,11 +32,14 @@ enum lm_detector {
 
 const char *lm_detector_name(enum lm_detector detector);
 
+/* So that fourth powers of values are finite. */
+#define LM_DETECT_VALUE_MOST 1e60
+
 /* Units as a matrix; `columns` is 1 where they have no second dimension. */
 struct lm_detect_view {
 	size_t rows, columns;
 	size_t inner;            /* values of a unit */
-	double *values;          /* rows * columns * inner, finite */
+	double *values;          /* rows * columns * inner, none above LM_DETECT_VALUE_MOST */
 	uint8_t *labels;         /* rows * columns; 0 is public */
 };
 
@@ -68,8 +71,6 @@ struct lm_detect_state *lm_detect_state_new(const struct lm_detect_view *view, u
 					    struct lmodel_error *error);
 bool lm_detect_feature(const struct lm_detect_state *state, enum lm_detector detector,
 		       const size_t *units, size_t n, double *out);
-/* Norms of all units. */
-const double *lm_detect_norms(const struct lm_detect_state *state);
 void lm_detect_state_free(struct lm_detect_state *state);
 
 #endif

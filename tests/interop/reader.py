@@ -26,8 +26,7 @@ import sys
 import tempfile
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from reader_parts import (Refused, decode, derive, need, open_sealed, plain_length, positions,
                           sha256)
@@ -219,7 +218,7 @@ class Keys:
         self.rows, self.statement = rows, statement
         self.archive = rows["archive"][0]["id"]
         self.tier, self.position, self.owner = {}, {}, None
-        self.roles, self.lengths, self.outdated = set(), set(), False
+        self.roles, self.lengths, self.outdated = set(), set(), set()
 
     def derive(self, key, label, tier):
         return derive(key, label, self.archive, tier["name"], tier["generation"])
@@ -230,15 +229,13 @@ class Keys:
         public = self.rows["owner"][0]["public_key"]
         need(grant["owner"] == public, f"{other}: owner")
         if grant["role"] == "owner":
-            made = Ed25519PrivateKey.from_private_bytes(grant["owner-seed"]).public_key()
-            need(made.public_bytes(Encoding.Raw, PublicFormat.Raw) == public, f"{other}: seed")
             self.owner = grant["owner-key"]
         names = {t["name"]: t for t in self.rows["tier"]}
         for name, generation, key in grant["tiers"]:
             need(name in names and generation <= names[name]["generation"], f"{other}: {name}")
             tier = names[name]
             if generation < tier["generation"]:
-                self.outdated = True
+                self.outdated.add(tier["id"])
             elif grant["role"] == "audit":
                 need(self.derive(key, "position commitment", tier) == tier["position_commitment"],
                      f"{other}: {name}")
@@ -260,8 +257,10 @@ class Keys:
             grants = [g for g in self.open(slots, keys) if g["archive"] == self.archive]
         for grant in grants:
             self.take(grant)
-        if not self.position or (self.outdated and 0 not in self.position):
-            raise NoKey("outdated" if self.outdated else "none of the keys opens it")
+        if self.outdated - set(self.position):
+            raise NoKey("outdated grant")
+        if not self.position:
+            raise NoKey("none of the keys opens it")
         for i, tier in enumerate(self.rows["tier"]):
             for held, label, mac in ((self.tier, "mac", "key_mac"),
                                      (self.position, "position mac", "position_mac")):
@@ -418,6 +417,8 @@ class Archive:
                  for s in self.rows["key_slot"]}
         need(len(slots) == len(self.rows["key_slot"]), "two slots are the same")
         entries = []
+        while lines and lines[0].startswith("exposed\t"):
+            need(lines.pop(0)[8:] in (t["name"] for t in self.rows["tier"]), "an exposed tier")
         for line in lines:
             slot, role, tier, _, _, label = line.split("\t")
             entries += [(slots[slot], role, tier, label)] if slot in slots else []

@@ -322,19 +322,22 @@ static bool add_entries(struct lm_book *book, const json_t *in, const json_t *sl
 static void check_book(const char *name, const json_t *in, const json_t *out)
 {
 	struct lm_manifest m = { .owner = { .present = true, .book_counter = number(in, "counter") } };
+	const json_t *exposed = json_object_get(in, "exposed");
 	struct lm_book book = { 0 }, back;
 	LM_FREE uint8_t *salt = bytes(in, "salt", NULL);
 	uint8_t owner_key[LM_KEY], digest[LM_SHA256_SIZE];
 
 	snprintf(m.id, sizeof(m.id), "%s", text(in, "archive"));
 	key(in, "owner_key", owner_key);
+	for (size_t i = 0; i < json_array_size(exposed); i++)
+		lm_book_expose(&book, json_string_value(json_array_get(exposed, i)), true);
 	ok(add_entries(&book, in, json_object_get(out, "slots")), "%s: slots", name);
 	is_int(lm_book_seal(&book, &m, owner_key, salt, NULL), LMODEL_OK, name);
 	lm_sha256(digest, m.owner.book, m.owner.book_len);
 	is_int((intmax_t)m.owner.book_len, (intmax_t)number(out, "length"), "... length");
 	ok(is_hex(digest, sizeof(digest), out, "sha256"), "... SHA-256");
-	if (ok(lm_book_open(&back, &m, owner_key, NULL) == LMODEL_OK && back.count == book.count,
-	       "... opens"))
+	if (ok(lm_book_open(&back, &m, owner_key, NULL) == LMODEL_OK && back.count == book.count &&
+	       back.exposed_count == book.exposed_count, "... opens"))
 		lm_book_free(&back);
 	lm_book_free(&book);
 	lm_manifest_free(&m);
@@ -411,7 +414,7 @@ int main(void)
 	vectors("context.json", 17, check_context);
 	vectors("positions.json", 22, check_positions);
 	vectors("grant.json", 7, check_grant);
-	vectors("book.json", 7, check_book);
+	vectors("book.json", 8, check_book);
 	vectors("statement.json", 6, check_statement);
 	return done();
 }

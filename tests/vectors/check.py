@@ -224,6 +224,7 @@ def grant(given):
 def book(given):
     """A sealed customer book (spec: 8.4)."""
     archive, digests, text = given["archive"], [], "lmodel-book-v1\n"
+    text += "".join(f"exposed\t{tier}\n" for tier in given["exposed"])
     for e in given["entries"] * given["repeat"]:
         parts = e["kind"].encode(), bytes.fromhex(e["grant"]), bytes.fromhex(e["identity"] or "")
         sums = b"".join(hashlib.sha256(part).digest() for part in parts)

@@ -1,6 +1,5 @@
 #include "crypto/sig/signer_options.h"
 
-#include <stdio.h>
 #include <strings.h>
 #include <time.h>
 

@@ -303,7 +303,8 @@ static int parse_lines(struct reader *reader, struct field file, struct lmodel_e
 		if (!reader->after_comment && has_prefix(line, untrusted)) {
 			const size_t skip = sizeof(untrusted) - 1;
 
-			reader->comment = trimmed((struct field){ line.at + skip, line.len - skip });
+			reader->comment =
+				trimmed((struct field){ line.at + skip, line.len - skip });
 			reader->after_comment = true;
 			continue;
 		}

@@ -25,9 +25,9 @@
 
 #include <lmodel/run.h>
 
-#define LM_SIGNERS_FILE (1u << 20) /* bytes of a file */
+#define LM_SIGNERS_FILE (1u << 20)  /* bytes of a file */
 #define LM_SIGNERS_LINE (16u << 10) /* bytes of a line */
-#define LM_SIGNERS_LIMIT 4096u	    /* usable keys in it */
+#define LM_SIGNERS_LIMIT 4096u      /* usable keys in it */
 
 enum lm_signer_kind { LM_SIGNER_SSH, LM_SIGNER_MINISIGN };
 

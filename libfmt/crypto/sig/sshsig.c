@@ -135,7 +135,8 @@ int lm_sshsig_sign(char **armored, const uint8_t seed[32], const char *ns, const
 
 	if (ns_len == 0 || ns_len > LM_SSHSIG_NAMESPACE)
 		return lm_fail(error, LMODEL_EUSAGE,
-			       "the namespace of a signature has 1 to %u bytes", LM_SSHSIG_NAMESPACE);
+			       "the namespace of a signature has 1 to %u bytes",
+			       LM_SSHSIG_NAMESPACE);
 	if (lm_crypto_init(error) || lm_ed25519_public(public_key, seed, error))
 		return LMODEL_EFAILED;
 	lm_ssh_public_plain(&sig.key, public_key);
