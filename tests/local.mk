@@ -16,9 +16,11 @@ lm_unit_tests = \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
+	%D%/unit/test_hidden \
 	%D%/unit/test_import \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
+	%D%/unit/test_minisign \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
@@ -27,6 +29,7 @@ lm_unit_tests = \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
 	%D%/unit/test_select_inputs \
+	%D%/unit/test_signers \
 	%D%/unit/test_slot \
 	%D%/unit/test_sshsig \
 	%D%/unit/test_tamper \
@@ -47,9 +50,11 @@ lm_unit_tests = \
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
@@ -58,6 +63,7 @@ lm_unit_tests = \
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_inputs_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_signers_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_slot_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_sshsig_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_tamper_CPPFLAGS = $(lm_test_cppflags)
@@ -74,7 +80,8 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
-	%D%/fuzz/fuzz_safetensors
+	%D%/fuzz/fuzz_safetensors \
+	%D%/fuzz/fuzz_sshsig
 
 %C%_fuzz_fuzz_age_SOURCES = %D%/fuzz/fuzz_age.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_age_CPPFLAGS = $(lm_test_cppflags)
@@ -97,10 +104,14 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_safetensors_SOURCES = %D%/fuzz/fuzz_safetensors.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_safetensors_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_sshsig_SOURCES = %D%/fuzz/fuzz_sshsig.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_sshsig_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_sshsig_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
-lm_test_tools = %D%/interop/age_tool %D%/vectors/age_vector
+lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 %C%_interop_age_tool_CPPFLAGS = $(lm_test_cppflags)
+%C%_interop_sig_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
@@ -116,11 +127,14 @@ lm_script_tests = \
 	%D%/cli/json.sh \
 	%D%/cli/keys_usage.sh \
 	%D%/cli/list.sh \
+	%D%/cli/memory.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/rekey.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/secrets.sh \
+	%D%/cli/sign.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/usage.sh \
@@ -128,6 +142,7 @@ lm_script_tests = \
 	%D%/fault/access.sh \
 	%D%/fault/crash.sh \
 	%D%/fault/full_disk.sh \
+	%D%/fault/rekey.sh \
 	%D%/fuzz/replay.sh \
 	%D%/interop/age.sh \
 	%D%/interop/reader.sh \
@@ -145,15 +160,21 @@ AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)'; export srcdir 
 EXTRA_DIST += $(lm_script_tests) \
 	%D%/fuzz/corpus \
 	%D%/fuzz/safetensors.dict \
+	%D%/interop/reader.py \
+	%D%/interop/reader_parts.py \
 	%D%/large/access.sh \
 	%D%/large/make_bf16.py \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
 	%D%/lib/age_keys.h \
+	%D%/lib/faults.py \
 	%D%/lib/find_secrets.py \
 	%D%/lib/forge.py \
 	%D%/lib/mkmodel.py \
 	%D%/lib/models.h \
+	%D%/lib/rekey_after.py \
+	%D%/lib/rekey_faults.py \
+	%D%/lib/rekey_world.py \
 	%D%/lib/slots.py \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \

@@ -155,6 +155,7 @@ struct revoking {
 	bool *gone;                  /* one a slot */
 	bool *taken;                 /* one a detached grant */
 	size_t removed, removed_detached;
+	bool owner_gone;
 };
 
 static bool picks(const struct lmodel_revocation *r, const char *label, const char *recipient)
@@ -232,6 +233,7 @@ static void remove_slots(struct revoking *v)
 		}
 		e = lm_book_find(a->book, &m->slots[s]);
 		if (e != NULL) {
+			v->owner_gone |= e->role == LMODEL_OWNER;
 			expose(a, e);
 			lm_book_remove(a->book, (size_t)(e - a->book->entries));
 		}
@@ -268,6 +270,9 @@ static int take_out(struct revoking *v, const struct lmodel_revoke_options *o, s
 	remove_slots(v);
 	remove_detached(v);
 	r = commit(&v->change, error);
+	if (r == LMODEL_OK && v->owner_gone)
+		lm_notice(&o->run, "the owner's keys stay what they are: who was an owner can still read "
+			  "the customer book of any copy, and sign as the owner; packing anew ends that");
 	if (r == LMODEL_OK && v->removed_detached > 0) {
 		lm_notice(&o->run, "a detached grant opens the archive until the next rekey");
 		r = lm_grants_book_store(&v->detached, v->detached_path, c->owner->archive,

@@ -188,8 +188,6 @@ static int check_image(const struct lmodel_archive *a, const struct lm_manifest 
 	return r;
 }
 
-/* The book goes with every change: its counter rises, so that an older one beside a newer manifest
- * is seen. */
 /* A copy from before this change is to be noticed from now on. */
 static void remember(const struct lm_change *c, const struct lm_manifest *m)
 {
@@ -218,6 +216,8 @@ int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t c
 	return r;
 }
 
+/* The book goes with every change: its counter rises, so that an older one beside a newer manifest
+ * is seen. */
 int lm_change_commit(struct lm_change *c, struct lm_manifest *m, uint64_t committed_len,
 		     struct lmodel_error *error)
 {

@@ -1,4 +1,4 @@
-/* lmodel_rekey(): new keys for tiers, in proportion to their shards. The new shards are appended, one
+/* lmodel_rekey(): new keys for tiers, in proportion to their shards (spec: 8.10). The new shards are appended, one
  * commit puts them in force, and then the old ones are zeroed. */
 #include <stdio.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include "base/publish.h"
 #include "container/lock.h"
 #include "container/tar.h"
+#include "crypto/chunked.h"
 #include "crypto/secret.h"
 #include "keys/slots.h"
 
@@ -23,6 +24,7 @@ struct rekeying {
 	struct lm_grant *owner;          /* of the new state; secret memory */
 	bool turn[LM_TIER_ROW_LIMIT];    /* which tiers get new keys */
 	uint64_t end;                    /* of what has been appended */
+	struct lm_book detached;         /* the owner's book of detached grants */
 };
 
 /* ---- which tiers ---- */
@@ -134,6 +136,10 @@ static int reseal(struct rekeying *k, size_t shard, enum lm_stream kind, uint64_
 	int r = buffer == NULL ? lm_fail_memory(error) :
 				 lm_stream_open(&in, k->change.archive, shard, kind, error);
 
+	/* The rows keep their lengths, so the new stream has to be as long as the old one. */
+	if (r == LMODEL_OK && lm_sealed_len(lm_padded_len(in.left)) != row->stream[kind].length)
+		r = lm_fail(error, LMODEL_EUNSUPPORTED, "%s: a shard is padded in another way than here",
+			    k->change.archive->label);
 	if (r == LMODEL_OK) {
 		n = lm_shard_context(context, &k->next, row, kind, base, lm_padded_len(in.left));
 		lm_derive(key, k->owner->tiers[row->tier].key,
@@ -337,20 +343,17 @@ static int write_grant(struct rekeying *k, const struct lm_book_entry *e, size_t
 /* After the commit: before it these grants would open nothing. */
 static int write_grants(struct rekeying *k, struct lmodel_error *error)
 {
-	LM_FREE char *path = NULL;
-	struct lm_book book;
-	int r = lm_change_grants_book(&k->change, k->options->book, &book, &path, error);
+	int r = LMODEL_OK;
 
-	for (size_t i = 0; i < book.count && r == LMODEL_OK; i++) {
-		if (!concerned(k, &book.entries[i]))
+	for (size_t i = 0; i < k->detached.count && r == LMODEL_OK; i++) {
+		if (!concerned(k, &k->detached.entries[i]))
 			continue;
 		if (k->options->grants != NULL)
-			r = write_grant(k, &book.entries[i], i, error);
+			r = write_grant(k, &k->detached.entries[i], i, error);
 		else
 			lm_notice(&k->options->run, "the detached grant for %s is outdated now",
-				  book.entries[i].recipient);
+				  k->detached.entries[i].recipient);
 	}
-	lm_book_free(&book);
 	return r;
 }
 
@@ -372,8 +375,13 @@ static int seal(struct rekeying *k, struct lmodel_error *error)
 
 static int run(struct rekeying *k, const char *const *tiers, size_t count, struct lmodel_error *error)
 {
+	struct lmodel_error late = LMODEL_ERROR_INIT;
+	LM_FREE char *path = NULL;
 	int r = choose(k, tiers, count, error);
 
+	/* Read now: a book that does not open is a failure before anything is changed. */
+	if (r == LMODEL_OK)
+		r = lm_change_grants_book(&k->change, k->options->book, &k->detached, &path, error);
 	if (r == LMODEL_OK)
 		r = copy_rows(k, error);
 	if (r != LMODEL_OK)
@@ -394,10 +402,12 @@ static int run(struct rekeying *k, const char *const *tiers, size_t count, struc
 		r = seal(k, error);
 	if (r == LMODEL_OK)
 		r = lm_change_commit(&k->change, &k->next, k->end, error);
-	if (r == LMODEL_OK)
-		r = lm_change_bury(&k->change, &k->next, k->end, &k->options->run, error);
-	if (r == LMODEL_OK)
-		r = write_grants(k, error);
+	if (r != LMODEL_OK)
+		return r;
+	/* The new keys are in force: whoever needs a new grant gets it, whatever else fails. */
+	r = lm_change_bury(&k->change, &k->next, k->end, &k->options->run, error);
+	if (write_grants(k, &late))
+		return lm_fail(error, late.code, "%s", late.message);
 	return r;
 }
 
@@ -418,6 +428,7 @@ static void release(struct rekeying *k)
 	free(k->next.shards);
 	free(k->next.slots);
 	free(k->next.dead);
+	lm_book_free(&k->detached);
 	free(k->next.statement);
 	for (size_t i = 0; i < k->next.signature_count; i++)
 		lm_signature_row_free(&k->next.signatures[i]);

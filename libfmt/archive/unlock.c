@@ -243,15 +243,20 @@ static int check_macs(const struct lmodel_archive *a, const struct lm_unlocked *
 }
 
 /* Anyone can spoil the book, which nothing but its own seal covers: that keeps its owner from
- * granting, not from reading. */
-static void open_book(struct lmodel_archive *a)
+ * granting, not from reading. NULL when it does not open. */
+static struct lm_book *open_book(const struct lmodel_archive *a, const struct lm_unlocked *u)
 {
-	struct lm_book *book = calloc(1, sizeof(*book));
+	struct lm_book *book = u->owner ? calloc(1, sizeof(*book)) : NULL;
 
-	if (book == NULL || lm_book_open(book, &a->manifest, a->unlocked->owner_key, NULL)) {
+	if (book != NULL && lm_book_open(book, &a->manifest, u->owner_key, NULL)) {
 		free(book);
-		return;
+		return NULL;
 	}
+	return book;
+}
+
+static void show_book(struct lmodel_archive *a, struct lm_book *book)
+{
 	if (a->book != NULL)
 		lm_book_free(a->book);
 	free(a->book);
@@ -286,9 +291,10 @@ static void show_open(struct lmodel_archive *a)
 	a->level_chosen = false;
 }
 
-/* Whether this is no step back from what was seen before; then it is what was seen last. Where
- * nothing can be written nothing is remembered: the proof of the archive itself stands. */
-static int remember(const struct lmodel_archive *a, const struct lmodel_keyring *ring, bool owner,
+/* Whether this is no step back from what was seen before; then it is what was seen last. The
+ * book's counter counts only with a `book` that opened: nothing else covers it. Where nothing can
+ * be written nothing is remembered: the proof of the archive itself stands. */
+static int remember(const struct lmodel_archive *a, const struct lmodel_keyring *ring, bool book,
 		    struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &a->manifest;
@@ -300,6 +306,8 @@ static int remember(const struct lmodel_archive *a, const struct lmodel_keyring 
 	r = lm_memory_load(&now, ring->memory, m->id, error);
 	if (r != LMODEL_OK)
 		return r;
+	if (memcmp(now.owner, m->owner.public_key, sizeof(now.owner)) != 0 && ring->allow_rollback)
+		now.book_counter = 0;
 	if (now.known && !ring->allow_rollback) {
 		if (memcmp(now.owner, m->owner.public_key, sizeof(now.owner)) != 0)
 			return lm_fail(error, LMODEL_ECORRUPT, "%s: has another owner than when it was "
@@ -309,7 +317,7 @@ static int remember(const struct lmodel_archive *a, const struct lmodel_keyring 
 				       "content generation %ju, not %ju (--allow-rollback takes it)",
 				       a->label, (uintmax_t)m->content_generation,
 				       (uintmax_t)now.generation);
-		if (owner && m->owner.book_counter < now.book_counter)
+		if (book && m->owner.book_counter < now.book_counter)
 			return lm_fail(error, LMODEL_ECORRUPT, "%s: is older than what its owner saw "
 				       "before: customer book %ju, not %ju (--allow-rollback takes it)",
 				       a->label, (uintmax_t)m->owner.book_counter,
@@ -317,7 +325,7 @@ static int remember(const struct lmodel_archive *a, const struct lmodel_keyring 
 	}
 	memcpy(now.owner, m->owner.public_key, sizeof(now.owner));
 	now.generation = m->content_generation;
-	if (owner)
+	if (book)
 		now.book_counter = m->owner.book_counter;
 	(void)lm_memory_store(&now, ring->memory, m->id, NULL);
 	return LMODEL_OK;
@@ -328,6 +336,7 @@ int lmodel_unlock(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 {
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	LM_SECRET struct lm_unlocked *fresh = NULL;
+	struct lm_book *book = NULL;
 	int r;
 
 	error = error != NULL ? error : &local;
@@ -337,16 +346,22 @@ int lmodel_unlock(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 	r = lm_unlock_keys(a, ring, fresh, error);
 	if (r == LMODEL_OK)
 		r = check_macs(a, fresh, error);
-	if (r == LMODEL_OK)
-		r = remember(a, ring, fresh->owner, error);
+	if (r == LMODEL_OK) {
+		book = open_book(a, fresh);
+		r = remember(a, ring, book != NULL, error);
+	}
 	/* What is not proven is not used; what was open before stays so. */
-	if (r != LMODEL_OK)
+	if (r != LMODEL_OK) {
+		if (book != NULL)
+			lm_book_free(book);
+		free(book);
 		return r;
+	}
 	lm_secret_free(a->unlocked);
 	a->unlocked = fresh;
 	fresh = NULL;
-	if (a->unlocked->owner)
-		open_book(a);
+	if (book != NULL)
+		show_book(a, book);
 	show_open(a);
 	return LMODEL_OK;
 }

@@ -180,6 +180,22 @@ json 1 diff lmodel diff --json a.lmodel b.lmodel --- "not d['equal'] and d['coun
 	"not any(x['name'] in ('one', 'scalar', 'empty') for x in d['differences'])"
 json 1 diff lmodel diff -q --json a.lmodel b.lmodel --- "not d['equal']"
 
+# keys over time
+for who in owner bob; do lmodel keygen -q -o $who.key || exit 99; done
+ssh-keygen -q -t ed25519 -N '' -f signer || exit 99
+echo "me $(cut -d ' ' -f 1,2 signer.pub)" >signers
+json 0 pack lmodel pack --json --sign signer --select random --tier s=2% --tier g=5% \
+	--owner "$(lmodel keygen -y owner.key)" -o k.lmodel b.safetensors --- "d['signed'] and d['slots'] == 1"
+json 0 grant lmodel grant --json -i owner.key --tier s -r "$(lmodel keygen -y bob.key)" k.lmodel --- \
+	"d['slots'] == [2] and d['detached'] is None"
+json 0 inspect lmodel inspect --json -i owner.key k.lmodel --- "d['signed'] and d['protected']" \
+	"[(s['kind'], s['of_this']) for s in d['signatures']] == [('sshsig', True)]" \
+	"d['signatures'][0]['signer'].startswith('SHA256:')" "len(d['slots']) == 2"
+json 0 verify lmodel verify --json -i owner.key --signers signers k.lmodel --- "d['signed_by'] == 'me'" \
+	"d['proved'] == ['s', 'g']"
+json 0 rekey lmodel rekey --json -i owner.key --tier g --unsigned k.lmodel --- "not d['signed']" \
+	"d['tiers'] == [{'name': 'g', 'generation': 2}]" "d['content_generation'] == 2 and d['slots'] == 2"
+
 # progress: lines of JSON among nothing else
 mk big.safetensors w:F32:512x512:zeros v:F32:512x512:const
 for c in "pack -o big.lmodel big.safetensors" "verify big.lmodel" "extract -o x2.safetensors big.lmodel" \

@@ -2,6 +2,10 @@
 # right, and signed by an owner. Whoever holds a key of a tier is told, and gets nothing.
 # Single bytes are turned in tests/unit/test_tamper.c.
 . "${srcdir:-.}/tests/lib/tap.sh"
+# Each reader sees each file for the first time: memory is for memory.sh.
+unset XDG_STATE_HOME HOME
+# What is told here is told to who sees the archive for the first time; memory.sh has the rest.
+export XDG_STATE_HOME= HOME=
 
 other_owner='^lmodel: .*: is not the archive that the grant is for: it has another owner$'
 other_tier='^lmodel: .*: is not the archive that the grant is for: a tier is not the granted one$'

@@ -6,40 +6,24 @@
 Prints one line a test, "0 NAME" or "1 NAME", and "# ..." lines that say what was wrong. The
 manifest slots are read here by other code than the library's: spec 2.2 to 2.4.
 """
-import hashlib
-import itertools
 import json
 import os
 import random
-import resource
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from faults import (KILLED, STRACE, Problems, digest, lmodel, read, rounds, told, top, write)
 from slots import in_force, slots
 
-LMODEL, STRACE = sys.argv[1], sys.argv[2] == "1"
-KILLED = -signal.SIGKILL
 PEOPLE = ("owner", "alice", "bob", "carol")
 recipient = {p: open(p + ".pub").read().strip() for p in PEOPLE}
-top = os.getcwd()
 
 
 # ---- files ----
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def write(path, raw):
-    with open(path, "wb") as f:
-        f.write(raw)
-
 
 def with_slots(raw, a, b):
     """The file with other bytes in its slots; None leaves a slot as it is."""
@@ -65,22 +49,6 @@ def left_of(blob, others, raw):
 
 # ---- running ----
 
-def lmodel(*args, cwd=None, inject=None, limit=None, xfsz=signal.SIG_DFL):
-    argv = [LMODEL, *args]
-    if inject:
-        # strace stops at the injected call alone where it can: not where it sends a signal
-        stops = [] if ":signal=" in inject else ["--seccomp-bpf"]
-        argv = ["strace", "-f", *stops, "-qq", "-o", "/dev/null", "-e",
-                "trace=" + inject.split(":")[0], "-e", "inject=" + inject] + argv
-
-    def prepare():
-        signal.signal(signal.SIGXFSZ, xfsz)
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    return subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True,
-                          preexec_fn=prepare if limit is not None else None)
-
-
 def grant(path, who, tier, **how):
     return lmodel("grant", "-q", "-i", top + "/owner.key", "--tier", tier, "-r", recipient[who],
                   "--label", who, path, **how)
@@ -96,17 +64,6 @@ def listed(path):
     if r.returncode != 0:
         return f"inspect: {r.returncode} {r.stderr.decode()}"
     return tuple((s["id"], s["tier"], s["recipient"]) for s in json.loads(r.stdout)["slots"])
-
-
-def digest(path):
-    return hashlib.sha256(read(path)).hexdigest()
-
-
-class Problems(list):
-    def of(self, wrong, what):
-        if wrong:
-            self.append(what)
-        return not wrong
 
 
 def opens(problems, path, who, tier, where):
@@ -163,33 +120,6 @@ def check(path, allowed, where, rest=True):
         r = lmodel("verify", "-j1", path)
         problems.of(r.returncode != 0 or r.stderr, f"then verify: {r.stderr.decode()}")
     return problems, now
-
-
-# ---- telling ----
-
-def told(name, good, *remarks):
-    for r in remarks:
-        print("#", str(r).replace("\n", " / "))
-    print(0 if good else 1, name, flush=True)
-
-
-pool = ThreadPoolExecutor(2)
-numbers = itertools.count()
-
-
-def rounds(name, least, cases):
-    """Runs each case, a function of its directory that returns problems or None: not counted."""
-    def one(case):
-        where = f"{top}/round{next(numbers)}"
-        os.mkdir(where)
-        try:
-            return case[0], case[1](where)
-        finally:
-            shutil.rmtree(where)
-    results = [r for r in pool.map(one, cases) if r[1] is not None]
-    wrong = [f"{what}: {p}" for what, problems in results for p in problems]
-    told(f"{name}: {len(results)} rounds", not wrong, *wrong[:20])
-    told(f"{name}: at least {least} of them took place", len(results) >= least)
 
 
 # ---- the states to start from ----

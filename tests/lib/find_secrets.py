@@ -126,6 +126,13 @@ def written(trace):
     return files, shared
 
 
+def files_of(path):
+    """The file, or all below the directory."""
+    if not os.path.isdir(path):
+        return [path]
+    return [os.path.join(d, f) for d, _, names in os.walk(path) for f in names]
+
+
 def run(name, args, status=0, but=(), made=None):
     """One command: its output, every byte it writes anywhere, and what lies in TMPDIR after it.
     The keys of an archive that it makes are looked for, too."""
@@ -150,7 +157,8 @@ def run(name, args, status=0, but=(), made=None):
         if len(r.stdout) + len(r.stderr) > count:
             bad.append("the trace does not hold all that was written")
         os.unlink(trace)
-    new = [f for f in os.listdir(".") if f not in before and f != "trace"]
+    new = [f for n in os.listdir(".") if n not in before and n != "trace" for f in files_of(n)]
+    new += files_of(".state") if os.path.isdir(".state") else []
     new += ["m.lmodel"] + ["tmp/" + f for f in os.listdir("tmp")]
     bad += [f"file {f}: {found_in(read(f), but)}" for f in new if found_in(read(f), but)]
     if os.listdir("tmp"):
@@ -293,16 +301,17 @@ def core():
     if not dumped:
         print("# no core can be made here: what remains is that the process asks for none")
     told("the signal arrives", died, "no death")
-    owner = os.path.abspath("owner.key")
+    # Each works on a copy of before.
+    owner = ["--allow-rollback", "-i", os.path.abspath("owner.key")]
     for name, args, call in (
-            ("grant", ["grant", "-q", "-i", owner, "--tier", "s", "-r",
+            ("grant", ["grant", "-q", *owner, "--tier", "s", "-r",
                        read("bob.pub").decode().strip(), "m.lmodel"], "pwrite64"),
-            ("extract", ["extract", "-q", "-f", "-i", owner, "-o", "x", "m.lmodel"], "pwrite64"),
+            ("extract", ["extract", "-q", "-f", *owner, "-o", "x", "m.lmodel"], "pwrite64"),
             ("pack", ["pack", "-q", "-f", "-j1", "--select", "random", "--tier", "s=2%", "--owner",
                       read("owner.pub").decode().strip(), "-o", "n.lmodel", "../m.safetensors"],
              "pwrite64"),
             ("keygen", ["keygen", "-q", "-o", "made.key"], "write"),
-            ("inspect", ["inspect", "-i", owner, "m.lmodel"], "write")):
+            ("inspect", ["inspect", *owner, "m.lmodel"], "write")):
         with open("work/m.lmodel", "wb") as f:
             f.write(read("m.lmodel"))
         died, dumped, cores, text = aborted([LMODEL, *args], call)

@@ -76,6 +76,16 @@ constant LM_GRANT_LIMIT $tiers '^\| age file of a key slot \| @ bytes'
 constant LM_GRANT_LIMIT $tiers '^\| grant \| an age file of 1 to @ bytes'
 constant LM_BOOK_LIMIT $tiers '^\| customer book, encrypted \| @ bytes'
 constant LM_BOOK_LIMIT $tiers '^\| book \| .*encrypted: 1 to @ bytes'
+constant LM_SIGNATURE_ROW_LIMIT $tiers "^\| publishers' signatures \| @ \|"
+constant LM_SIGNATURE_ROW_LIMIT $tiers '^Table `signature`, .*at most @ rows'
+constant LM_SIGNATURE_FILE_LIMIT $tiers "^\| file of a publisher's signature \| @ bytes"
+constant LM_SIGNATURE_FILE_LIMIT $tiers '^\| bytes \| a signature file .*1 to @ bytes'
+constant LM_SIGNERS_FILE crypto/sig/signers.h '^\| file of signers \| @ bytes'
+constant LM_SIGNERS_LINE crypto/sig/signers.h '^\| line of a file of signers \| @ bytes'
+constant LM_SIGNERS_LIMIT crypto/sig/signers.h '^\| keys in a file of signers \| @ \|'
+constant LM_MINISIGN_LEGACY crypto/sig/minisign.h 'has at *most @ bytes|^most @ bytes'
+constant TEXT_LIMIT keys/memory.c '^\| memory of an archive \| @ bytes'
+constant LM_BOOK_LIMIT $tiers '^\| book of detached grants, encrypted \| @ bytes'
 constant LM_SEALED_LIMIT crypto/chunked.h '^\| plaintext of a stream \| @ bytes'
 constant LM_SEALED_CHUNK crypto/chunked.h '^\| 56 \| \| chunks: @ bytes of plaintext each'
 constant LM_AGE_FILE_LIMIT crypto/age/age.h '^\| key file, detached grant \| @ bytes'
@@ -105,9 +115,16 @@ for name in LM_MIMETYPE LM_MIMETYPE_MEMBER LM_SLOT_A_MEMBER LM_SLOT_B_MEMBER; do
 	ok $? "spec: $name is $text"
 done
 for text in $(grep -oh '"lmodel-[a-z-]*-v1' "$lib/archive/content.c" "$lib/archive/unlock.c" \
-	"$lib/keys/grant.c" "$lib/keys/book.c" | tr -d '"'); do
+	"$lib/keys/grant.c" "$lib/keys/book.c" "$lib/keys/memory.c" | tr -d '"'); do
 	says "$text" "domain $text"
 done
+contexts=0
+for text in $(grep -oh '"lmodel/1/[a-z-]\{1,\}' "$lib/archive/shard.c" "$lib/keys/book.c" \
+	"$lib/keys/memory.c" | tr -d '"'); do
+	says "[\"\`]$text[\"\`]" "context $text"
+	contexts=$((contexts + 1))
+done
+is "$contexts" 3 "all contexts were looked for"
 
 # Labels of derived keys.
 labels=0
@@ -117,6 +134,13 @@ for label in $(sed -n 's/^#define LM_LABEL_[A-Z_]* "\(.*\)"/\1/p' "$lib/keys/tie
 	labels=$((labels + 1))
 done
 is "$labels" 7 "all labels were looked for"
+label=$(sed -n 's/^#define BOOK_LABEL "\(.*\)"/\1/p' "$lib/keys/memory.c")
+says "^\| labels of derived keys .*\`${label:-?}\`" "label $label"
+namespace=$(sed -n 's/^#define LMODEL_SIGNATURE_NAMESPACE "\(.*\)"/\1/p' "$lib/include/lmodel/sign.h")
+says "^\| namespace of SSH signatures .*\`${namespace:-?}\`" "namespace $namespace"
+for kind in $(sed -n 's/^#define KIND_[A-Z]* "\(.*\)"/\1/p' "$lib/archive/sign.c"); do
+	says "^\| kinds of publishers' signatures .*\`$kind\`" "kind $kind"
+done
 
 # Ids: enum NAME = number, in lower case, in a row of its own.
 ids=0

@@ -97,7 +97,7 @@ static void test_secret_exhausted(void)
 	}
 	ok(good, "secret memory: more than the pool holds");
 	for (size_t i = 0; i < MANY; i++)
-		good = good && p[i][0] == i && memcmp(p[i], p[i] + 1, SIZE - 1) == 0;
+		good = good && p[i][0] == (uint8_t)i && memcmp(p[i], p[i] + 1, SIZE - 1) == 0;
 	ok(good, "... each its own");
 
 	getrlimit(RLIMIT_AS, &before);
