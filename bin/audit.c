@@ -12,7 +12,8 @@
 #include "message.h"
 #include "text.h"
 
-/* A normal distribution has a tail of 0.57 or so, half of one 0.66; without its largest 8 % 0.21. */
+/* A normal distribution has a tail of 0.57 or so, half of one 0.66; of that one without its
+ * largest 8 % 0.21 is left. */
 #define TAIL_CUT 0.4
 #define TAIL_THIN 0.55
 
@@ -133,8 +134,9 @@ static void print_tier(const struct lmodel_audit_tier *t, const struct lmodel_au
 		     t->tier->generation, t->tier->absent ? ", not in this file" : "");
 	inspect_line("", "  %s%s unit%s, %s parameters (%s), %s; %zu tensor%s, %s stored",
 		     at_most(t->exact), text_count(units, t->units), text_plural(t->units),
-		     text_count(count, t->elements), text_ratio(ratio, t->elements, r->all_elements),
-		     text_human(size, t->bytes), t->tier->tensor_count,
+		     text_count(count, t->elements),
+		     text_ratio(ratio, t->elements, r->all_elements), text_human(size, t->bytes),
+		     t->tier->tensor_count,
 		     text_plural(t->tier->tensor_count), text_human(stored, t->tier->stored_bytes));
 	if (t->recoverable)
 		inspect_line("", "  obfuscation: recoverable without a key; counts as public");
@@ -205,10 +207,12 @@ static void print_against(const struct audit_against *against)
 	char units[TEXT_COUNT], all[TEXT_COUNT], hidden[TEXT_COUNT], given[TEXT_COUNT];
 	char share[TEXT_RATIO], part[TEXT_RATIO];
 
-	inspect_line("against", "%s: base of %zu tensor%s equal, of %zu not, %zu in one alone or of "
-		     "another shape", name, c->equal, text_plural(c->equal), c->unequal, c->other);
+	inspect_line("against", "%s: base of %zu tensor%s equal, of %zu not, %zu in one alone or "
+		     "of another shape", name, c->equal, text_plural(c->equal), c->unequal,
+		     c->other);
 	inspect_line("", "%s of %s units of these differ (%s)", text_count(units, c->differing),
-		     text_count(all, c->unit_count), text_ratio(share, c->differing, c->unit_count));
+		     text_count(all, c->unit_count),
+		     text_ratio(share, c->differing, c->unit_count));
 	if (c->hidden > 0)
 		inspect_line("", "%s of these are hidden ones: %s of what is hidden there (%s)%s",
 			     text_count(given, c->given_away), text_count(hidden, c->hidden),
@@ -248,8 +252,8 @@ void audit_print(const struct lmodel_archive *archive, const char *path,
 	inspect_line("content root", "%s", info.content_root);
 	inspect_signatures(archive);
 	if (report->tier_count == 0) {
-		inspect_line("protection", "none: nothing is encrypted, every tensor is readable by "
-					   "anyone");
+		inspect_line("protection", "none: nothing is encrypted, every tensor is readable "
+					   "by anyone");
 	} else {
 		print_slots(archive);
 		print_total(report);

@@ -30,8 +30,8 @@ int audit_cyclonedx(const struct lmodel_archive *archive, const char *path,
 
 enum positions_format { POSITIONS_RANGES, POSITIONS_NPY, POSITIONS_JSON };
 
-/* Prints which units of a tensor are hidden, by `tier`, or (NULL) by those that the keys open. Gives
- * the exit status. */
+/* Prints which units of a tensor are hidden, by `tier`, or (NULL) by those that the keys open.
+ * Gives the exit status. */
 int audit_positions(const struct lmodel_archive *archive, const char *path, const char *tensor,
 		    const char *tier, enum positions_format format);
 

@@ -6,9 +6,10 @@
 #include "audit.h"
 #include "inspect.h"
 
-static json_t *real(double value)
+/* Null when it is not known. */
+static json_t *real(double value, bool known)
 {
-	return json_real(value);
+	return known ? json_real(value) : json_null();
 }
 
 static json_t *detection_json(const struct lmodel_detection *d)
@@ -21,14 +22,14 @@ static json_t *detection_json(const struct lmodel_detection *d)
 	}
 	json_put(object, "tensors", json_number(d->tensors));
 	json_put(object, "detector", json_text(d->detector));
-	json_put(object, "mean", real(d->mean));
-	json_put(object, "most", real(d->most));
+	json_put(object, "mean", real(d->mean, true));
+	json_put(object, "most", real(d->most, true));
 	json_put(object, "most_tensor", json_text(d->tensor));
-	json_put(object, "lot", real(d->lot));
+	json_put(object, "lot", real(d->lot, true));
 	json_put(object, "position", json_text(d->position));
-	json_put(object, "position_mean", d->position != NULL ? real(d->position_mean) : json_null());
-	json_put(object, "position_most", d->position != NULL ? real(d->position_most) : json_null());
-	json_put(object, "tail", d->tail_known ? real(d->tail) : json_null());
+	json_put(object, "position_mean", real(d->position_mean, d->position != NULL));
+	json_put(object, "position_most", real(d->position_most, d->position != NULL));
+	json_put(object, "tail", real(d->tail, d->tail_known));
 	return object;
 }
 

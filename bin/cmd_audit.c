@@ -171,7 +171,8 @@ static int check(const char *path)
 		return message_usage(&cmd_audit, "--%s goes with --positions",
 				     tier != NULL ? "tier" : "format");
 	if (positions != NULL && (json || bom != NULL || against != NULL || no_detection))
-		return message_usage(&cmd_audit, "--positions prints positions alone: not with --%s",
+		return message_usage(&cmd_audit,
+				     "--positions prints positions alone: not with --%s",
 				     json ? "json: --format json" : bom != NULL ? "cyclonedx" :
 				     against != NULL ? "against" : "no-detection");
 	if (bom == NULL && force)

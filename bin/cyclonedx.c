@@ -1,5 +1,5 @@
-/* A CycloneDX 1.6 bill of materials: the model as one component of type machine-learning-model, with
- * what protects it as properties. Nothing in it comes from a value that is hidden. */
+/* A CycloneDX 1.6 bill of materials: the model as one component of type machine-learning-model,
+ * with what protects it as properties. Nothing in it comes from a value that is hidden. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -46,7 +46,8 @@ static void put_tier(json_t *properties, const struct lmodel_audit_tier *t)
 		{ "stored_bytes", text_format("%llu", t->tier->stored_bytes) },
 		{ "absent", text_format("%s", t->tier->absent ? "true" : "false") },
 		{ "recoverable", text_format("%s", t->recoverable ? "true" : "false") },
-		{ t->exact ? "elements" : "elements_at_most", text_format("%" PRIu64, t->elements) },
+		{ t->exact ? "elements" : "elements_at_most",
+		  text_format("%" PRIu64, t->elements) },
 		{ t->exact ? "bytes" : "bytes_at_most", text_format("%" PRIu64, t->bytes) },
 	};
 
@@ -113,8 +114,8 @@ static json_t *model_card(const struct lmodel_audit_report *r)
 	if (r->tier_count == 0) {
 		text = text_format("No parameter is encrypted.");
 	} else {
-		text = text_format("%s%" PRIu64 " of %" PRIu64 " parameters are encrypted; without a "
-				   "key stand-ins are in their place, and the model is degraded.",
+		text = text_format("%s%" PRIu64 " of %" PRIu64 " parameters are encrypted; without "
+				   "a key stand-ins are in their place, and the model is degraded.",
 				   r->exact ? "" : "At most ", r->elements, r->all_elements);
 	}
 	json_push(limits, json_text(text));
@@ -183,7 +184,8 @@ static json_t *timestamp(void)
 
 	if (epoch != NULL && text_parse_count(epoch, &seconds) && seconds < UINT64_C(1) << 37)
 		t = (time_t)seconds;
-	if (gmtime_r(&t, &tm) == NULL || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+	if (gmtime_r(&t, &tm) == NULL ||
+	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		return json_text("1970-01-01T00:00:00Z");
 	return json_text(text);
 }
@@ -204,7 +206,8 @@ static char *document(const struct lmodel_archive *archive, const char *path,
 	json_put(d, "bomFormat", json_text("CycloneDX"));
 	json_put(d, "specVersion", json_text("1.6"));
 	json_put(d, "serialNumber", json_text(serial));
-	json_put(d, "version", json_number(info.content_generation > 0 ? info.content_generation : 1));
+	json_put(d, "version",
+		 json_number(info.content_generation + (info.content_generation == 0)));
 	json_put(d, "metadata", metadata);
 	text = json_dumps(d, JSON_INDENT(2));
 	if (text == NULL)

@@ -117,8 +117,8 @@ static int fill(struct lmodel_keyring *ring, const struct key_options *keys, con
 	return LMODEL_OK;
 }
 
-/* As the XDG Base Directory Specification has it: what is no absolute path is not taken. NULL: there
- * is none. */
+/* As the XDG Base Directory Specification has it: what is no absolute path is not taken. NULL:
+ * there is none. */
 static char *state_directory(void)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");

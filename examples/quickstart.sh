@@ -32,6 +32,8 @@ mkdir -p "$build"
 PATH=$build/bin:$PATH
 mkdir -p "$build/quickstart"
 cd "$build/quickstart"
+export XDG_STATE_HOME=$PWD/state # what lmodel remembers of archives
+rm -rf state
 show lmodel --version
 
 if [ -z "$model" ]; then
@@ -117,12 +119,37 @@ else
 	show cmp "$model" "gold/$(basename "$model")"
 fi
 
-say 'Ben is taken out again'
+say 'Ben is taken out, and the tiers that he could open get new keys; Ann goes on as before'
+cp tiers.lmodel before.lmodel
 show lmodel revoke -v --label Ben -i owner.key tiers.lmodel
+show lmodel rekey -v -i owner.key tiers.lmodel
 if lmodel extract -f -i ben.key -o gold/ tiers.lmodel; then
 	echo 'a revoked key opens the archive' >&2
 	exit 1
 fi
-show lmodel inspect -i owner.key tiers.lmodel >slots.txt
-sed -n '/^slots/,/^signature/p' slots.txt
+show lmodel extract -f -i ann.key -o silver/ tiers.lmodel
+say 'A copy from before is refused by who saw the newer one'
+if lmodel extract -f -i ann.key -o silver/ before.lmodel; then
+	echo 'an old copy was taken' >&2
+	exit 1
+fi
+
+say 'An auditor sees what is encrypted, and no value'
+show lmodel keygen -q -o auditor.key
+show lmodel grant --audit -r "$(lmodel keygen -y auditor.key)" -i owner.key tiers.lmodel
+show lmodel audit -i auditor.key tiers.lmodel
+
+if command -v ssh-keygen >/dev/null; then
+	say 'Signed with an SSH key, checked by lmodel, and by ssh-keygen without it'
+	rm -f sign_key sign_key.pub
+	ssh-keygen -q -t ed25519 -N '' -C publisher -f sign_key
+	printf 'publisher namespaces="lmodel" %s\n' "$(cut -d ' ' -f 1,2 sign_key.pub)" >signers
+	show lmodel sign -k sign_key tiers.lmodel
+	show lmodel verify -v --signers signers tiers.lmodel
+	lmodel sign --print tiers.lmodel >statement
+	tar -xOf tiers.lmodel manifest.sqlite >m.db
+	ssh-keygen -Y sign -q -n lmodel -f sign_key <statement >statement.sig 2>/dev/null
+	show ssh-keygen -Y verify -f signers -I publisher -n lmodel -s statement.sig <statement
+fi
+show lmodel verify -v tiers.lmodel
 say 'All of it as it should be'

@@ -101,6 +101,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
 	%D%/protect/detect_features.c \
+	%D%/protect/detect_state.c %D%/protect/detect_state.h \
 	%D%/protect/donors.c %D%/protect/donors.h \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
 	%D%/protect/gather.c %D%/protect/gather.h \

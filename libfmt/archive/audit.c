@@ -7,7 +7,8 @@ static int find(struct lm_audit *a, char *text, struct lmodel_error *error)
 {
 	if (text == NULL)
 		return LMODEL_EFAILED;
-	if (lm_grow(&a->findings, a->finding_count, &a->finding_capacity, sizeof(*a->findings), error)) {
+	if (lm_grow(&a->findings, a->finding_count, &a->finding_capacity, sizeof(*a->findings),
+		    error)) {
 		free(text);
 		return LMODEL_EFAILED;
 	}
@@ -71,7 +72,8 @@ static int settle(struct lm_audit *a, const struct lm_hidden *h, size_t tier,
 		s->bytes -= u->unit_bytes - lm_unit_len(u, u->count - 1);
 	s->elements = elements_of(s->bytes, u->dtype->bits);
 	if (t->shared > 0)
-		r = find(a, lm_format(error, "tensor %s, tier %s: %ju units are in a lower tier, too",
+		r = find(a, lm_format(error,
+				      "tensor %s, tier %s: %ju units are in a lower tier, too",
 				      LM_QUOTE(s->tensor->name), a->tiers[tier].tier->name,
 				      (uintmax_t)t->shared), error);
 	if (r == LMODEL_OK && s->bytes > most)

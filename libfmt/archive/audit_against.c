@@ -72,7 +72,8 @@ static int count(struct comparing *c, uint64_t first, size_t n, const uint8_t *d
 	if (r == LMODEL_OK)
 		r = labels_of(&c->b, first, n, error);
 	for (size_t i = 0; i < n && r == LMODEL_OK; i++) {
-		bool hidden = c->a.labels[i] != LM_LABEL_PUBLIC || c->b.labels[i] != LM_LABEL_PUBLIC;
+		bool hidden = c->a.labels[i] != LM_LABEL_PUBLIC ||
+			      c->b.labels[i] != LM_LABEL_PUBLIC;
 
 		c->change.differing += differ[i];
 		c->change.hidden += hidden;

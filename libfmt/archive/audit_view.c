@@ -61,7 +61,8 @@ static int fill_units(const struct filler *f, uint64_t first, size_t n, size_t a
 		r = lm_reader_range(f->reader, f->member, (first + i) * u->unit_bytes, f->bytes,
 				    k * taken, error);
 		if (r == LMODEL_OK)
-			clean(to, lm_dtype_values(u->dtype, f->bytes, 0, k * (size_t)f->elements, to));
+			clean(to, lm_dtype_values(u->dtype, f->bytes, 0,
+						  k * (size_t)f->elements, to));
 	}
 	return r;
 }

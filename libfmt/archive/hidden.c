@@ -44,7 +44,8 @@ static int open_tier(struct lm_hidden *h, size_t tier, struct lmodel_error *erro
 		return r;
 	t->reader = lm_positions_reader_new(h->units.count, read_positions, &t->stream, error);
 	if (t->reader == NULL)
-		return error != NULL && error->code != LMODEL_OK ? (int)error->code : LMODEL_ECORRUPT;
+		return error != NULL && error->code != LMODEL_OK ? (int)error->code :
+								   LMODEL_ECORRUPT;
 	return advance(t, error);
 }
 
@@ -81,7 +82,7 @@ int lm_hidden_open(struct lm_hidden *h, const struct lmodel_archive *a, size_t t
 	return r;
 }
 
-/* Marks the part of the run in work that is below `end`; goes on to the next run when it is used up. */
+/* Marks the part of the run in work that is below `end`; goes on to the next run behind it. */
 static int take(struct lm_hidden *h, size_t tier, uint64_t first, uint64_t end, uint8_t *labels,
 		struct lmodel_error *error)
 {

@@ -27,12 +27,12 @@ struct lm_hidden {
 
 enum { LM_LABEL_PUBLIC = 0 };    /* a tier's is its index + 1 */
 
-/* The units of a shard's tensor; ECORRUPT when the tensor has none of the kind that the row names. */
+/* The units of a shard's tensor; ECORRUPT when it has none of the kind that the row names. */
 int lm_hidden_units(struct lm_units *units, const struct lmodel_archive *archive, size_t shard,
 		    struct lmodel_error *error) LM_MUST_CHECK;
 
-/* The tensor, no alias, has shards; their units have to be of one kind (ECORRUPT). `only`: that tier
- * alone, or LM_NONE. */
+/* The tensor, no alias, has shards; their units have to be of one kind (ECORRUPT). `only`: that
+ * tier alone, or LM_NONE. `hidden` is closed in any case. */
 int lm_hidden_open(struct lm_hidden *hidden, const struct lmodel_archive *archive, size_t tensor,
 		   size_t only, struct lmodel_error *error) LM_MUST_CHECK;
 

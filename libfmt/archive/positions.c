@@ -38,15 +38,18 @@ int lmodel_positions(const struct lmodel_archive *a, const struct lmodel_tensor 
 	if (index == LM_NONE)
 		return lm_fail(error, LMODEL_EUSAGE, "tensor of another archive");
 	if (tier == LM_NONE)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: has no tier %s", a->label, LM_QUOTE(name));
+		return lm_fail(error, LMODEL_EUSAGE, "%s: has no tier %s", a->label,
+			       LM_QUOTE(name));
 	index = lm_manifest_original(m, index);
 	if (lm_shard_find(m, tier, index) == LM_NONE)
 		return LMODEL_OK;
 	if (!a->tiers[tier].positions_open)
-		return lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys opens the positions of tier %s",
+		return lm_fail(error, LMODEL_ENOKEY,
+			       "%s: none of the keys opens the positions of tier %s",
 			       a->label, m->tiers[tier].name);
 	if (a->tiers[tier].absent)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: the shards of tier %s are not in this file",
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: the shards of tier %s are not in this file",
 			       a->label, m->tiers[tier].name);
 	h = malloc(sizeof(*h));
 	if (h == NULL)

@@ -1,6 +1,6 @@
-/* Telling decoys from what is public: detectors of one number a unit (spec: 7.5 says what a mask has
- * to be; this measures what it is). They look at the base alone; where the hidden units are is only
- * used to score them. */
+/* Telling decoys from what is public: detectors of one number a unit (spec: 7.5 says what a mask
+ * has to be; this measures what it is). They look at the base alone; where the hidden units are is
+ * only used to score them. */
 #ifndef LM_DETECT_H
 #define LM_DETECT_H
 
@@ -45,7 +45,8 @@ struct lm_detect_view {
 
 struct lm_detect_result {
 	bool measured;           /* false: too few units */
-	double auc[LM_DETECTORS], lot[LM_DETECTORS]; /* folded: .5 to 1; NaN where it does not apply */
+	double auc[LM_DETECTORS]; /* folded: .5 to 1; NaN where it does not apply */
+	double lot[LM_DETECTORS]; /* the same, of public units drawn by lot */
 	bool tail_known;
 	double tail;
 };

@@ -68,7 +68,8 @@ for set in "HOME=" "HOME=here" "HOME=here XDG_STATE_HOME=there" "-u HOME"; do
 	# shellcheck disable=SC2086
 	run 0 env -u XDG_STATE_HOME $set lmodel verify -i xena.key m.lmodel
 	is "$err" "" "$set: without a word"
-	is "$(find . ! -name .out ! -name .err ! -name before | sort)" "$(cat before)" "$set: nothing is remembered"
+	is "$(find . ! -name .out ! -name .err ! -name before | sort)" "$(cat before)" \
+		"$set: nothing is remembered"
 done
 
 # Where nothing can be written, the proof of the archive itself stands.

@@ -94,6 +94,10 @@ run 3 lmodel rekey -i stan_key --tier gold m.lmodel
 run 3 lmodel rekey -i stranger.key --tier gold m.lmodel
 run 2 lmodel rekey -i owner.key --key stan_key --unsigned m.lmodel
 run 2 lmodel rekey -i owner.key --book - m.lmodel
+run 2 lmodel revoke -i owner.key --book - m.lmodel 2
+run 2 lmodel grant -i owner.key --tier gold -r "$(pub bob)" --book b m.lmodel
+like "$err" "^lmodel: --book is for --detached FILE$" "--book without --detached"
+run 2 lmodel grant -i owner.key --tier gold -r "$(pub bob)" --detached b.lkey --book - m.lmodel
 run 2 lmodel rekey -i owner.key -
 run 1 lmodel rekey -i owner.key --tier gold --grants vendor/model.safetensors m.lmodel
 same m.lmodel before.lmodel "none of these changes a byte"
@@ -305,7 +309,8 @@ nokey "nor opens the old one" "outdated grant: tier '?silver'?: generation 2, th
 run 2 lmodel revoke -i owner.key --book my.book -r "$(pub stranger)" m.lmodel
 cp m.lmodel now.lmodel
 echo junk >junk.book
-run 4 lmodel grant -i owner.key --tier gold -r "$(pub bob)" --detached j.lkey --book junk.book m.lmodel
+run 4 lmodel grant -i owner.key --tier gold -r "$(pub bob)" --detached j.lkey --book junk.book \
+	m.lmodel
 run 4 lmodel revoke -i owner.key --book junk.book --label Pia m.lmodel
 is "$(ls j.lkey 2>/dev/null)" "" "a book that is none: no grant"
 same m.lmodel now.lmodel "a book that is none: nothing is changed"

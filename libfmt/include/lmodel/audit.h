@@ -25,8 +25,8 @@ extern "C" {
 
 /* What a tier hides of a tensor. */
 struct lmodel_positions {
-	const char *unit;             /* "element", "slice", "row", "column", "block", "tensor"; NULL:
-	                                 the tier hides nothing of the tensor */
+	const char *unit;             /* "element", "slice", "row", "column", "block", "tensor";
+	                                 NULL: the tier hides nothing of the tensor */
 	uint64_t unit_count;          /* units of the tensor in all; they are numbered from 0 */
 	uint64_t unit_bytes;          /* bytes of one; the last may be shorter */
 	uint64_t hidden;              /* units that the tier hides */
@@ -35,12 +35,13 @@ struct lmodel_positions {
 /* A run of hidden units, ascending; not 0 stops. */
 typedef int lmodel_positions_fn(void *context, uint64_t first, uint64_t count);
 
-/* Calls `each`, which may be NULL, for the units of a tensor that a tier hides, and fills in `about`.
- * What `each` was given counts when this returns LMODEL_OK: that the positions are those that were
- * packed shows at their end. Of an alias these are the positions in the tensor that it stands for.
+/* Calls `each`, which may be NULL, for the units of a tensor that a tier hides, and fills in
+ * `about`. What `each` was given counts when this returns LMODEL_OK: that the positions are those
+ * that were packed shows at their end. Of an alias these are the positions in the tensor that it
+ * stands for.
  *
- * Errors: EUSAGE (no such tier), ENOKEY (positions are not open), ECORRUPT (not what was packed; or the
- * tier's shards are not in this file), EFAILED. */
+ * Errors: EUSAGE (no such tier), ENOKEY (positions are not open), ECORRUPT (not what was packed; or
+ * the tier's shards are not in this file), EFAILED. */
 int lmodel_positions(const struct lmodel_archive *archive, const struct lmodel_tensor *tensor,
 		     const char *tier, struct lmodel_positions *about, lmodel_positions_fn *each,
 		     void *context, struct lmodel_error *error);
@@ -56,10 +57,11 @@ struct lmodel_detection {
 	double mean, most;            /* its area; in the tensor where it is highest */
 	const char *tensor;           /* that tensor */
 	double lot;                   /* mean of the same where units are drawn by lot: the noise */
-	const char *position;         /* the best one that looks at places alone; NULL: there are no rows */
+	const char *position;         /* the best that looks at places alone; NULL: no rows */
 	double position_mean, position_most;
-	bool tail_known;              /* about 0.55 to 1 where the largest units are public like any other; */
-	double tail;                  /* below 0.4 the tail of their norms is cut off: they are hidden */
+	bool tail_known;
+	double tail;                  /* of norms: about 0.55 to 1 where the largest units are
+	                                 public like any other; below 0.4 they are missing */
 };
 
 /* A tier's part of a tensor. */
@@ -76,9 +78,9 @@ struct lmodel_audit_shard {
 
 struct lmodel_audit_tier {
 	const struct lmodel_tier *tier;
-	bool recoverable;             /* its mask publishes a function of the true values: this hides
-	                                 nothing from who knows it, and counts as public */
-	bool given;                   /* the public weights were given: what they tell is not known */
+	bool recoverable;             /* its mask publishes a function of the true values, which
+	                                 hides nothing from who knows it: counts as public */
+	bool given;                   /* the public weights were given: who knows what they tell */
 	bool exact;
 	uint64_t units, elements, bytes;
 	struct lmodel_detection detection;
@@ -123,7 +125,7 @@ struct lmodel_audit_change {
 
 struct lmodel_audit_comparison {
 	size_t equal, unequal;        /* tensors of the same name, dtype and shape */
-	size_t other;                 /* tensors of another dtype or shape, or in one archive alone */
+	size_t other;                 /* of another dtype or shape, or in one archive alone */
 	bool exact_a, exact_b;        /* positions of all tiers are known */
 	uint64_t unit_count;          /* of the unequal tensors */
 	uint64_t differing, hidden, given_away;
