@@ -15,7 +15,7 @@
 
 enum { TEXT_LIMIT = 512 };
 
-/* The whole of a small file; `*len` 0 when there is none. */
+/* The whole of a small file; `*len` 0 when there is none, or no way to one. */
 static int read_file(const char *path, uint64_t limit, uint8_t **bytes, size_t *len,
 		     struct lmodel_error *error)
 {
@@ -27,7 +27,7 @@ static int read_file(const char *path, uint64_t limit, uint8_t **bytes, size_t *
 
 	*bytes = NULL;
 	*len = 0;
-	if (stat(path, &st) != 0 && errno == ENOENT)
+	if (stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
 		return LMODEL_OK;
 	r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
 	if (r != LMODEL_OK)
