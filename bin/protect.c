@@ -127,6 +127,8 @@ static const char *tierless_option(const struct protect_args *args)
 		{ args->scores != NULL, "scores" },
 		{ args->raw_scores, "raw-scores" },
 		{ args->reference != NULL, "reference" },
+		{ args->like != NULL, "like" },
+		{ args->like_keys.identities.count > 0, "identity" },
 		{ args->includes.count > 0, "include" },
 		{ args->excludes.count > 0, "exclude" },
 		{ args->owners.count > 0, "owner" },
@@ -328,6 +330,12 @@ int protect_gather(const struct cmd *cmd, const struct protect_args *args, bool 
 	r = check(cmd, args, seeded, stdin_taken);
 	if (r == LMODEL_OK)
 		r = add_grantees(cmd, args, protect);
+	if (r == LMODEL_OK && args->like == NULL && args->like_keys.identities.count > 0)
+		r = message_usage(cmd, "--identity opens the archive of --like");
+	if (r == LMODEL_OK && args->like != NULL)
+		r = keys_check_owner(cmd, &args->like_keys);
+	if (r == LMODEL_OK && args->like != NULL)
+		r = keys_ring(&protect->like_keys, &args->like_keys, true);
 	if (r != LMODEL_OK)
 		return r;
 	for (size_t i = 0; i < args->tiers.count; i++)
@@ -348,6 +356,8 @@ int protect_gather(const struct cmd *cmd, const struct protect_args *args, bool 
 	o.exclude_count = args->excludes.count;
 	o.scores = args->scores;
 	o.reference = args->reference;
+	o.like = args->like;
+	o.like_keys = protect->like_keys;
 	o.grantees = protect->grantees.list;
 	o.grantee_count = protect->grantees.count;
 	o.test_keys = args->test_keys;
@@ -360,5 +370,6 @@ void protect_free(struct protect *protect)
 	for (size_t i = 0; i < protect->passphrase_count; i++)
 		passphrase_wipe(&protect->passphrases[i]);
 	free(protect->passphrases);
+	lmodel_keyring_free(protect->like_keys);
 	grantees_free(&protect->grantees);
 }

@@ -7,6 +7,7 @@
 
 #include <lmodel.h>
 
+#include "keys.h"
 #include "options.h"
 #include "passphrase.h"
 #include "recipients.h"
@@ -16,7 +17,8 @@ struct protect_args {
 	struct protect_choice { bool given; int value; } select, mask, unit, scope;
 	struct option_list includes, excludes, recipients, files, passphrases, owners, auditors;
 	struct passphrase_source source;
-	const char *scores, *reference;
+	struct key_options like_keys; /* -i alone */
+	const char *scores, *reference, *like;
 	bool raw_scores, test_keys;
 };
 
@@ -39,6 +41,11 @@ option_set_fn option_tier, option_select, option_mask, option_unit, option_scope
 	  &(args).raw_scores }, \
 	{ "reference", 0, "FILE", "safetensors: the public weights; what differs is encrypted", \
 	  option_text, &(args).reference }, \
+	{ "like", 0, "ARCHIVE", \
+	  "an earlier release: equal tensors are protected just as in it", option_text, \
+	  &(args).like }, \
+	{ "identity", 'i', "FILE", "an owner's key file for it; may be given again", option_list, \
+	  &(args).like_keys.identities }, \
 	{ "include", 0, "PATTERN", "encrypt in these tensors alone; may be given again", \
 	  option_list, &(args).includes }, \
 	{ "exclude", 0, "PATTERN", "encrypt nothing in these; may be given again", option_list, \
@@ -61,6 +68,7 @@ struct protect {
 	struct grantees grantees;
 	struct passphrase *passphrases; /* one for each of --passphrase */
 	size_t passphrase_count;
+	struct lmodel_keyring *like_keys;
 };
 
 /* Checks what can be checked without the input, reads recipients and passphrases. Gives the exit

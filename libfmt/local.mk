@@ -139,6 +139,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
 	%D%/archive/hidden.c %D%/archive/hidden.h \
+	%D%/archive/like.c %D%/archive/like.h \
 	%D%/archive/member.c %D%/archive/member.h \
 	%D%/archive/options.h \
 	%D%/archive/outputs.c %D%/archive/outputs.h \

@@ -126,6 +126,7 @@ lm_script_tests = \
 	%D%/cli/inputs.sh \
 	%D%/cli/json.sh \
 	%D%/cli/keys_usage.sh \
+	%D%/cli/like.sh \
 	%D%/cli/list.sh \
 	%D%/cli/memory.sh \
 	%D%/cli/pack.sh \

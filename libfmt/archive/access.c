@@ -256,6 +256,7 @@ static void remove_detached(struct revoking *v)
 static int take_out(struct revoking *v, const struct lmodel_revoke_options *o, struct lmodel_error *error)
 {
 	const struct lm_change *c = &v->change;
+	bool any_detached = false;
 	int r = lm_change_grants_book(c, o->book, &v->detached, &v->detached_path, error);
 
 	if (r != LMODEL_OK)
@@ -265,6 +266,18 @@ static int take_out(struct revoking *v, const struct lmodel_revoke_options *o, s
 	if (v->gone == NULL || v->taken == NULL)
 		return lm_fail_memory(error);
 	r = choose(v, error);
+	if (r != LMODEL_OK)
+		return r;
+	/* First it says in the grants book who goes: were it the last, a crash in between would leave
+	 * someone who is out for a rekey to write a new grant for. */
+	for (size_t d = 0; d < v->detached.count; d++)
+		if (v->taken[d]) {
+			v->detached.entries[d].since = -1;
+			any_detached = true;
+		}
+	if (any_detached)
+		r = lm_grants_book_store(&v->detached, v->detached_path, c->owner->archive,
+					 c->owner->owner_key, error);
 	if (r != LMODEL_OK)
 		return r;
 	remove_slots(v);

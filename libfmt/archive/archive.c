@@ -156,7 +156,7 @@ static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_e
 	for (int looks = 0;; looks++) {
 		struct lmodel_error e = LMODEL_ERROR_INIT;
 		int r = lm_slots_read(a->fd, a->label, &a->slots, image, &a->footer, &e);
-		bool writing = lm_writer_is_active(a->fd);
+		bool writing = !a->own_lock && lm_writer_is_active(a->fd);
 		uint64_t counter = newest_counter(a);
 
 		if (r == LMODEL_OK)
@@ -229,18 +229,18 @@ static int check_owner(const struct lmodel_archive *a, struct lmodel_error *erro
 	return LMODEL_OK;
 }
 
-int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_error *error)
+static int open_archive(struct lmodel_archive **out, const char *path, bool own_lock,
+			struct lmodel_error *error)
 {
-	struct lmodel_error local = LMODEL_ERROR_INIT;
 	struct lmodel_archive *a = calloc(1, sizeof(*a));
 	uint64_t size = 0;
 	int r;
 
-	error = error != NULL ? error : &local;
 	*out = NULL;
 	if (a == NULL)
 		return lm_fail_memory(error);
 	a->fd = -1;
+	a->own_lock = own_lock;
 	pthread_mutex_init(&a->lock, NULL);
 	r = lm_crypto_init(error);
 	if (r == LMODEL_OK)
@@ -267,6 +267,18 @@ int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_err
 	}
 	*out = a;
 	return LMODEL_OK;
+}
+
+int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_error *error)
+{
+	struct lmodel_error local = LMODEL_ERROR_INIT;
+
+	return open_archive(out, path, false, error != NULL ? error : &local);
+}
+
+int lm_archive_open_locked(struct lmodel_archive **out, const char *path, struct lmodel_error *error)
+{
+	return open_archive(out, path, true, error);
 }
 
 void lmodel_close(struct lmodel_archive *a)

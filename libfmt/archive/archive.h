@@ -17,6 +17,7 @@ struct lmodel_signature;
 
 struct lmodel_archive {
 	int fd;
+	bool own_lock;                     /* the writer lock is held by whoever opened this */
 	char *label;                       /* the path, escaped for messages */
 	char *path;                        /* as given; NULL for standard input */
 	struct lm_slots slots;
@@ -44,6 +45,10 @@ struct lmodel_archive {
 	pthread_mutex_t lock;
 	struct lm_reader *reader;
 };
+
+/* lmodel_open() by who holds the writer lock: nobody else writes, so damage is damage. */
+int lm_archive_open_locked(struct lmodel_archive **archive, const char *path,
+			   struct lmodel_error *error) LM_MUST_CHECK;
 
 /* ENOKEY, ECORRUPT when what the keys open is nothing, or absent, and no level was chosen. */
 int lm_archive_check_level(const struct lmodel_archive *archive, struct lmodel_error *error)

@@ -92,7 +92,7 @@ int lm_change_open(struct lm_change *c, const char *path, bool write, struct lmo
 		r = lm_lock_writer(c->fd, real, error);
 	/* Opened after the lock is held: this is the state that will be changed. */
 	if (r == LMODEL_OK)
-		r = lmodel_open(&c->archive, real, error);
+		r = lm_archive_open_locked(&c->archive, real, error);
 	if (r == LMODEL_OK)
 		r = rename_label(c->archive, path, error);
 	if (r == LMODEL_OK)
@@ -196,7 +196,7 @@ static void remember(const struct lm_change *c, const struct lm_manifest *m)
 
 	memcpy(now.owner, m->owner.public_key, sizeof(now.owner));
 	if (c->ring->memory != NULL)
-		(void)lm_memory_store(&now, c->ring->memory, m->id, NULL);
+		(void)lm_memory_store(&now, c->ring->allow_rollback, c->ring->memory, m->id, NULL);
 }
 
 int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t committed_len,

@@ -125,7 +125,7 @@ static int add_shards(struct lm_protection *p, struct lmodel_error *error)
 	for (size_t t = 0; t < m->tier_count; t++) {
 		m->tiers[t].first_shard = m->shard_count;
 		for (size_t i = 0; i < m->tensor_count; i++) {
-			const struct lm_selected_tensor *s = lm_selection_of(p->model.selection, i);
+			const struct lm_selected_tensor *s = lm_protected_tensor(&p->model, i);
 			struct lm_shard_row *row;
 
 			if (m->tensors[i].alias != LM_NONE || !s->eligible ||
@@ -156,6 +156,38 @@ static int import_side(struct lm_model *model, const char *path, const struct lm
 	return r;
 }
 
+/* What an earlier release has decided already is not decided again: two releases with other decoys
+ * for equal weights would show where they are. */
+static int take_over(struct lm_protection *p, const size_t *alias, struct lmodel_error *error)
+{
+	int r;
+
+	if (p->options->like == NULL)
+		return LMODEL_OK;
+	r = lm_like_begin(&p->like, p->options->like, p->options->like_keys, p->model.model, alias,
+			  p->manifest, error);
+	p->model.taken = p->like.taken;
+	p->model.read_taken = lm_like_read;
+	p->model.taken_context = &p->like;
+	return r;
+}
+
+/* The tensors that are left, as lm_select() wants them: an alias is none of its own. False when
+ * every tensor that could be chosen from is taken. */
+static bool what_is_left(const struct lm_protection *p, const size_t *alias, size_t *left)
+{
+	bool any = false, taken = false;
+
+	for (size_t i = 0; i < p->model.model->tensor_count; i++) {
+		bool t = p->model.taken != NULL && p->model.taken[i].taken;
+
+		left[i] = t ? i : alias[i];
+		taken |= t;
+		any |= left[i] == SIZE_MAX && p->model.model->tensors[i].bytes > 0;
+	}
+	return any || !taken;
+}
+
 static int select_units(struct lm_protection *p, const size_t *alias, struct lmodel_error *error)
 {
 	static const enum lm_select_method methods[] = { LM_SELECT_PSS, LM_SELECT_MAGNITUDE,
@@ -174,6 +206,7 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 		.scores = p->has_scores ? &p->scores : NULL,
 		.reference = p->has_reference ? &p->reference : NULL,
 	};
+	LM_FREE size_t *left = NULL;
 	int r;
 
 	for (size_t i = 0; i < o->tier_count; i++)
@@ -181,13 +214,18 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 			.name = o->tiers[i].name, .is_share = o->tiers[i].units == 0,
 			.share = o->tiers[i].share, .units = o->tiers[i].units,
 		};
+	left = calloc(p->model.model->tensor_count + 1, sizeof(*left));
+	if (left == NULL)
+		return lm_fail_memory(error);
+	if (!what_is_left(p, alias, left))
+		return LMODEL_OK;
 	lm_protection_key(p, "selection", "", s.key);
-	r = lm_select(&p->model.selection, p->model.model, alias, &s, p->run, error);
+	r = lm_select(&p->model.selection, p->model.model, left, &s, p->run, error);
 	lm_wipe(s.key, sizeof(s.key));
 	return r;
 }
 
-/* Decoys come from the owner's key, so that a later release can draw the same again. */
+/* Decoys come from the owner's key. */
 static int make_mask(struct lm_protection *p, struct lmodel_error *error)
 {
 	const struct lm_key_scope scope = { .archive = "", .tier = "" };
@@ -197,6 +235,8 @@ static int make_mask(struct lm_protection *p, struct lmodel_error *error)
 	uint8_t key[LM_KEY];
 	int r;
 
+	if (p->model.selection == NULL)
+		return LMODEL_OK;
 	lm_derive(key, p->owner->owner_key, "decoys", &scope);
 	r = lm_mask_new(&p->model.mask, method, key, p->model.model, p->model.selection,
 			p->has_reference ? &p->reference : NULL, p->run, error);
@@ -278,6 +318,8 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 	if (r == LMODEL_OK)
 		r = lm_protection_slots(p, error);
 	if (r == LMODEL_OK)
+		r = take_over(p, alias, error);
+	if (r == LMODEL_OK)
 		r = select_units(p, alias, error);
 	if (r == LMODEL_OK)
 		r = check_twins(p, alias, error);
@@ -294,6 +336,7 @@ void lm_protection_release(struct lm_protection *p)
 {
 	lm_mask_free(p->model.mask);
 	lm_selection_free(p->model.selection);
+	lm_like_release(&p->like);
 	if (p->has_scores)
 		lm_model_free(&p->scores);
 	if (p->has_reference)

@@ -4,6 +4,7 @@
 
 #include <lmodel/pack.h>
 
+#include "archive/like.h"
 #include "archive/writer.h"
 #include "keys/book.h"
 #include "keys/grant.h"
@@ -17,6 +18,7 @@ struct lm_protection {
 	struct lm_model scores, reference;   /* where files for them were given */
 	bool has_scores, has_reference;
 
+	struct lm_like like;                 /* an earlier release, where one was given */
 	bool seeded;
 	uint8_t *master;                     /* all keys come from it; secret memory */
 	struct lm_grant *owner;              /* what an owner gets; secret memory */

@@ -93,7 +93,7 @@ static void begin_job(struct tensor_job *job, struct lm_protection *p, struct lm
 	job->p = p;
 	job->out = out;
 	job->tensor = tensor;
-	job->units = &lm_selection_of(p->model.selection, tensor)->units;
+	job->units = &lm_protected_tensor(&p->model, tensor)->units;
 	job->columns = job->units->kind == LM_UNIT_COLUMN;
 	job->first_row = true;
 	for (size_t t = 0; t < LM_TIER_ROW_LIMIT; t++) {
@@ -120,7 +120,7 @@ static void end_job(struct tensor_job *job)
 static int measure(struct tensor_job *job, struct lm_positions_form *forms, struct lmodel_error *error)
 {
 	struct lm_protection *p = job->p;
-	const struct lm_selected_tensor *s = lm_selection_of(p->model.selection, job->tensor);
+	const struct lm_selected_tensor *s = lm_protected_tensor(&p->model, job->tensor);
 	int r = LMODEL_OK;
 
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {

@@ -34,7 +34,7 @@ static int choose(struct rekeying *k, const char *const *tiers, size_t count,
 {
 	const struct lmodel_archive *a = k->change.archive;
 	const struct lm_manifest *m = &a->manifest;
-	bool any = false;
+	bool any = false, owner = false;
 
 	for (size_t i = 0; i < count; i++) {
 		size_t t = 0;
@@ -54,6 +54,11 @@ static int choose(struct rekeying *k, const char *const *tiers, size_t count,
 				       "file", a->label, m->tiers[t].name);
 		any |= k->turn[t];
 	}
+	for (size_t s = 0; s < m->slot_count; s++)
+		owner |= a->slots_shown[s].known && a->slots_shown[s].role == LMODEL_OWNER;
+	if (!owner)
+		return lm_fail(error, LMODEL_EUSAGE, "%s: no slot of an owner is in the customer book: "
+			       "nobody could change it any more; grant one first", a->label);
 	if (m->signature_count > 0 && k->options->sign_key == NULL && !k->options->unsigned_after)
 		return lm_fail(error, LMODEL_EUSAGE, "%s: is signed: the signature does not hold after a "
 			       "rekey, and no key to sign with was given", a->label);
@@ -185,24 +190,53 @@ static int append_member(struct rekeying *k, size_t t, enum lm_stream kind, stru
 	return r;
 }
 
-/* Behind the committed end, where no reader looks before the commit. */
+/* Where the appended members end. */
+static uint64_t appended_end(const struct rekeying *k)
+{
+	uint64_t end = k->change.archive->footer.committed_len;
+
+	for (size_t t = 0; t < k->next.tier_count; t++)
+		for (int kind = 0; kind < 2 && k->turn[t]; kind++) {
+			uint64_t len = k->next.tiers[t].length[kind];
+
+			end += len >= LM_TAR_PAX_FROM ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK;
+			end = lm_align(end + len, LM_TAR_BLOCK);
+		}
+	return end;
+}
+
+/* Behind `at` nothing but zeros, `size` of them: what an interrupted append has left goes. The end
+ * blocks are there at any moment: somebody may be reading them. */
+static int clear_end(const struct rekeying *k, uint64_t at, uint64_t size, struct lmodel_error *error)
+{
+	static const uint8_t zeros[LM_TAR_END];
+	const char *label = k->change.archive->label;
+	int fd = k->change.fd, r = lm_write_at(fd, label, zeros, sizeof(zeros), at, error);
+
+	if (r == LMODEL_OK && (ftruncate(fd, (off_t)(at + LM_TAR_END)) != 0 ||
+			       ftruncate(fd, (off_t)(at + size)) != 0))
+		r = lm_fail_errno(error, "%s: truncate", label);
+	return r;
+}
+
+/* Behind the committed end, where no reader looks before the commit. All zero at first, so that tar
+ * always finds whole members and an end. */
 static int append_shards(struct rekeying *k, struct lmodel_error *error)
 {
 	const struct lmodel_archive *a = k->change.archive;
-	int fd = k->change.fd, r = LMODEL_OK;
+	const uint64_t end = appended_end(k), from = a->footer.committed_len;
+	int r = clear_end(k, from, end + LM_TAR_END - from, error);
 
-	k->end = a->footer.committed_len;
-	/* What an interrupted append has left goes; the end blocks stay until they are written over. */
-	if (a->slots.file_size > k->end + LM_TAR_END && ftruncate(fd, (off_t)(k->end + LM_TAR_END)) != 0)
-		return lm_fail_errno(error, "%s: truncate", a->label);
+	k->end = from;
 	for (size_t t = 0; t < k->next.tier_count && r == LMODEL_OK; t++)
 		for (int kind = 0; kind < 2 && k->turn[t] && r == LMODEL_OK; kind++)
 			r = append_member(k, t, (enum lm_stream)kind, error);
-	if (r == LMODEL_OK && ftruncate(fd, (off_t)(k->end + LM_TAR_END)) != 0)
-		r = lm_fail_errno(error, "%s: truncate", a->label);
-	k->change.archive->slots.file_size = k->end + LM_TAR_END;
-	if (r == LMODEL_OK && fdatasync(fd) != 0)
+	if (r == LMODEL_OK && k->end != end)
+		r = lm_fail(error, LMODEL_EFAILED, "%s: a shard is not as long as was measured",
+			    a->label);
+	if (r == LMODEL_OK && fdatasync(k->change.fd) != 0)
 		r = lm_fail_errno(error, "%s: sync", a->label);
+	k->change.archive->slots.file_size = end + LM_TAR_END;
 	return r;
 }
 
@@ -340,19 +374,22 @@ static int write_grant(struct rekeying *k, const struct lm_book_entry *e, size_t
 	return r;
 }
 
-/* After the commit: before it these grants would open nothing. */
+/* After the commit: before it these grants would open nothing. One that cannot be written does not
+ * keep the others from it. */
 static int write_grants(struct rekeying *k, struct lmodel_error *error)
 {
 	int r = LMODEL_OK;
 
-	for (size_t i = 0; i < k->detached.count && r == LMODEL_OK; i++) {
-		if (!concerned(k, &k->detached.entries[i]))
+	for (size_t i = 0; i < k->detached.count; i++) {
+		const struct lm_book_entry *e = &k->detached.entries[i];
+
+		if (e->since < 0 || !concerned(k, e))
 			continue;
-		if (k->options->grants != NULL)
-			r = write_grant(k, &k->detached.entries[i], i, error);
-		else
+		if (k->options->grants == NULL)
 			lm_notice(&k->options->run, "the detached grant for %s is outdated now",
-				  k->detached.entries[i].recipient);
+				  e->recipient);
+		else if (write_grant(k, e, i, error))
+			r = LMODEL_EFAILED;
 	}
 	return r;
 }
@@ -400,6 +437,9 @@ static int run(struct rekeying *k, const char *const *tiers, size_t count, struc
 	}
 	if (r == LMODEL_OK)
 		r = seal(k, error);
+	/* The space back: the disk may be full. A failing commit may be in force all the same. */
+	if (r != LMODEL_OK)
+		(void)!clear_end(k, k->change.archive->footer.committed_len, LM_TAR_END, NULL);
 	if (r == LMODEL_OK)
 		r = lm_change_commit(&k->change, &k->next, k->end, error);
 	if (r != LMODEL_OK)

@@ -339,7 +339,7 @@ static int repack_in_place(const char *given, const struct rewriting *w,
 	if (r == LMODEL_OK)
 		r = lm_lock_writer(fd, path, error);
 	if (r == LMODEL_OK)
-		r = lmodel_open(&archive, path, error);
+		r = lm_archive_open_locked(&archive, path, error);
 	if (r == LMODEL_OK && (fstat(fd, &st) != 0 || fstat(archive->fd, &opened) != 0))
 		r = lm_fail_errno(error, "%s", LM_QUOTE(path));
 	if (r == LMODEL_OK && (st.st_dev != opened.st_dev || st.st_ino != opened.st_ino))
@@ -379,7 +379,7 @@ static int rewrite_to(const char *path, const char *output, bool replace, struct
 	if (r == LMODEL_OK && lock >= 0) {
 		lmodel_close(archive);
 		archive = NULL;
-		r = lmodel_open(&archive, path, error);
+		r = lm_archive_open_locked(&archive, path, error);
 	}
 	while (r == LMODEL_OK && tier != NULL) {
 		if (w->keep == archive->manifest.tier_count)

@@ -48,7 +48,7 @@ int lmodel_repair(const char *path, int *changed, struct lmodel_error *error)
 	/* Under the lock nothing changes any more. Opening checks the manifest that is about to be
 	 * made the only one. */
 	if (r == LMODEL_OK)
-		r = lmodel_open(&archive, path, error);
+		r = lm_archive_open_locked(&archive, path, error);
 	if (r == LMODEL_OK)
 		size = archive->slots.file_size;
 	if (r == LMODEL_OK)

@@ -327,7 +327,7 @@ static int remember(const struct lmodel_archive *a, const struct lmodel_keyring 
 	now.generation = m->content_generation;
 	if (book)
 		now.book_counter = m->owner.book_counter;
-	(void)lm_memory_store(&now, ring->memory, m->id, NULL);
+	(void)lm_memory_store(&now, ring->allow_rollback, ring->memory, m->id, NULL);
 	return LMODEL_OK;
 }
 

@@ -255,7 +255,8 @@ static int check_rest(struct verification *v, struct lmodel_error *error)
 	r = lm_read_at(a->fd, a->label, blocks, sizeof(blocks), committed, error);
 	if (r != LMODEL_OK)
 		return r;
-	if (size > committed + LM_TAR_END || !lm_is_zero(blocks, sizeof(blocks)))
+	if ((size > committed + LM_TAR_END || !lm_is_zero(blocks, sizeof(blocks))) &&
+	    !lm_writer_is_active(a->fd))
 		tell(v, LMODEL_NOTE, "%ju bytes after the committed end: an interrupted append",
 		     (uintmax_t)(size - committed));
 	v->report.bytes += LM_TAR_END;

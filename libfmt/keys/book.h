@@ -9,7 +9,8 @@ struct lm_book_entry {
 	uint8_t slot[LM_SHA256_SIZE]; /* lm_slot_digest() */
 	enum lmodel_role role;
 	char tier[LM_TIER_NAME_LIMIT + 1]; /* "" unless a holder */
-	int64_t since;                /* seconds since 1970-01-01 UTC */
+	int64_t since;                /* seconds since 1970-01-01 UTC; -1: a detached grant that is
+	                                 being taken out */
 	char *recipient;              /* of the grant: for a passphrase slot the identity made for it */
 	char *label;                  /* "": none */
 };

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/io.h"
@@ -133,15 +134,36 @@ int lm_memory_load(struct lm_memory *memory, const char *directory, const char *
 	return LMODEL_OK;
 }
 
-int lm_memory_store(const struct lm_memory *memory, const char *directory, const char *archive,
-		    struct lmodel_error *error)
+/* Held while a file is read and written again, so that of two processes the later one does not put
+ * back what the other has learnt. Without a lock it is done all the same. */
+static int lock_directory(const char *directory)
+{
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!flock(fd, LOCK_EX);
+	return fd;
+}
+
+int lm_memory_store(const struct lm_memory *given, bool back, const char *directory,
+		    const char *archive, struct lmodel_error *error)
 {
 	LM_FREE char *path = lm_format(error, "%s/%s", directory, archive);
+	struct lm_memory now = *given, before;
 	char text[TEXT_LIMIT];
+	LM_CLOSE int lock = -1;
 
 	if (path == NULL || make_directory(directory, error))
 		return LMODEL_EFAILED;
-	return write_file(path, text, print(text, memory), error);
+	lock = lock_directory(directory);
+	if (!back && lm_memory_load(&before, directory, archive, NULL) == LMODEL_OK && before.known &&
+	    memcmp(before.owner, now.owner, sizeof(now.owner)) == 0) {
+		now.generation = LM_MAX(now.generation, before.generation);
+		now.book_counter = LM_MAX(now.book_counter, before.book_counter);
+		if (now.generation == before.generation && now.book_counter == before.book_counter)
+			return LMODEL_OK;
+	}
+	return write_file(path, text, print(text, &now), error);
 }
 
 /* ---- the book of detached grants ---- */

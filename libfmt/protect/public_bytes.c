@@ -7,12 +7,30 @@ static uint64_t ceil_div(uint64_t a, uint64_t b)
 	return a / b + (a % b != 0);
 }
 
+static bool is_taken(const struct lm_protected_model *p, size_t tensor)
+{
+	return p->taken != NULL && p->taken[tensor].taken;
+}
+
+const struct lm_selected_tensor *lm_protected_tensor(const struct lm_protected_model *p, size_t tensor)
+{
+	static const struct lm_selected_tensor nothing;
+
+	if (is_taken(p, tensor))
+		return &p->taken[tensor].selected;
+	return p->selection != NULL ? lm_selection_of(p->selection, tensor) : &nothing;
+}
+
 static int tiers_of(const struct lm_protected_model *p, size_t tensor, uint64_t first, uint64_t count,
 		    const uint8_t *bytes, uint8_t **tiers, struct lmodel_error *error)
 {
 	*tiers = malloc(count);
 	if (*tiers == NULL)
 		return lm_fail_memory(error);
+	if (is_taken(p, tensor)) {
+		memcpy(*tiers, p->taken[tensor].tiers + first, count);
+		return LMODEL_OK;
+	}
 	return lm_selection_tiers(p->selection, tensor, first, count, bytes, *tiers, error);
 }
 
@@ -89,7 +107,7 @@ static int read_columns(const struct lm_protected_model *p, size_t tensor, const
 
 bool lm_is_protected(const struct lm_protected_model *p, size_t tensor)
 {
-	const struct lm_selected_tensor *s = lm_selection_of(p->selection, tensor);
+	const struct lm_selected_tensor *s = lm_protected_tensor(p, tensor);
 
 	return s->eligible && s->upto[p->tier_count - 1] > 0;
 }
@@ -97,10 +115,12 @@ bool lm_is_protected(const struct lm_protected_model *p, size_t tensor)
 int lm_public_read(const struct lm_protected_model *p, size_t tensor, uint64_t offset, void *buffer,
 		   size_t len, struct lmodel_error *error)
 {
-	const struct lm_selected_tensor *s = lm_selection_of(p->selection, tensor);
+	const struct lm_selected_tensor *s = lm_protected_tensor(p, tensor);
 
 	if (len == 0 || !lm_is_protected(p, tensor))
 		return lm_model_read(p->model, tensor, offset, buffer, len, error);
+	if (is_taken(p, tensor))
+		return p->read_taken(p->taken_context, tensor, offset, buffer, len, error);
 	if (s->units.kind == LM_UNIT_COLUMN)
 		return read_columns(p, tensor, &s->units, offset, buffer, len, error);
 	if (s->units.unit_bytes > LM_UNIT_WINDOW)
@@ -132,7 +152,7 @@ static int walk_columns(const struct lm_protected_model *p, size_t tensor, const
 int lm_protected_walk(const struct lm_protected_model *p, size_t tensor, lm_window_fn *window,
 		      void *context, struct lmodel_error *error)
 {
-	const struct lm_units *u = &lm_selection_of(p->selection, tensor)->units;
+	const struct lm_units *u = &lm_protected_tensor(p, tensor)->units;
 	uint64_t step = LM_MAX(WINDOW / u->unit_bytes, (uint64_t)1);
 	LM_FREE uint8_t *bytes = NULL;
 	int r = LMODEL_OK;

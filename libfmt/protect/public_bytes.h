@@ -4,12 +4,29 @@
 
 #include "protect/mask.h"
 
+/* A tensor whose sets and public bytes come from an earlier release (spec: 7.7). */
+struct lm_taken_tensor {
+	bool taken;
+	struct lm_selected_tensor selected;
+	uint8_t *tiers;          /* one a unit; NULL: all of it is public */
+};
+
+/* Public bytes of a taken tensor. Thread-safe. */
+typedef int lm_taken_read_fn(void *context, size_t tensor, uint64_t offset, void *buffer, size_t len,
+			     struct lmodel_error *error);
+
 struct lm_protected_model {
 	const struct lm_model *model;
 	size_t tier_count;
-	struct lm_selection *selection;
+	struct lm_selection *selection;  /* NULL: every tensor is taken */
 	struct lm_mask *mask;
+	const struct lm_taken_tensor *taken; /* one a tensor; NULL: none is */
+	lm_taken_read_fn *read_taken;
+	void *taken_context;
 };
+
+/* What was decided for a tensor, by whichever of the two. */
+const struct lm_selected_tensor *lm_protected_tensor(const struct lm_protected_model *p, size_t tensor);
 
 /* Whether any unit of the tensor is in a tier. */
 bool lm_is_protected(const struct lm_protected_model *p, size_t tensor);

@@ -1,6 +1,7 @@
 # rekey, sign and repack, killed or failing at each call that changes a file, and several crashes
 # in a row: the old or the new keys are in force, whoever is in gets the weights, the next change
-# works, and then nothing is left of the old ciphertext. A reader beside a rekey. What a rekey writes.
+# works, and then nothing is left of the old ciphertext. A reader beside a rekey. How much a rekey
+# writes.
 . "${srcdir:-.}/tests/lib/tap.sh"
 
 real=$builddir/bin/.libs/lmodel

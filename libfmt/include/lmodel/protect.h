@@ -63,6 +63,9 @@ struct lmodel_protect_options {
 	size_t exclude_count;
 	const char *scores;          /* safetensors: a score for every parameter, or one a unit; NULL: |w| */
 	const char *reference;       /* safetensors: the public weights; what differs is protected */
+	const char *like;            /* an earlier release: where a tensor is bit-equal in it, it is protected just
+	                                as there, with the same stand-ins; tiers have the same names */
+	const struct lmodel_keyring *like_keys; /* an owner's of it */
 	const struct lmodel_grantee *grantees; /* at least one owner */
 	size_t grantee_count;
 	bool test_keys;              /* with a seed and real recipients: yes, I know that the keys follow from the seed */
