@@ -10,6 +10,7 @@
 #include "keys.h"
 #include "message.h"
 #include "progress.h"
+#include "samefile.h"
 #include "text.h"
 
 struct format_choice {
@@ -191,6 +192,12 @@ static int run(int count, char **operands)
 	int r = check(operands[0]);
 
 	(void)count;
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_audit, bom, (const char *const *)operands, 1);
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_audit, bom, &against, 1);
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_audit, bom, keys.identities.items, keys.identities.count);
 	if (r != LMODEL_OK)
 		return r;
 	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK ||

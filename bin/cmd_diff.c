@@ -144,8 +144,11 @@ static int run(int count, char **operands)
 	if (lmodel_open(&state.a, operands[0], &error) != LMODEL_OK ||
 	    lmodel_open(&state.b, operands[1], &error) != LMODEL_OK)
 		r = message_fail(&error);
-	else
+	else {
+		if (lmodel_tier_count(state.a) + lmodel_tier_count(state.b) > 0)
+			message_notice("what everybody can read is compared: tiers are not");
 		r = compare();
+	}
 	lmodel_close(state.a);
 	lmodel_close(state.b);
 	return r;

@@ -12,6 +12,7 @@
 #include "keys.h"
 #include "message.h"
 #include "progress.h"
+#include "samefile.h"
 #include "signers.h"
 #include "text.h"
 
@@ -222,7 +223,12 @@ static int run(int count, char **operands)
 		r = keys_use_level(archive, operands[0], &keys, &level);
 	if (r == LMODEL_OK) {
 		path = output_path(archive, operands[0]);
-		r = extract(archive, path, count - 1, operands + 1);
+		r = samefile_check(&cmd_extract, path, (const char *const *)operands, 1);
+		if (r == LMODEL_OK)
+			r = samefile_check(&cmd_extract, path, keys.identities.items,
+					   keys.identities.count);
+		if (r == LMODEL_OK)
+			r = extract(archive, path, count - 1, operands + 1);
 		free(path);
 	}
 	lmodel_close(archive);

@@ -10,6 +10,7 @@
 #include "keys.h"
 #include "message.h"
 #include "recipients.h"
+#include "samefile.h"
 #include "text.h"
 
 static struct key_options owners; /* -i and --allow-rollback alone */
@@ -174,6 +175,11 @@ static int run(int count, char **operands)
 	int r = check_options(operands[0]);
 
 	(void)count;
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_grant, detached, (const char *const *)operands, 1);
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_grant, detached, owners.identities.items,
+				   owners.identities.count);
 	if (r == LMODEL_OK)
 		r = gather(&grantees, &p);
 	if (r == LMODEL_OK)

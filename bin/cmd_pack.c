@@ -11,6 +11,7 @@
 #include "message.h"
 #include "progress.h"
 #include "protect.h"
+#include "samefile.h"
 #include "signers.h"
 #include "text.h"
 
@@ -208,6 +209,11 @@ static int run(int count, char **inputs)
 				   reads_stdin(count, inputs), &protect);
 	if (r == LMODEL_OK && sign_key != NULL)
 		r = signers_check_key(sign_key);
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_pack, path, (const char *const *)inputs, count);
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_pack, path, protect_args.like_keys.identities.items,
+				   protect_args.like_keys.identities.count);
 	if (r == LMODEL_OK)
 		r = pack(path, count, inputs, attach, &protect);
 	protect_free(&protect);

@@ -7,6 +7,7 @@
 #include "cmd.h"
 #include "message.h"
 #include "progress.h"
+#include "samefile.h"
 #include "text.h"
 
 static const char *output, *tier;
@@ -51,6 +52,8 @@ static int run(int count, char **operands)
 	int r = check_options(operands[0]);
 
 	(void)count;
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_strip, output, (const char *const *)operands, 1);
 	if (r != LMODEL_OK)
 		return r;
 	o.run.jobs = jobs;

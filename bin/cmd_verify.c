@@ -104,8 +104,8 @@ static bool prove(struct lmodel_archive *archive, struct lmodel_error *error)
 
 		if (!tier->open && !tier->positions_open)
 			continue;
-		message_detail("%s: the key of tier %s proves it authentic", state.name,
-			       TEXT_QUOTE(tier->name));
+		message_detail("%s: the %s of tier %s proves it authentic", state.name,
+			       tier->open ? "key" : "audit key", TEXT_QUOTE(tier->name));
 		if (json)
 			json_push(state.proved, json_text(tier->name));
 	}
@@ -116,7 +116,6 @@ static int check_bytes(struct lmodel_archive *archive)
 {
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_run run = { .jobs = jobs };
-	char size[TEXT_HUMAN];
 	int r;
 
 	progress_begin(&run, "verify");
@@ -125,12 +124,17 @@ static int check_bytes(struct lmodel_archive *archive)
 	/* Faults have each been told; what stopped the check has not. */
 	if (r != LMODEL_OK && (r != LMODEL_ECORRUPT || state.report.faults == 0))
 		return broke_off(&error);
-	if (r == LMODEL_OK)
-		message_detail("%s: ok: %zu member%s, %" PRIu64 " chunk%s, %s", state.name,
-			       state.report.members, text_plural(state.report.members),
-			       state.report.chunks, text_plural(state.report.chunks),
-			       text_human(size, state.report.bytes));
 	return r;
+}
+
+static void say_ok(void)
+{
+	char size[TEXT_HUMAN];
+
+	message_detail("%s: ok: %zu member%s, %" PRIu64 " chunk%s, %s", state.name,
+		       state.report.members, text_plural(state.report.members),
+		       state.report.chunks, text_plural(state.report.chunks),
+		       text_human(size, state.report.bytes));
 }
 
 /* What signatures and keys said, after the bytes. */
@@ -170,7 +174,10 @@ static int check(const char *path)
 	lmodel_close(archive);
 	/* Forged rows, all of them well-formed: the bytes have nothing to say of that. */
 	r = add_fault(r, &unproven);
-	return add_fault(r, &forged);
+	r = add_fault(r, &forged);
+	if (r == LMODEL_OK)
+		say_ok();
+	return r;
 }
 
 static int run(int count, char **operands)

@@ -170,13 +170,18 @@ static void print_slot(const struct lmodel_slot *slot, const char *heading)
 
 void inspect_slots(const struct lmodel_archive *archive)
 {
-	size_t count = lmodel_slot_count(archive);
+	size_t count = lmodel_slot_count(archive), shown = inspect_lines();
 
 	if (count == 0 && lmodel_tier_count(archive) > 0)
 		inspect_line("slots", "none: nobody can open it with a key");
-	for (size_t i = 0; i < count && i < inspect_lines(); i++)
+	/* An owner looks for a number to revoke. */
+	for (size_t i = 0; i < count; i++)
+		if (lmodel_slot_at(archive, i)->known)
+			shown = count;
+	for (size_t i = 0; i < count && i < shown; i++)
 		print_slot(lmodel_slot_at(archive, i), i == 0 ? "slots" : "");
-	inspect_more(count);
+	if (shown < count)
+		inspect_more(count);
 }
 
 json_t *inspect_slots_json(const struct lmodel_archive *archive)

@@ -34,6 +34,7 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/progress.c %D%/progress.h \
 	%D%/protect.c %D%/protect.h \
 	%D%/recipients.c %D%/recipients.h \
+	%D%/samefile.c %D%/samefile.h \
 	%D%/signers.c %D%/signers.h \
 	%D%/text.c %D%/text.h
 

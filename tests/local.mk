@@ -134,6 +134,7 @@ lm_script_tests = \
 	%D%/cli/rekey.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
+	%D%/cli/samefile.sh \
 	%D%/cli/secrets.sh \
 	%D%/cli/sign.sh \
 	%D%/cli/tamper.sh \

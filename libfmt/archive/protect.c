@@ -273,7 +273,17 @@ static void warn(const struct lm_protection *p, const size_t *alias)
 {
 	static const char *const suspect[] = { "hash", "sha256", "md5", "checksum", "digest" };
 	const struct lm_model *m = p->model.model;
+	size_t whole = 0;
 
+	for (size_t i = 0; i < m->tensor_count; i++) {
+		const struct lm_selected_tensor *s = lm_protected_tensor(&p->model, i);
+
+		whole += alias[i] == SIZE_MAX && lm_is_protected(&p->model, i) &&
+			 s->upto[p->model.tier_count - 1] == s->units.count;
+	}
+	if (whole > 0 && p->options->select != LMODEL_SELECT_ALL && !p->has_reference)
+		lm_notice(p->run, "%zu tensor%s hidden whole: what stands in is constant, and shows it",
+			  whole, whole == 1 ? " is" : "s are");
 	for (size_t i = 0; i < m->metadata_count; i++)
 		for (size_t k = 0; k < LM_COUNT(suspect); k++)
 			if (strcasestr(m->metadata[i].key, suspect[k]) != NULL) {

@@ -269,6 +269,8 @@ static int rewrite(const struct lmodel_archive *a, const struct rewriting *w, in
 		return lm_fail(error, LMODEL_EUSAGE, "%s: its shards are bound to the base as it is "
 			       "coded: it cannot be coded anew", a->label);
 	r = check_whole(a, error);
+	if (r == LMODEL_OK && o->recode && a->manifest.signature_count > 0)
+		lm_notice(&o->run, "signatures are left out: coded anew, it is another statement");
 	if (r == LMODEL_OK)
 		r = copy_manifest(&a->manifest, o, w->keep, &copy, error);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
 #include "base/publish.h"
@@ -148,6 +149,11 @@ static int read_file(int fd, const char *label, uint8_t **bytes, size_t *len,
 	return error != NULL && error->code != LMODEL_OK ? (int)error->code : LMODEL_EFAILED;
 }
 
+static bool begins(const uint8_t *bytes, size_t len, const char *text)
+{
+	return len >= strlen(text) && memcmp(bytes, text, strlen(text)) == 0;
+}
+
 int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struct lmodel_error *error)
 {
 	struct lmodel_error local = LMODEL_ERROR_INIT;
@@ -155,6 +161,7 @@ int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struc
 	char label[LM_QUOTE_SIZE];
 	LM_CLOSE int fd = -1;
 	LM_SECRET uint8_t *bytes = NULL;
+	struct stat st;
 	size_t len;
 	int r;
 
@@ -167,10 +174,15 @@ int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struc
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			return lm_fail_errno(error, "%s", label);
+		if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+			return lm_fail(error, LMODEL_EUSAGE, "%s: is a directory", label);
 	}
 	r = read_file(input ? STDIN_FILENO : fd, label, &bytes, &len, error);
 	if (r != LMODEL_OK)
 		return r;
+	if (begins(bytes, len, "ssh-") || begins(bytes, len, "age1"))
+		return lm_fail(error, LMODEL_EUSAGE, "%s: is a public key: the private one opens things",
+			       label);
 	if (is_grant(bytes, len))
 		return add_detached(ring, bytes, len, error);
 	return lm_age_identities_parse(&ring->identities, &ring->identity_count, bytes, len, label, ask,

@@ -54,7 +54,7 @@ run 2 lmodel sign -k . m.lmodel
 run 5 lmodel sign -k locked m.lmodel
 run 5 lmodel sign -k ecdsa m.lmodel
 run 5 lmodel sign -k owner.key m.lmodel
-run 4 lmodel sign -k alice.pub m.lmodel
+run 2 lmodel sign -k alice.pub m.lmodel
 run 4 lmodel sign -k model.safetensors m.lmodel
 run 1 lmodel sign -k alice missing.lmodel
 run 4 lmodel sign -k alice model.safetensors
