@@ -210,7 +210,7 @@ static int run(int count, char **inputs)
 	if (r == LMODEL_OK && sign_key != NULL)
 		r = signers_check_key(sign_key);
 	if (r == LMODEL_OK)
-		r = samefile_check(&cmd_pack, path, (const char *const *)inputs, count);
+		r = samefile_check(&cmd_pack, path, (const char *const *)inputs, (size_t)count);
 	if (r == LMODEL_OK)
 		r = samefile_check(&cmd_pack, path, protect_args.like_keys.identities.items,
 				   protect_args.like_keys.identities.count);
