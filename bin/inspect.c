@@ -243,7 +243,8 @@ json_t *inspect_signatures_json(const struct lmodel_archive *archive)
 
 		json_put(object, "kind", json_text(s->kind));
 		json_put(object, "signer", json_text(s->signer));
-		json_put(object, "of_this", has_own_key(s) ? json_bool(s->of_this) : json_text(NULL));
+		json_put(object, "of_this",
+			 has_own_key(s) ? json_bool(s->of_this) : json_text(NULL));
 		json_push(array, object);
 	}
 	return array;

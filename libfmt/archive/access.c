@@ -40,7 +40,8 @@ static int add_slot(struct lm_change *c, const struct lmodel_grantee *who, unsig
 		return lm_fail(error, LMODEL_ELIMIT, "%s: has %u key slots, the limit",
 			       c->archive->label, LM_SLOT_ROW_LIMIT);
 	if (m->slot_count > 0 && m->slots[m->slot_count - 1].id >= LM_SLOT_ID_LIMIT)
-		return lm_fail(error, LMODEL_ELIMIT, "%s: slot %u has the highest number that there is: "
+		return lm_fail(error, LMODEL_ELIMIT,
+			       "%s: slot %u has the highest number that there is: "
 			       "revoke it first", c->archive->label, LM_SLOT_ID_LIMIT);
 	grown = realloc(m->slots, (m->slot_count + 1) * sizeof(*m->slots));
 	if (grown == NULL)
@@ -71,7 +72,8 @@ static int record(const struct lm_change *c, const struct lmodel_grantee *who,
 	if (r == LMODEL_OK && path != NULL)
 		r = lm_book_add(&book, no_slot, who, who->recipient, (int64_t)time(NULL), error);
 	if (r == LMODEL_OK && path != NULL)
-		r = lm_grants_book_store(&book, path, c->owner->archive, c->owner->owner_key, error);
+		r = lm_grants_book_store(&book, path, c->owner->archive, c->owner->owner_key,
+					 error);
 	lm_book_free(&book);
 	return r;
 }
@@ -108,7 +110,8 @@ static int write_detached(const struct lm_change *c, const struct lmodel_grantee
 
 int lmodel_grant(const char *archive, const struct lmodel_keyring *ring,
 		 const struct lmodel_grantee *grantees, size_t count,
-		 const struct lmodel_grant_options *given, unsigned *slots, struct lmodel_error *error)
+		 const struct lmodel_grant_options *given, unsigned *slots,
+		 struct lmodel_error *error)
 {
 	struct lmodel_grant_options options = LMODEL_GRANT_OPTIONS_INIT;
 	struct lmodel_error local = LMODEL_ERROR_INIT;
@@ -122,7 +125,8 @@ int lmodel_grant(const char *archive, const struct lmodel_keyring *ring,
 		return lm_fail(error, LMODEL_EUSAGE, "nobody to let in");
 	for (size_t i = 0; i < count && r == LMODEL_OK; i++)
 		r = lm_grantee_check(&grantees[i], error);
-	if (r == LMODEL_OK && options.detached != NULL && (count != 1 || grantees[0].recipient == NULL))
+	if (r == LMODEL_OK && options.detached != NULL &&
+	    (count != 1 || grantees[0].recipient == NULL))
 		r = lm_fail(error, LMODEL_EUSAGE, "a detached grant is for one recipient");
 	if (r != LMODEL_OK)
 		return r;
@@ -195,16 +199,19 @@ static int choose(struct revoking *v, struct lmodel_error *error)
 		if (choose_one(v, r))
 			continue;
 		if (r->slot != 0)
-			return lm_fail(error, LMODEL_EUSAGE, "%s: has no slot %u", a->label, r->slot);
-		return lm_fail(error, LMODEL_EUSAGE, "%s: nobody in the customer book has the %s %s",
-			       a->label, r->label != NULL ? "label" : "recipient",
+			return lm_fail(error, LMODEL_EUSAGE, "%s: has no slot %u", a->label,
+				       r->slot);
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "%s: nobody in the customer book has the %s %s", a->label,
+			       r->label != NULL ? "label" : "recipient",
 			       LM_QUOTE(what != NULL ? what : ""));
 	}
 	for (size_t s = 0; s < a->manifest.slot_count; s++)
 		owner_stays |= !v->gone[s] && a->slots_shown[s].known &&
 			       a->slots_shown[s].role == LMODEL_OWNER;
 	if (!owner_stays)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: the last owner cannot be taken out", a->label);
+		return lm_fail(error, LMODEL_EUSAGE, "%s: the last owner cannot be taken out",
+			       a->label);
 	return LMODEL_OK;
 }
 
@@ -253,7 +260,8 @@ static void remove_detached(struct revoking *v)
 		}
 }
 
-static int take_out(struct revoking *v, const struct lmodel_revoke_options *o, struct lmodel_error *error)
+static int take_out(struct revoking *v, const struct lmodel_revoke_options *o,
+		    struct lmodel_error *error)
 {
 	const struct lm_change *c = &v->change;
 	bool any_detached = false;
@@ -268,8 +276,8 @@ static int take_out(struct revoking *v, const struct lmodel_revoke_options *o, s
 	r = choose(v, error);
 	if (r != LMODEL_OK)
 		return r;
-	/* First it says in the grants book who goes: were it the last, a crash in between would leave
-	 * someone who is out for a rekey to write a new grant for. */
+	/* First it says in the grants book who goes: were it the last, a crash in between would
+	 * leave someone who is out for a rekey to write a new grant for. */
 	for (size_t d = 0; d < v->detached.count; d++)
 		if (v->taken[d]) {
 			v->detached.entries[d].since = -1;
@@ -284,7 +292,8 @@ static int take_out(struct revoking *v, const struct lmodel_revoke_options *o, s
 	remove_detached(v);
 	r = commit(&v->change, error);
 	if (r == LMODEL_OK && v->owner_gone)
-		lm_notice(&o->run, "the owner's keys stay what they are: who was an owner can still read "
+		lm_notice(&o->run,
+			  "the owner's keys stay what they are: who was an owner can still read "
 			  "the customer book of any copy, and sign as the owner; packing anew ends that");
 	if (r == LMODEL_OK && v->removed_detached > 0) {
 		lm_notice(&o->run, "a detached grant opens the archive until the next rekey");

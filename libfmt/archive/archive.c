@@ -184,8 +184,9 @@ static int read_manifest(struct lmodel_archive *a, uint64_t size, struct lmodel_
 	if (r != LMODEL_OK)
 		return r;
 	if (a->footer.format != LMODEL_FORMAT_VERSION)
-		r = lm_fail(error, LMODEL_EUNSUPPORTED, "%s: format version %u; this lmodel knows %u",
-			    a->label, a->footer.format, LMODEL_FORMAT_VERSION);
+		r = lm_fail(error, LMODEL_EUNSUPPORTED,
+			    "%s: format version %u; this lmodel knows %u", a->label,
+			    a->footer.format, LMODEL_FORMAT_VERSION);
 	if (r == LMODEL_OK)
 		r = lm_manifest_load(&a->manifest, image, a->footer.image_len,
 				     lm_slots_end(a->slots.slot_size), a->footer.committed_len,
@@ -225,7 +226,8 @@ static int check_owner(const struct lmodel_archive *a, struct lmodel_error *erro
 	if (message == NULL)
 		return LMODEL_EFAILED;
 	if (!lm_ed25519_verify(m->owner.public_key, message, len, m->owner.signature))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: the owner's signature is wrong", a->label);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: the owner's signature is wrong",
+			       a->label);
 	return LMODEL_OK;
 }
 
@@ -276,7 +278,8 @@ int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_err
 	return open_archive(out, path, false, error != NULL ? error : &local);
 }
 
-int lm_archive_open_locked(struct lmodel_archive **out, const char *path, struct lmodel_error *error)
+int lm_archive_open_locked(struct lmodel_archive **out, const char *path,
+			   struct lmodel_error *error)
 {
 	return open_archive(out, path, true, error);
 }
@@ -411,7 +414,7 @@ int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *ten
 				    buffer, len, error);
 	pthread_mutex_unlock(&a->lock);
 	if (r == LMODEL_OK)
-		r = lm_patch_memory(a, lm_manifest_original(&a->manifest, index), offset, buffer, len,
-				    error);
+		r = lm_patch_memory(a, lm_manifest_original(&a->manifest, index), offset, buffer,
+				    len, error);
 	return r;
 }

@@ -21,12 +21,14 @@ static int make_owner(struct lm_change *c, struct lmodel_error *error)
 	for (size_t i = 0; i < m->tier_count; i++)
 		all &= a->unlocked->tier[i].values;
 	if (!all)
-		return lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys is an owner's", a->label);
+		return lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys is an owner's",
+			       a->label);
 	if (lm_ed25519_public(public_key, a->unlocked->owner_seed, error) ||
 	    memcmp(public_key, m->owner.public_key, sizeof(public_key)) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: has another owner", a->label);
 	if (a->book == NULL)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: the customer book is not the one that its "
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: the customer book is not the one that its "
 			       "owner sealed", a->label);
 	c->owner = lm_secret_alloc(sizeof(*c->owner), error);
 	if (c->owner == NULL)
@@ -76,7 +78,6 @@ int lm_change_open(struct lm_change *c, const char *path, bool write, struct lmo
 {
 	LM_FREE char *real = NULL;
 	uint64_t size;
-	bool changed;
 	int r = LMODEL_OK;
 
 	*c = (struct lm_change){ .fd = -1 };
@@ -97,16 +98,13 @@ int lm_change_open(struct lm_change *c, const char *path, bool write, struct lmo
 		r = rename_label(c->archive, path, error);
 	if (r == LMODEL_OK)
 		r = check_same(c, error);
-	/* What an interrupted commit has left: else the slot that it was about to write over would
-	 * keep what was taken out, when this change comes to nothing. */
-	if (r == LMODEL_OK)
-		r = lm_slots_level(c->fd, c->archive->label, &c->archive->slots, &changed, error);
 	return r;
 }
 
 int lm_change_begin(struct lm_change *c, const char *path, const struct lmodel_keyring *ring,
 		    bool write, struct lmodel_error *error)
 {
+	bool changed;
 	int r = lm_change_open(c, path, write, error);
 
 	c->ring = ring;
@@ -114,6 +112,11 @@ int lm_change_begin(struct lm_change *c, const char *path, const struct lmodel_k
 		r = lmodel_unlock(c->archive, ring, error);
 	if (r == LMODEL_OK)
 		r = make_owner(c, error);
+	/* What an interrupted commit has left: else the slot that it was about to write over would
+	 * keep what was taken out, when this change comes to nothing. Not before the owner's key
+	 * has proven the newer slot, which a forger may have put there. */
+	if (r == LMODEL_OK && write)
+		r = lm_slots_level(c->fd, c->archive->label, &c->archive->slots, &changed, error);
 	return r;
 }
 
@@ -131,7 +134,8 @@ int lm_change_bury(struct lm_change *c, struct lm_manifest *m, uint64_t committe
 	/* Our own reading is over. */
 	lm_unlock_reader(c->archive->fd);
 	if (!lm_lock_readers_out(c->fd)) {
-		lm_notice(run, "%s: somebody reads it: the old shards are zeroed by the next grant, revoke "
+		lm_notice(run,
+			  "%s: somebody reads it: the old shards are zeroed by the next grant, revoke "
 			  "or rekey", label);
 		return LMODEL_OK;
 	}

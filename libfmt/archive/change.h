@@ -13,13 +13,14 @@ struct lm_change {
 	const struct lmodel_keyring *ring;
 };
 
-/* Opens, with `write` under the writer lock and with level slots. In every case lm_change_end()
+/* Opens, with `write` under the writer lock. In every case lm_change_end()
  * follows. */
 int lm_change_open(struct lm_change *change, const char *path, bool write,
 		   struct lmodel_error *error) LM_MUST_CHECK;
 
-/* The same, and unlocks. ENOKEY when no key of the ring is an owner's; ECORRUPT when the customer book is not
- * the owner's. Without `write` only that: no lock is taken. In every case lm_change_end() follows. */
+/* The same, and unlocks, and levels the slots. ENOKEY when no key of the ring is an owner's;
+ * ECORRUPT when the customer book is not the owner's. Without `write` only that: no lock is taken.
+ * In every case lm_change_end() follows. */
 int lm_change_begin(struct lm_change *change, const char *path, const struct lmodel_keyring *ring,
 		    bool write, struct lmodel_error *error) LM_MUST_CHECK;
 
@@ -31,13 +32,13 @@ int lm_change_store(struct lm_change *change, const struct lm_manifest *manifest
 int lm_change_commit(struct lm_change *change, struct lm_manifest *manifest, uint64_t committed_len,
 		     struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Zeroes the ranges of `manifest` that are dead and pending, while nobody reads, and commits that they are. While
- * somebody reads they stay pending, which is told: the next writer does it. */
+/* Zeroes the ranges of `manifest` that are dead and pending, while nobody reads, and commits that
+ * they are. While somebody reads they stay pending, which is told: the next writer does it. */
 int lm_change_bury(struct lm_change *change, struct lm_manifest *manifest, uint64_t committed_len,
 		   const struct lmodel_run *run, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* The owner's book of detached grants: at `path`, or beside what the ring remembers; `*found` NULL when there
- * is no such place. lm_grants_book_store() writes it back. */
+/* The owner's book of detached grants: at `path`, or beside what the ring remembers; `*found` NULL
+ * when there is no such place. lm_grants_book_store() writes it back. */
 int lm_change_grants_book(const struct lm_change *change, const char *path, struct lm_book *book,
 			  char **found, struct lmodel_error *error) LM_MUST_CHECK;
 

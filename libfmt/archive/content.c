@@ -180,8 +180,8 @@ int lm_content_root(const struct lm_manifest *m, const char *id, uint8_t root[LM
 	return leaf.failed ? LMODEL_EFAILED : LMODEL_OK;
 }
 
-int lm_content_base_digest(const struct lm_manifest *m, size_t tensor, uint8_t digest[LM_SHA256_SIZE],
-			   struct lmodel_error *error)
+int lm_content_base_digest(const struct lm_manifest *m, size_t tensor,
+			   uint8_t digest[LM_SHA256_SIZE], struct lmodel_error *error)
 {
 	static const char domain[] = "lmodel-base-tensor-v1\n";
 	size_t member = m->tensors[tensor].member;

@@ -131,8 +131,8 @@ static char *shapes(const struct lmodel_tensor *p, const struct lmodel_tensor *q
 	for (int k = 0; k < 2; k++) {
 		used += (size_t)snprintf(text + used, size - used, "%s[", k > 0 ? " -> " : "");
 		for (unsigned i = 0; i < both[k]->rank; i++)
-			used += (size_t)snprintf(text + used, size - used, "%s%ju", i > 0 ? "," : "",
-						 (uintmax_t)both[k]->shape[i]);
+			used += (size_t)snprintf(text + used, size - used, "%s%ju",
+						 i > 0 ? "," : "", (uintmax_t)both[k]->shape[i]);
 		used += (size_t)snprintf(text + used, size - used, "]");
 	}
 	return text;
@@ -204,9 +204,9 @@ static int tell_tensors(struct difference *d, size_t *next, struct lmodel_error 
 			snprintf(detail, sizeof(detail), "%s -> %s", p->dtype, q->dtype);
 			tell(d, LMODEL_DTYPE, p->name, detail, 0);
 		} else {
-			uint64_t k = differing(d, lm_manifest_member_of(m, i),
-					       lm_manifest_member_of(n, lm_archive_tensor_index(d->b, q)),
-					       next);
+			uint64_t k = differing(
+				d, lm_manifest_member_of(m, i),
+				lm_manifest_member_of(n, lm_archive_tensor_index(d->b, q)), next);
 
 			if (!same_shape(p, q)) {
 				LM_FREE char *detail = shapes(p, q, error);
@@ -227,10 +227,12 @@ static int tell_tensors(struct difference *d, size_t *next, struct lmodel_error 
 
 /* ---- metadata and attachments ---- */
 
-static const char *metadata_value(const struct lmodel_archive *a, const char *source, const char *key)
+static const char *metadata_value(const struct lmodel_archive *a, const char *source,
+				  const char *key)
 {
 	for (size_t i = 0; i < a->manifest.metadata_count; i++)
-		if (strcmp(a->metadata[i].source, source) == 0 && strcmp(a->metadata[i].key, key) == 0)
+		if (strcmp(a->metadata[i].source, source) == 0 &&
+		    strcmp(a->metadata[i].key, key) == 0)
 			return a->metadata[i].value;
 	return NULL;
 }

@@ -136,7 +136,8 @@ static int plan_attachments(struct extraction *x, bool native, struct lmodel_err
 		if (file == NULL)
 			return LMODEL_EFAILED;
 		file->size = member->bytes;
-		if (lm_plan_add(&x->plan, m->attachments[i].member, 0, member->bytes, index, 0, error))
+		if (lm_plan_add(&x->plan, m->attachments[i].member, 0, member->bytes, index, 0,
+				error))
 			return LMODEL_EFAILED;
 	}
 	return LMODEL_OK;
@@ -224,13 +225,15 @@ static int plan_file(struct extraction *x, const char *name, bool whole, struct 
 	LM_FREE struct lm_export_tensor *placed = NULL;
 
 	if (x->options->max_shard_bytes > 0)
-		return lm_fail(error, LMODEL_EUSAGE, "shards are written into a directory: -o DIR/");
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "shards are written into a directory: -o DIR/");
 	if (whole && m->source_count == 1)
 		return plan_source(x, 0, name, error);
 	if (x->options->format == LMODEL_FORMAT_NATIVE)
-		return lm_fail(error, LMODEL_EUSAGE,
-			       "%s: native format of %zu files is written into a directory: -o DIR/",
-			       x->archive->label, m->source_count);
+		return lm_fail(
+			error, LMODEL_EUSAGE,
+			"%s: native format of %zu files is written into a directory: -o DIR/",
+			x->archive->label, m->source_count);
 	placed = calloc(x->chosen_count + 1, sizeof(*placed));
 	if (placed == NULL)
 		return lm_fail_memory(error);
@@ -250,7 +253,8 @@ static int put(void *context, unsigned worker, const struct lm_scan_piece *piece
 			   x->plan.to[piece->item] + piece->at, error);
 }
 
-static int put_in_order(void *context, const struct lm_scan_piece *piece, struct lmodel_error *error)
+static int put_in_order(void *context, const struct lm_scan_piece *piece,
+			struct lmodel_error *error)
 {
 	(void)context;
 	return lm_write_all(STDOUT_FILENO, "standard output", piece->bytes, piece->len, error);
@@ -394,7 +398,8 @@ static int write_stream(struct extraction *x, struct lmodel_error *error)
 	if (r == LMODEL_OK && spool)
 		r = patch_outputs(x, x->spool, error);
 	if (r == LMODEL_OK && spool)
-		r = lm_copy_out(x->spool, "temporary file", STDOUT_FILENO, "standard output", error);
+		r = lm_copy_out(x->spool, "temporary file", STDOUT_FILENO, "standard output",
+				error);
 	return r;
 }
 
@@ -428,17 +433,20 @@ static int run(struct extraction *x, const char *output, struct lmodel_error *er
 	bool whole = x->options->pattern_count == 0 && x->options->exclude_count == 0;
 	int r;
 
-	if (x->options->format != LMODEL_FORMAT_SAFETENSORS && x->options->format != LMODEL_FORMAT_NATIVE)
+	if (x->options->format != LMODEL_FORMAT_SAFETENSORS &&
+	    x->options->format != LMODEL_FORMAT_NATIVE)
 		return lm_fail(error, LMODEL_EUSAGE, "format %d is not defined",
 			       (int)x->options->format);
 	if (x->options->format == LMODEL_FORMAT_NATIVE && !whole)
-		return lm_fail(error, LMODEL_EUSAGE, "native format gives whole files: no patterns");
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "native format gives whole files: no patterns");
 	r = choose(x, error);
 	if (r == LMODEL_OK)
 		r = lm_outputs_open(&x->outputs, directory ? output : NULL, x->options->overwrite,
 				    error);
 	if (r == LMODEL_OK)
-		r = directory ? plan_directory(x, whole, error) : plan_file(x, output, whole, error);
+		r = directory ? plan_directory(x, whole, error) :
+				plan_file(x, output, whole, error);
 	if (r == LMODEL_OK)
 		r = stream ? write_stream(x, error) : write_outputs(x, error);
 	return r;

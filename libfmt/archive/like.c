@@ -15,12 +15,15 @@ static int check_tiers(const struct lm_like *like, const struct lm_manifest *new
 	for (size_t i = 0; i < m->tier_count && same; i++)
 		same = strcmp(m->tiers[i].name, new->tiers[i].name) == 0;
 	if (!same)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: its tiers are not those of the new archive, by "
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "%s: its tiers are not those of the new archive, by "
 			       "name and order", like->old->label);
 	for (size_t i = 0; i < m->tier_count; i++)
 		if (!like->old->tiers[i].open || m->tiers[i].absent)
-			return lm_fail(error, LMODEL_ENOKEY, "%s: tier %s is not open: it takes an owner's "
-				       "key and the whole archive", like->old->label, m->tiers[i].name);
+			return lm_fail(error, LMODEL_ENOKEY,
+				       "%s: tier %s is not open: it takes an owner's "
+				       "key and the whole archive",
+				       like->old->label, m->tiers[i].name);
 	return LMODEL_OK;
 }
 
@@ -32,7 +35,8 @@ static size_t find_old(const struct lm_like *like, const struct lm_source_tensor
 	size_t index = found != NULL ? lm_archive_tensor_index(like->old, found) : LM_NONE;
 	const struct lm_tensor_row *row = index != LM_NONE ? &m->tensors[index] : NULL;
 
-	if (row == NULL || row->dtype != t->dtype || row->rank != t->rank || row->bytes != t->bytes ||
+	if (row == NULL || row->dtype != t->dtype || row->rank != t->rank ||
+	    row->bytes != t->bytes ||
 	    (t->rank > 0 && memcmp(row->shape, t->shape, t->rank * sizeof(*t->shape)) != 0))
 		return LM_NONE;
 	return lm_manifest_original(m, index);
@@ -78,8 +82,8 @@ static int mark(void *context, uint64_t first, uint64_t count)
 	return 0;
 }
 
-static int take(struct lm_like *like, const struct lm_source_tensor *source, size_t tensor, size_t old,
-		struct lmodel_error *error)
+static int take(struct lm_like *like, const struct lm_source_tensor *source, size_t tensor,
+		size_t old, struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &like->old->manifest;
 	struct lm_taken_tensor *t = &like->taken[tensor];
@@ -106,13 +110,14 @@ static int take(struct lm_like *like, const struct lm_source_tensor *source, siz
 			t->selected.candidates = t->selected.units.count;
 		}
 		if (shard != LM_NONE) {
-			r = lmodel_positions(like->old, &like->old->tensors[old], m->tiers[tier].name,
-					     &about, mark, &marking, error);
+			r = lmodel_positions(like->old, &like->old->tensors[old],
+					     m->tiers[tier].name, &about, mark, &marking, error);
 			if (r != LMODEL_OK)
 				return r;
 			if (marking.twice || about.unit_count != t->selected.units.count)
-				return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s: its tiers overlap",
-					       like->old->label, LM_QUOTE(source->name));
+				return lm_fail(error, LMODEL_ECORRUPT,
+					       "%s: tensor %s: its tiers overlap", like->old->label,
+					       LM_QUOTE(source->name));
 			hidden += about.hidden;
 		}
 		t->selected.upto[tier] = hidden;

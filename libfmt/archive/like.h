@@ -12,9 +12,10 @@ struct lm_like {
 	size_t count;
 };
 
-/* Opens the archive at `path` with an owner's key and finds the tensors of `model` that are bit-equal in it
- * at its top tier. EUSAGE when its tiers are not those of `manifest`, by name; ENOKEY, ECORRUPT. Holds one
- * tensor and a byte a unit of those taken in memory. In every case lm_like_release() follows. */
+/* Opens the archive at `path` with an owner's key and finds the tensors of `model` that are
+ * bit-equal in it at its top tier. EUSAGE when its tiers are not those of `manifest`, by name;
+ * ENOKEY, ECORRUPT. Holds one tensor and a byte a unit of those taken in memory. In every case
+ * lm_like_release() follows. */
 int lm_like_begin(struct lm_like *like, const char *path, const struct lmodel_keyring *ring,
 		  const struct lm_model *model, const size_t *alias,
 		  const struct lm_manifest *manifest, struct lmodel_error *error) LM_MUST_CHECK;

@@ -55,7 +55,8 @@ int lm_member_chunk(const struct lmodel_archive *a, size_t member, uint32_t inde
 }
 
 int lm_member_decode(const struct lmodel_archive *a, struct lm_codec *codec, size_t member,
-		     uint32_t index, const uint8_t *stored, uint8_t *raw, struct lmodel_error *error)
+		     uint32_t index, const uint8_t *stored, uint8_t *raw,
+		     struct lmodel_error *error)
 {
 	const struct lm_member *m = &a->manifest.members[member];
 	struct lmodel_error why = LMODEL_ERROR_INIT;

@@ -13,7 +13,8 @@
 static inline int lm_check_coding_options(enum lmodel_level level, uint64_t chunk_bytes,
 					  struct lmodel_error *error)
 {
-	if (level != LMODEL_LEVEL_DEFAULT && level != LMODEL_LEVEL_FAST && level != LMODEL_LEVEL_SMALL)
+	if (level != LMODEL_LEVEL_DEFAULT && level != LMODEL_LEVEL_FAST &&
+	    level != LMODEL_LEVEL_SMALL)
 		return lm_fail(error, LMODEL_EUSAGE, "level %d is not defined", (int)level);
 	if (chunk_bytes < LMODEL_CHUNK_MIN || chunk_bytes > LMODEL_CHUNK_MAX ||
 	    chunk_bytes % LMODEL_CHUNK_MIN != 0)

@@ -92,9 +92,10 @@ static int check_names(const struct lm_outputs *o, struct lmodel_error *error)
 	qsort(names, o->count, sizeof(*names), by_name);
 	for (size_t i = 1; i < o->count; i++)
 		if (strcmp(names[i - 1], names[i]) == 0)
-			return lm_fail(error, LMODEL_ECORRUPT,
-				       "two files would be written as %s (--format native keeps the "
-				       "names of the inputs)", LM_QUOTE(names[i]));
+			return lm_fail(
+				error, LMODEL_ECORRUPT,
+				"two files would be written as %s (--format native keeps the "
+				"names of the inputs)", LM_QUOTE(names[i]));
 	return LMODEL_OK;
 }
 
@@ -162,7 +163,8 @@ static int fill_staging(struct lm_outputs *o, const char *staging, struct lmodel
 static int publish_directory(struct lm_outputs *o, struct lmodel_error *error)
 {
 	LM_FREE char *parent = lm_directory_of(o->directory, error);
-	LM_FREE char *staging = parent == NULL ? NULL : lm_format(error, "%s/.lmodel-XXXXXX", parent);
+	LM_FREE char *staging =
+		parent == NULL ? NULL : lm_format(error, "%s/.lmodel-XXXXXX", parent);
 	mode_t mask = umask(0);
 
 	umask(mask);

@@ -255,7 +255,8 @@ static int write_archive(struct packing *p, int fd, const char *label, struct lm
 		r = check_stamps(p, error);
 	/* A protected archive has its id already: its keys are bound to it. */
 	if (r == LMODEL_OK)
-		r = lm_writer_finish(&writer, p->options->seed, protected ? 0 : p->options->seed_len,
+		r = lm_writer_finish(&writer, p->options->seed,
+				     protected ? 0 : p->options->seed_len,
 				     protected ? &sealing : NULL, 1, error);
 	lm_writer_release(&writer);
 	return r;

@@ -17,7 +17,8 @@ static const char *const scope_names[] = { "equal", "model", "layer" };
 static int check_enums(const struct lmodel_protect_options *o, struct lmodel_error *error)
 {
 	if ((unsigned)o->select >= LM_COUNT(select_names) ||
-	    (unsigned)o->mask >= LM_COUNT(mask_names) || (unsigned)o->unit >= LM_COUNT(unit_names) ||
+	    (unsigned)o->mask >= LM_COUNT(mask_names) ||
+	    (unsigned)o->unit >= LM_COUNT(unit_names) ||
 	    (unsigned)o->scope >= LM_COUNT(scope_names))
 		return lm_fail(error, LMODEL_EUSAGE, "a protection option is not defined");
 	return LMODEL_OK;
@@ -26,13 +27,14 @@ static int check_enums(const struct lmodel_protect_options *o, struct lmodel_err
 static int check_tiers(const struct lmodel_protect_options *o, struct lmodel_error *error)
 {
 	if (o->tier_count == 0 || o->tier_count > LM_TIER_ROW_LIMIT)
-		return lm_fail(error, LMODEL_EUSAGE, "%zu tiers: 1 to %u are possible", o->tier_count,
-			       LM_TIER_ROW_LIMIT);
+		return lm_fail(error, LMODEL_EUSAGE, "%zu tiers: 1 to %u are possible",
+			       o->tier_count, LM_TIER_ROW_LIMIT);
 	for (size_t i = 0; i < o->tier_count; i++) {
 		const struct lmodel_tier_amount *t = &o->tiers[i];
 
 		if (!lm_tier_name_valid(t->name))
-			return lm_fail(error, LMODEL_EUSAGE, "tier %s: a name is 1 to %u of A-Z a-z 0-9 "
+			return lm_fail(error, LMODEL_EUSAGE,
+				       "tier %s: a name is 1 to %u of A-Z a-z 0-9 "
 				       ". _ - and begins with a letter, digit or _",
 				       LM_QUOTE(t->name), LM_TIER_NAME_LIMIT);
 		if (t->text != NULL && !lm_amount_valid(t->text))
@@ -42,7 +44,8 @@ static int check_tiers(const struct lmodel_protect_options *o, struct lmodel_err
 			if (strcmp(t->name, o->tiers[k].name) == 0)
 				return lm_fail(error, LMODEL_EUSAGE, "two tiers are named %s",
 					       LM_QUOTE(t->name));
-		if (o->select != LMODEL_SELECT_ALL && !(t->share > 0 && t->share <= 1) && t->units == 0)
+		if (o->select != LMODEL_SELECT_ALL && !(t->share > 0 && t->share <= 1) &&
+		    t->units == 0)
 			return lm_fail(error, LMODEL_EUSAGE, "tier %s: its amount is out of range",
 				       t->name);
 	}
@@ -65,9 +68,11 @@ static int check_grantees(const struct lmodel_pack_options *given, struct lmodel
 		return lm_fail(error, LMODEL_ELIMIT, "%zu key slots; the limit is %u",
 			       o->grantee_count, LM_SLOT_ROW_LIMIT);
 	if (!owner)
-		return lm_fail(error, LMODEL_EUSAGE, "something is to be encrypted: it needs an owner");
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "something is to be encrypted: it needs an owner");
 	if (given->seed_len > 0 && !o->test_keys)
-		return lm_fail(error, LMODEL_EUSAGE, "with a seed every key follows from it: only for "
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "with a seed every key follows from it: only for "
 			       "tests (--test-keys)");
 	return LMODEL_OK;
 }
@@ -131,7 +136,8 @@ static int add_shards(struct lm_protection *p, struct lmodel_error *error)
 			if (m->tensors[i].alias != LM_NONE || !s->eligible ||
 			    s->upto[t] == (t > 0 ? s->upto[t - 1] : 0))
 				continue;
-			if (lm_grow(&m->shards, m->shard_count, &capacity, sizeof(*m->shards), error))
+			if (lm_grow(&m->shards, m->shard_count, &capacity, sizeof(*m->shards),
+				    error))
 				return LMODEL_EFAILED;
 			row = &m->shards[m->shard_count++];
 			*row = (struct lm_shard_row){ .tier = t, .tensor = i };
@@ -192,13 +198,15 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 {
 	static const enum lm_select_method methods[] = { LM_SELECT_PSS, LM_SELECT_MAGNITUDE,
 							 LM_SELECT_RANDOM, LM_SELECT_ALL };
-	static const enum lm_select_scope scopes[] = { LM_SCOPE_EQUAL, LM_SCOPE_MODEL, LM_SCOPE_LAYER };
+	static const enum lm_select_scope scopes[] = { LM_SCOPE_EQUAL, LM_SCOPE_MODEL,
+						       LM_SCOPE_LAYER };
 	static const enum lm_unit_kind units[] = { LM_UNIT_ELEMENT, LM_UNIT_ELEMENT, LM_UNIT_SLICE,
 						   LM_UNIT_ROW, LM_UNIT_COLUMN, LM_UNIT_BLOCK };
 	const struct lmodel_protect_options *o = p->options;
 	struct lm_select_amount amounts[LM_TIER_ROW_LIMIT];
 	struct lm_select_options s = {
-		.method = methods[o->select], .scope = scopes[o->scope], .raw_scores = o->raw_scores,
+		.method = methods[o->select], .scope = scopes[o->scope],
+		.raw_scores = o->raw_scores,
 		.unit_given = o->unit != LMODEL_UNIT_DEFAULT, .unit = units[o->unit],
 		.tiers = amounts, .tier_count = o->tier_count,
 		.includes = o->includes, .include_count = o->include_count,
@@ -250,7 +258,8 @@ static bool is_hidden(const struct lm_protection *p, const size_t *alias, size_t
 }
 
 /* The same bytes under two dtypes are stored twice: in the clear, beside what hides them. */
-static int check_twins(const struct lm_protection *p, const size_t *alias, struct lmodel_error *error)
+static int check_twins(const struct lm_protection *p, const size_t *alias,
+		       struct lmodel_error *error)
 {
 	const struct lm_model *m = p->model.model;
 	LM_FREE size_t *twin = calloc(m->tensor_count + 1, sizeof(*twin));
@@ -261,9 +270,11 @@ static int check_twins(const struct lm_protection *p, const size_t *alias, struc
 			continue;
 		if (m->tensors[i].dtype != m->tensors[twin[i]].dtype &&
 		    (is_hidden(p, alias, i) || is_hidden(p, alias, twin[i])))
-			r = lm_fail(error, LMODEL_EUSAGE, "tensors %s and %s have the same bytes under two "
+			r = lm_fail(error, LMODEL_EUSAGE,
+				    "tensors %s and %s have the same bytes under two "
 				    "dtypes: one would show what is hidden in the other",
-				    LM_QUOTE(m->tensors[twin[i]].name), LM_QUOTE(m->tensors[i].name));
+				    LM_QUOTE(m->tensors[twin[i]].name),
+				    LM_QUOTE(m->tensors[i].name));
 	}
 	return r;
 }
@@ -282,12 +293,14 @@ static void warn(const struct lm_protection *p, const size_t *alias)
 			 s->upto[p->model.tier_count - 1] == s->units.count;
 	}
 	if (whole > 0 && p->options->select != LMODEL_SELECT_ALL && !p->has_reference)
-		lm_notice(p->run, "%zu tensor%s hidden whole: what stands in is constant, and shows it",
+		lm_notice(p->run,
+			  "%zu tensor%s hidden whole: what stands in is constant, and shows it",
 			  whole, whole == 1 ? " is" : "s are");
 	for (size_t i = 0; i < m->metadata_count; i++)
 		for (size_t k = 0; k < LM_COUNT(suspect); k++)
 			if (strcasestr(m->metadata[i].key, suspect[k]) != NULL) {
-				lm_notice(p->run, "metadata %s stays public: it may tell true weights from "
+				lm_notice(p->run,
+					  "metadata %s stays public: it may tell true weights from "
 					  "guesses", LM_QUOTE(m->metadata[i].key));
 				break;
 			}
@@ -295,7 +308,8 @@ static void warn(const struct lm_protection *p, const size_t *alias)
 		if (alias[i] != SIZE_MAX && !is_hidden(p, alias, i) &&
 		    p->options->exclude_count > 0)
 			lm_notice(p->run, "tensor %s has the bytes of %s: it is as public",
-				  LM_QUOTE(m->tensors[i].name), LM_QUOTE(m->tensors[alias[i]].name));
+				  LM_QUOTE(m->tensors[i].name),
+				  LM_QUOTE(m->tensors[alias[i]].name));
 }
 
 int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, const size_t *alias,

@@ -26,8 +26,8 @@ struct lm_protection {
 };
 
 /* Makes the keys and the archive id, wraps the grants, and selects: everything that can be refused
- * is refused here. Adds the rows of tiers, shards, slots and owner to the manifest, whose other rows
- * stand already; lengths and digests come later. alias[] as in lm_select(). */
+ * is refused here. Adds the rows of tiers, shards, slots and owner to the manifest, whose other
+ * rows stand already; lengths and digests come later. alias[] as in lm_select(). */
 int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, const size_t *alias,
 			struct lm_manifest *manifest, const struct lmodel_pack_options *options,
 			struct lmodel_error *error) LM_MUST_CHECK;

@@ -37,7 +37,8 @@ static void add_options(const struct lm_protection *p, struct lm_hash *hash)
 	char line[256];
 
 	for (size_t i = 0; i < o->tier_count; i++) {
-		snprintf(line, sizeof(line), "%a %ju", o->tiers[i].share, (uintmax_t)o->tiers[i].units);
+		snprintf(line, sizeof(line), "%a %ju", o->tiers[i].share,
+			 (uintmax_t)o->tiers[i].units);
 		add_text(hash, o->tiers[i].name);
 		add_text(hash, o->tiers[i].text);
 		add_text(hash, line);
@@ -79,7 +80,8 @@ static int add_attachment(const struct lm_source_attachment *a, struct lm_hash *
 	return r;
 }
 
-static int add_tensors(const struct lm_model *model, struct lm_hash *hash, struct lmodel_error *error)
+static int add_tensors(const struct lm_model *model, struct lm_hash *hash,
+		       struct lmodel_error *error)
 {
 	enum { BUFFER = 1 << 20 };
 	LM_FREE uint8_t *buffer = malloc(BUFFER);

@@ -38,7 +38,8 @@ typedef int run_fn(struct part *part, uint64_t first, uint64_t count, const uint
 		   size_t len, bool positions, struct lmodel_error *error);
 
 static int each_run(struct tensor_job *job, run_fn *fn, uint64_t first, uint64_t count,
-		    const uint8_t *tiers, const uint8_t *bytes, size_t len, struct lmodel_error *error)
+		    const uint8_t *tiers, const uint8_t *bytes, size_t len,
+		    struct lmodel_error *error)
 {
 	uint64_t unit = job->columns ? job->units->element_bytes : job->units->unit_bytes;
 
@@ -117,7 +118,8 @@ static void end_job(struct tensor_job *job)
 	}
 }
 
-static int measure(struct tensor_job *job, struct lm_positions_form *forms, struct lmodel_error *error)
+static int measure(struct tensor_job *job, struct lm_positions_form *forms,
+		   struct lmodel_error *error)
 {
 	struct lm_protection *p = job->p;
 	const struct lm_selected_tensor *s = lm_protected_tensor(&p->model, job->tensor);
@@ -129,7 +131,8 @@ static int measure(struct tensor_job *job, struct lm_positions_form *forms, stru
 		if (part->shard == LM_NONE)
 			continue;
 		part->meter = lm_positions_meter_new(s->units.count,
-						     s->upto[t] - (t > 0 ? s->upto[t - 1] : 0), error);
+						     s->upto[t] - (t > 0 ? s->upto[t - 1] : 0),
+						     error);
 		if (p->seeded)
 			part->hash = lm_hash_new(error);
 		if (part->meter == NULL || (p->seeded && part->hash == NULL))
@@ -146,7 +149,8 @@ static int measure(struct tensor_job *job, struct lm_positions_form *forms, stru
 		stream = p->manifest->shards[part->shard].stream;
 		lm_positions_meter_finish(part->meter, &forms[part->shard]);
 		if (lm_padded_len(part->values) > LM_SEALED_LIMIT)
-			return lm_fail(error, LMODEL_ELIMIT, "tensor %s: %ju bytes of it in one tier; the "
+			return lm_fail(error, LMODEL_ELIMIT,
+				       "tensor %s: %ju bytes of it in one tier; the "
 				       "limit is %ju",
 				       LM_QUOTE(p->manifest->tensors[job->tensor].name),
 				       (uintmax_t)part->values, (uintmax_t)LM_SEALED_LIMIT);
@@ -184,8 +188,8 @@ static int write_window(void *context, uint64_t first, uint64_t count, const uin
 }
 
 /* With a seed, the salt follows from all that it seals: never one key and salt for two contents. */
-static void make_salt(const struct lm_protection *p, size_t shard, const uint8_t *context, size_t len,
-		      uint8_t salt[LM_KEY])
+static void make_salt(const struct lm_protection *p, size_t shard, const uint8_t *context,
+		      size_t len, uint8_t salt[LM_KEY])
 {
 	uint8_t key[LM_KEY], about[LM_SHARD_CONTEXT + LM_SHA256_SIZE];
 
@@ -329,8 +333,8 @@ static int place(struct lm_protection *p, struct lm_writer *out, struct lmodel_e
 	for (size_t t = 0; t < m->tier_count; t++)
 		for (int k = 0; k < 2; k++) {
 			lm_tier_path(&m->tiers[t], (enum lm_stream)k, path);
-			if (lm_writer_extent(out, path, m->tiers[t].length[k], &m->tiers[t].offset[k],
-					     error))
+			if (lm_writer_extent(out, path, m->tiers[t].length[k],
+					     &m->tiers[t].offset[k], error))
 				return LMODEL_EFAILED;
 		}
 	return LMODEL_OK;

@@ -1,5 +1,5 @@
-/* lmodel_rekey(): new keys for tiers, in proportion to their shards (spec: 8.10). The new shards are appended, one
- * commit puts them in force, and then the old ones are zeroed. */
+/* lmodel_rekey(): new keys for tiers, in proportion to their shards (spec: 8.10). The new shards
+ * are appended, one commit puts them in force, and then the old ones are zeroed. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -50,20 +50,24 @@ static int choose(struct rekeying *k, const char *const *tiers, size_t count,
 		for (size_t i = 0; i < a->book->exposed_count && count == 0; i++)
 			k->turn[t] |= strcmp(a->book->exposed[i], m->tiers[t].name) == 0;
 		if (k->turn[t] && m->tiers[t].absent)
-			return lm_fail(error, LMODEL_EUSAGE, "%s: the shards of tier %s are not in this "
+			return lm_fail(error, LMODEL_EUSAGE,
+				       "%s: the shards of tier %s are not in this "
 				       "file", a->label, m->tiers[t].name);
 		any |= k->turn[t];
 	}
 	for (size_t s = 0; s < m->slot_count; s++)
 		owner |= a->slots_shown[s].known && a->slots_shown[s].role == LMODEL_OWNER;
 	if (!owner)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: no slot of an owner is in the customer book: "
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "%s: no slot of an owner is in the customer book: "
 			       "nobody could change it any more; grant one first", a->label);
 	if (m->signature_count > 0 && k->options->sign_key == NULL && !k->options->unsigned_after)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: is signed: the signature does not hold after a "
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "%s: is signed: the signature does not hold after a "
 			       "rekey, and no key to sign with was given", a->label);
 	if (!any)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: nobody was taken out since the keys were made: "
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "%s: nobody was taken out since the keys were made: "
 			       "name the tiers", a->label);
 	return LMODEL_OK;
 }
@@ -143,18 +147,19 @@ static int reseal(struct rekeying *k, size_t shard, enum lm_stream kind, uint64_
 
 	/* The rows keep their lengths, so the new stream has to be as long as the old one. */
 	if (r == LMODEL_OK && lm_sealed_len(lm_padded_len(in.left)) != row->stream[kind].length)
-		r = lm_fail(error, LMODEL_EUNSUPPORTED, "%s: a shard is padded in another way than here",
+		r = lm_fail(error, LMODEL_EUNSUPPORTED,
+			    "%s: a shard is padded in another way than here",
 			    k->change.archive->label);
 	if (r == LMODEL_OK) {
 		n = lm_shard_context(context, &k->next, row, kind, base, lm_padded_len(in.left));
 		lm_derive(key, k->owner->tiers[row->tier].key,
 			  kind == LM_POSITIONS ? LM_LABEL_POSITIONS : LM_LABEL_VALUES, &scope);
-		r = lm_stream_begin(&out, k->change.fd, k->change.archive->label, at, key, context, n,
-				    NULL, in.left, error);
+		r = lm_stream_begin(&out, k->change.fd, k->change.archive->label, at, key, context,
+				    n, NULL, in.left, error);
 		lm_wipe(key, sizeof(key));
 	}
-	while (r == LMODEL_OK && (r = lm_stream_read(&in, buffer, BUFFER, &got, error)) == LMODEL_OK &&
-	       got > 0)
+	while (r == LMODEL_OK &&
+	       (r = lm_stream_read(&in, buffer, BUFFER, &got, error)) == LMODEL_OK && got > 0)
 		r = lm_stream_add(&out, buffer, got, error);
 	if (r == LMODEL_OK)
 		r = lm_stream_finish(&out, k->next.shards[shard].stream[kind].digest, error);
@@ -165,7 +170,8 @@ static int reseal(struct rekeying *k, size_t shard, enum lm_stream kind, uint64_
 	return r;
 }
 
-static int append_member(struct rekeying *k, size_t t, enum lm_stream kind, struct lmodel_error *error)
+static int append_member(struct rekeying *k, size_t t, enum lm_stream kind,
+			 struct lmodel_error *error)
 {
 	struct lm_tier_row *tier = &k->next.tiers[t];
 	uint8_t header[LM_TAR_HEADER_MAX], base[LM_SHA256_SIZE];
@@ -179,12 +185,13 @@ static int append_member(struct rekeying *k, size_t t, enum lm_stream kind, stru
 	if (r == LMODEL_OK)
 		r = lm_write_at(k->change.fd, k->change.archive->label, header, len, k->end, error);
 	tier->offset[kind] = k->end + len;
-	for (size_t i = tier->first_shard; i < tier->first_shard + tier->shard_count && r == LMODEL_OK;
-	     i++) {
+	for (size_t i = tier->first_shard;
+	     i < tier->first_shard + tier->shard_count && r == LMODEL_OK; i++) {
 		r = lm_content_base_digest(&k->next, k->next.shards[i].tensor, base, error);
 		if (r == LMODEL_OK)
-			r = reseal(k, i, kind, tier->offset[kind] + k->next.shards[i].stream[kind].offset,
-				   base, error);
+			r = reseal(k, i, kind,
+				   tier->offset[kind] + k->next.shards[i].stream[kind].offset, base,
+				   error);
 	}
 	k->end = lm_align(tier->offset[kind] + tier->length[kind], LM_TAR_BLOCK);
 	return r;
@@ -207,7 +214,8 @@ static uint64_t appended_end(const struct rekeying *k)
 
 /* Behind `at` nothing but zeros, `size` of them: what an interrupted append has left goes. The end
  * blocks are there at any moment: somebody may be reading them. */
-static int clear_end(const struct rekeying *k, uint64_t at, uint64_t size, struct lmodel_error *error)
+static int clear_end(const struct rekeying *k, uint64_t at, uint64_t size,
+		     struct lmodel_error *error)
 {
 	static const uint8_t zeros[LM_TAR_END];
 	const char *label = k->change.archive->label;
@@ -255,7 +263,8 @@ static void bury(struct rekeying *k)
 	for (size_t t = 0; t < m->tier_count; t++)
 		for (int kind = 0; kind < 2 && k->turn[t]; kind++)
 			n->dead[n->dead_count++] = (struct lm_dead_row){
-				.offset = m->tiers[t].offset[kind], .length = m->tiers[t].length[kind],
+				.offset = m->tiers[t].offset[kind],
+				.length = m->tiers[t].length[kind],
 				.pending = true,
 			};
 	qsort(n->dead, n->dead_count, sizeof(*n->dead), by_offset);
@@ -275,7 +284,8 @@ static bool concerned(const struct rekeying *k, const struct lm_book_entry *e)
 	return false;
 }
 
-/* To the recipient in the book and to nobody else: slots that the book does not know get nothing. */
+/* To the recipient in the book and to nobody else: slots that the book does not
+ * know get nothing. */
 static int reissue(struct rekeying *k, struct lm_slot_row *slot, struct lm_book_entry *e,
 		   struct lmodel_error *error)
 {
@@ -290,7 +300,8 @@ static int reissue(struct rekeying *k, struct lm_slot_row *slot, struct lm_book_
 		return LMODEL_EFAILED;
 	r = lm_grant_for(grant, k->owner, &who, error);
 	if (r == LMODEL_OK)
-		r = lm_grant_wrap(grant, e->recipient, false, &slot->grant, &slot->grant_len, error);
+		r = lm_grant_wrap(grant, e->recipient, false, &slot->grant, &slot->grant_len,
+				  error);
 	if (r == LMODEL_OK)
 		lm_slot_digest(slot, e->slot);
 	return r;
@@ -307,7 +318,8 @@ static int reissue_all(struct rekeying *k, struct lmodel_error *error)
 		struct lm_book_entry *e;
 
 		if (found == NULL) {
-			lm_notice(&k->options->run, "slot %u is not in the customer book: it is left out",
+			lm_notice(&k->options->run,
+				  "slot %u is not in the customer book: it is left out",
 				  n->slots[i].id);
 			continue;
 		}
@@ -326,7 +338,8 @@ static int reissue_all(struct rekeying *k, struct lmodel_error *error)
 
 /* ---- detached grants ---- */
 
-/* A name for the file: the label, or the end of the recipient; nothing that leaves the directory. */
+/* A name for the file: the label, or the end of the recipient; nothing that
+ * leaves the directory. */
 static char *grant_name(const struct lm_book_entry *e, const char *directory, size_t number,
 			struct lmodel_error *error)
 {
@@ -410,7 +423,8 @@ static int seal(struct rekeying *k, struct lmodel_error *error)
 	return lm_owner_seal(&k->next, k->owner, error);
 }
 
-static int run(struct rekeying *k, const char *const *tiers, size_t count, struct lmodel_error *error)
+static int run(struct rekeying *k, const char *const *tiers, size_t count,
+	       struct lmodel_error *error)
 {
 	struct lmodel_error late = LMODEL_ERROR_INIT;
 	LM_FREE char *path = NULL;
@@ -454,7 +468,8 @@ static int run(struct rekeying *k, const char *const *tiers, size_t count, struc
 /* What is the next state's own. */
 static void release(struct rekeying *k)
 {
-	const struct lm_manifest *m = k->change.archive != NULL ? &k->change.archive->manifest : NULL;
+	const struct lm_manifest *m =
+		k->change.archive != NULL ? &k->change.archive->manifest : NULL;
 
 	for (size_t i = 0; k->next.slots != NULL && i < k->next.slot_count; i++) {
 		bool old = false;

@@ -51,7 +51,8 @@ static int move_chunk(void *context, const struct lm_scan_piece *piece, struct l
 	}
 	if (r == LMODEL_OK)
 		r = lm_writer_chunk(m->writer, piece->item,
-				    (enum lm_method)(member->chunks[piece->chunk] >> LM_CHUNK_LEN_BITS),
+				    (enum lm_method)(member->chunks[piece->chunk] >>
+						     LM_CHUNK_LEN_BITS),
 				    piece->stored, piece->stored_len, piece->digest, error);
 	if (r == LMODEL_OK && piece->chunk + 1 == member->chunk_count) {
 		r = lm_writer_member_end(m->writer, piece->item, error);
@@ -75,7 +76,8 @@ static int move_members(const struct lmodel_archive *a, struct lm_writer *writer
 	if (items == NULL)
 		return lm_fail_memory(error);
 	for (size_t i = 0; i < count; i++)
-		items[i] = (struct lm_scan_item){ .member = i, .len = a->manifest.members[i].bytes };
+		items[i] =
+			(struct lm_scan_item){ .member = i, .len = a->manifest.members[i].bytes };
 	r = lm_scan_run(&scan, run, error);
 	if (r == LMODEL_OK)
 		r = write_empty(&move, count, error);
@@ -117,8 +119,9 @@ static int recode_members(const struct lmodel_archive *a, struct lm_writer *writ
 
 /* ---- moving shards ---- */
 
-static int move_stream(const struct lmodel_archive *a, uint64_t from, const struct lm_writer *writer,
-		       uint64_t to, const struct lm_stream_row *stream, struct lmodel_error *error)
+static int move_stream(const struct lmodel_archive *a, uint64_t from,
+		       const struct lm_writer *writer, uint64_t to,
+		       const struct lm_stream_row *stream, struct lmodel_error *error)
 {
 	enum { BUFFER = 1 << 20 };
 	LM_FREE uint8_t *buffer = malloc(BUFFER);
@@ -157,8 +160,8 @@ static int move_tier(const struct lmodel_archive *a, struct lm_writer *writer, s
 
 	lm_tier_path(to, kind, path);
 	r = lm_writer_extent(writer, path, to->length[kind], &to->offset[kind], error);
-	for (size_t i = from->first_shard; i < from->first_shard + from->shard_count && r == LMODEL_OK;
-	     i++) {
+	for (size_t i = from->first_shard;
+	     i < from->first_shard + from->shard_count && r == LMODEL_OK; i++) {
 		const struct lm_stream_row *stream = &a->manifest.shards[i].stream[kind];
 
 		r = move_stream(a, from->offset[kind] + stream->offset, writer,
@@ -168,8 +171,8 @@ static int move_tier(const struct lmodel_archive *a, struct lm_writer *writer, s
 }
 
 /* The tiers that the new manifest has. */
-static int move_shards(const struct lmodel_archive *a, struct lm_writer *writer, struct lm_manifest *to,
-		       struct lmodel_error *error)
+static int move_shards(const struct lmodel_archive *a, struct lm_writer *writer,
+		       struct lm_manifest *to, struct lmodel_error *error)
 {
 	for (size_t i = 0; i < to->tier_count; i++)
 		for (int k = 0; k < 2 && !to->tiers[i].absent; k++) {
@@ -253,7 +256,8 @@ static int check_whole(const struct lmodel_archive *a, struct lmodel_error *erro
 	}
 	if (count == 0 && m->dead_count == 0 && end == a->footer.committed_len)
 		return LMODEL_OK;
-	return lm_fail(error, LMODEL_ECORRUPT, "%s: holds data at %ju that its manifest does not name "
+	return lm_fail(error, LMODEL_ECORRUPT,
+		       "%s: holds data at %ju that its manifest does not name "
 		       "(verify tells more)", a->label, (uintmax_t)end);
 }
 
@@ -266,7 +270,8 @@ static int rewrite(const struct lmodel_archive *a, const struct rewriting *w, in
 	int r;
 
 	if (o->recode && a->manifest.tier_count > 0)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: its shards are bound to the base as it is "
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "%s: its shards are bound to the base as it is "
 			       "coded: it cannot be coded anew", a->label);
 	r = check_whole(a, error);
 	if (r == LMODEL_OK && o->recode && a->manifest.signature_count > 0)
@@ -391,8 +396,9 @@ static int rewrite_to(const char *path, const char *output, bool replace, struct
 			break;
 	}
 	if (r == LMODEL_OK)
-		r = strcmp(output, "-") == 0 ? repack_to_stream(archive, w, error) :
-					       repack_to_file(archive, output, replace, 0, w, error);
+		r = strcmp(output, "-") == 0 ?
+			    repack_to_stream(archive, w, error) :
+			    repack_to_file(archive, output, replace, 0, w, error);
 	lmodel_close(archive);
 	return r;
 }
@@ -429,5 +435,6 @@ int lmodel_strip(const char *path, const char *tier, const char *output,
 	if (given != NULL)
 		LM_OPTIONS_COPY(&options, given);
 	w.options.run = options.run;
-	return rewrite_to(path, output, options.overwrite, &w, tier, error != NULL ? error : &local);
+	return rewrite_to(path, output, options.overwrite, &w, tier,
+			  error != NULL ? error : &local);
 }

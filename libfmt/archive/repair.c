@@ -21,7 +21,8 @@ static int restore_end(int fd, const char *label, uint64_t size, uint64_t commit
 			return LMODEL_OK;
 	}
 	*changed = true;
-	if (ftruncate(fd, (off_t)committed) != 0 || ftruncate(fd, (off_t)(committed + LM_TAR_END)) != 0)
+	if (ftruncate(fd, (off_t)committed) != 0 ||
+	    ftruncate(fd, (off_t)(committed + LM_TAR_END)) != 0)
 		return lm_fail_errno(error, "%s: truncate", label);
 	if (fdatasync(fd) != 0)
 		return lm_fail_errno(error, "%s: sync", label);

@@ -93,14 +93,15 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 
 	for (; s->item < s->scan->item_count && s->hashes == NULL; s->item++) {
 		/* An empty member still has a list digest to check. */
-		if (s->scan->items[s->item].len == 0 && member_of(s->scan, s->item)->chunk_count > 0)
+		if (s->scan->items[s->item].len == 0 &&
+		    member_of(s->scan, s->item)->chunk_count > 0)
 			continue;
 		if (enter_item(s, job, &skip, error))
 			return LMODEL_EFAILED;
 		if (skip) {
 			*job = (struct job){ .item = s->item++, .stored = job->stored,
-					     .stored_capacity = job->stored_capacity, .raw = job->raw,
-					     .raw_capacity = job->raw_capacity,
+					     .stored_capacity = job->stored_capacity,
+					     .raw = job->raw, .raw_capacity = job->raw_capacity,
 					     .failure = job->failure };
 			return LMODEL_OK;
 		}
@@ -202,7 +203,8 @@ static void release(void *argument)
 	free(job->raw);
 }
 
-int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run, struct lmodel_error *error)
+int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
+		struct lmodel_error *error)
 {
 	static const struct lm_pool_ops ops = {
 		.job_size = sizeof(struct job),

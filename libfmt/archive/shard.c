@@ -63,7 +63,8 @@ size_t lm_shard_find(const struct lm_manifest *m, size_t tier, size_t tensor)
 
 /* ---- writing ---- */
 
-static int put(struct lm_stream_writer *w, const uint8_t *bytes, size_t len, struct lmodel_error *error)
+static int put(struct lm_stream_writer *w, const uint8_t *bytes, size_t len,
+	       struct lmodel_error *error)
 {
 	int r = LMODEL_OK;
 
@@ -85,7 +86,8 @@ static int seal_chunk(struct lm_stream_writer *w, struct lmodel_error *error)
 	return r;
 }
 
-static int add(struct lm_stream_writer *w, const uint8_t *bytes, size_t len, struct lmodel_error *error)
+static int add(struct lm_stream_writer *w, const uint8_t *bytes, size_t len,
+	       struct lmodel_error *error)
 {
 	w->left -= len;
 	while (len > 0) {

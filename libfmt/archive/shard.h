@@ -11,7 +11,8 @@ size_t lm_shard_context(uint8_t out[LM_SHARD_CONTEXT], const struct lm_manifest 
 			const struct lm_shard_row *shard, enum lm_stream stream,
 			const uint8_t base_digest[LM_SHA256_SIZE], uint64_t padded_len);
 
-/* ---- writing a stream: padded plaintext of a known length, sealed, hashed, at a place in a file ---- */
+/* ---- writing a stream: padded plaintext of a known length, sealed, hashed, at a place in
+ * a file ---- */
 
 struct lm_stream_writer {
 	int fd;                  /* -1: nothing is written */
@@ -31,7 +32,8 @@ int lm_stream_begin(struct lm_stream_writer *w, int fd, const char *label, uint6
 		    const uint8_t *salt, uint64_t len, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_stream_add(struct lm_stream_writer *w, const uint8_t *bytes, size_t len,
 		  struct lmodel_error *error) LM_MUST_CHECK;
-/* Pads, seals the last chunk; the digest of the ciphertext. EFAILED when not just `len` bytes came. */
+/* Pads, seals the last chunk; the digest of the ciphertext. EFAILED when not just
+ * `len` bytes came. */
 int lm_stream_finish(struct lm_stream_writer *w, uint8_t digest[LM_SHA256_SIZE],
 		     struct lmodel_error *error) LM_MUST_CHECK;
 void lm_stream_release(struct lm_stream_writer *w);
@@ -76,8 +78,8 @@ int lm_shard_read(const struct lmodel_archive *archive, size_t shard, uint64_t f
 size_t lm_shard_find(const struct lm_manifest *manifest, size_t tier, size_t tensor);
 
 /* Over bytes [offset, offset+len) of a tensor in memory: all tiers in force. */
-int lm_patch_memory(const struct lmodel_archive *archive, size_t tensor, uint64_t offset, void *buffer,
-		    size_t len, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_patch_memory(const struct lmodel_archive *archive, size_t tensor, uint64_t offset,
+		    void *buffer, size_t len, struct lmodel_error *error) LM_MUST_CHECK;
 /* Over a tensor that stands in a file from `to` on. */
 int lm_patch_file(const struct lmodel_archive *archive, size_t tensor, int fd, const char *label,
 		  uint64_t to, struct lmodel_error *error) LM_MUST_CHECK;

@@ -23,7 +23,8 @@ static int bad(const struct walk *w, const char *what, struct lmodel_error *erro
 	const struct lm_manifest *m = &w->archive->manifest;
 
 	return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s, tier %s: %s", w->archive->label,
-		       LM_QUOTE(m->tensors[w->shard->tensor].name), m->tiers[w->shard->tier].name, what);
+		       LM_QUOTE(m->tensors[w->shard->tensor].name), m->tiers[w->shard->tier].name,
+		       what);
 }
 
 static int read_positions(void *context, uint8_t *buffer, size_t len, size_t *got,
@@ -233,7 +234,8 @@ static int patch_window(void *context, uint64_t offset, const uint8_t *bytes, si
 			w->at = offset & ~(uint64_t)(WINDOW - 1);
 			w->len = (size_t)LM_MIN((uint64_t)WINDOW, w->size - w->at);
 			if (r == LMODEL_OK)
-				r = lm_read_at(w->fd, w->label, w->bytes, w->len, w->to + w->at, error);
+				r = lm_read_at(w->fd, w->label, w->bytes, w->len, w->to + w->at,
+					       error);
 			if (r != LMODEL_OK)
 				return r;
 		}

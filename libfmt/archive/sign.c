@@ -25,8 +25,8 @@ static int read_file(const char *path, size_t limit, uint8_t **bytes, size_t *le
 	if (r != LMODEL_OK)
 		return r;
 	if (size > limit)
-		return lm_fail(error, LMODEL_ELIMIT, "%s: %ju bytes; the limit is %zu", LM_QUOTE(path),
-			       (uintmax_t)size, limit);
+		return lm_fail(error, LMODEL_ELIMIT, "%s: %ju bytes; the limit is %zu",
+			       LM_QUOTE(path), (uintmax_t)size, limit);
 	*bytes = lm_secret_alloc((size_t)size + 1, error);
 	if (*bytes == NULL)
 		return LMODEL_EFAILED;
@@ -44,8 +44,8 @@ void lm_archive_free_signatures(struct lmodel_archive *a)
 	a->signatures = NULL;
 }
 
-static char *show_ssh(const struct lmodel_archive *a, const struct lm_signature_row *row, bool *of_this,
-		      struct lmodel_error *error)
+static char *show_ssh(const struct lmodel_archive *a, const struct lm_signature_row *row,
+		      bool *of_this, struct lmodel_error *error)
 {
 	const char *statement = a->manifest.statement;
 	struct lm_sshsig sig;
@@ -107,13 +107,14 @@ const struct lmodel_signature *lmodel_signature_at(const struct lmodel_archive *
 /* ---- making ---- */
 
 /* As row `at`, which may be the one behind the last. */
-static int put_row(struct lm_manifest *m, size_t at, const char *kind, const uint8_t *bytes, size_t len,
-		   struct lmodel_error *error)
+static int put_row(struct lm_manifest *m, size_t at, const char *kind, const uint8_t *bytes,
+		   size_t len, struct lmodel_error *error)
 {
 	struct lm_signature_row row = { .len = len };
 
 	if (at == LM_SIGNATURE_ROW_LIMIT)
-		return lm_fail(error, LMODEL_ELIMIT, "%u signatures, the limit", LM_SIGNATURE_ROW_LIMIT);
+		return lm_fail(error, LMODEL_ELIMIT, "%u signatures, the limit",
+			       LM_SIGNATURE_ROW_LIMIT);
 	row.kind = lm_strdup(kind, error);
 	row.bytes = malloc(len);
 	if (row.kind == NULL || row.bytes == NULL) {
@@ -168,7 +169,8 @@ static size_t place_of_minisign(const struct lm_manifest *m, const struct lm_min
 	return i;
 }
 
-static int put_ssh(struct lm_manifest *m, const uint8_t *text, size_t len, struct lmodel_error *error)
+static int put_ssh(struct lm_manifest *m, const uint8_t *text, size_t len,
+		   struct lmodel_error *error)
 {
 	LM_FREE char *canonical = NULL;
 	struct lm_sshsig sig;
@@ -177,13 +179,14 @@ static int put_ssh(struct lm_manifest *m, const uint8_t *text, size_t len, struc
 	if (r != LMODEL_OK)
 		return r;
 	if (!lm_sshsig_verify(&sig, LMODEL_SIGNATURE_NAMESPACE, m->statement, strlen(m->statement)))
-		return lm_fail(error, LMODEL_ECORRUPT, "the signature is not of this archive's statement "
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "the signature is not of this archive's statement "
 			       "in the namespace %s", LMODEL_SIGNATURE_NAMESPACE);
 	r = lm_sshsig_text(&canonical, &sig, error);
 	if (r != LMODEL_OK)
 		return r;
-	return put_row(m, place_of_ssh(m, &sig), KIND_SSH, (const uint8_t *)canonical, strlen(canonical),
-		       error);
+	return put_row(m, place_of_ssh(m, &sig), KIND_SSH, (const uint8_t *)canonical,
+		       strlen(canonical), error);
 }
 
 static int sign(const struct lm_manifest *m, const char *key_file, char **text,
@@ -196,7 +199,8 @@ static int sign(const struct lm_manifest *m, const char *key_file, char **text,
 	int r = read_file(key_file, LM_AGE_FILE_LIMIT, &bytes, &len, error);
 
 	if (r == LMODEL_OK)
-		r = lm_ssh_private_parse(bytes, len, lm_quote(label, key_file), seed, public_key, error);
+		r = lm_ssh_private_parse(bytes, len, lm_quote(label, key_file), seed, public_key,
+					 error);
 	if (r == LMODEL_OK)
 		r = lm_sshsig_sign(text, seed, LMODEL_SIGNATURE_NAMESPACE, m->statement,
 				   strlen(m->statement), error);
@@ -233,7 +237,8 @@ int lmodel_sign(const char *archive, const char *key_file, struct lmodel_error *
 		r = put_ssh(&c.archive->manifest, (const uint8_t *)text, strlen(text), error);
 	}
 	if (r == LMODEL_OK)
-		r = lm_change_store(&c, &c.archive->manifest, c.archive->footer.committed_len, error);
+		r = lm_change_store(&c, &c.archive->manifest, c.archive->footer.committed_len,
+				    error);
 	lm_change_end(&c);
 	return r;
 }
@@ -255,8 +260,8 @@ static int load_signers(const char *path, struct lm_signers **signers, struct lm
 
 /* By whom of the signers, or why by none: `*known` when the key is one of theirs. */
 static int check_minisign(const char *statement, const uint8_t *bytes, size_t len,
-			  const struct lm_signers *signers, const struct lm_signer **by, bool *known,
-			  struct lmodel_error *error)
+			  const struct lm_signers *signers, const struct lm_signer **by,
+			  bool *known, struct lmodel_error *error)
 {
 	struct lm_minisign *sig = calloc(1, sizeof(*sig));
 	int r;
@@ -267,7 +272,8 @@ static int check_minisign(const char *statement, const uint8_t *bytes, size_t le
 	if (r == LMODEL_OK)
 		r = lm_signers_find_minisign(signers, sig->id, by, error);
 	*known = r == LMODEL_OK;
-	if (r == LMODEL_OK && !lm_minisign_verify(sig, &(*by)->minisign, statement, strlen(statement)))
+	if (r == LMODEL_OK &&
+	    !lm_minisign_verify(sig, &(*by)->minisign, statement, strlen(statement)))
 		r = lm_fail(error, LMODEL_ECORRUPT, "the signature is of another statement");
 	free(sig);
 	return r;
@@ -297,7 +303,8 @@ static int check_row(const struct lm_manifest *m, size_t index, const struct lm_
 
 	return strcmp(row->kind, KIND_SSH) == 0 ?
 		       check_ssh(m->statement, row->bytes, row->len, signers, by, known, error) :
-		       check_minisign(m->statement, row->bytes, row->len, signers, by, known, error);
+		       check_minisign(m->statement, row->bytes, row->len, signers, by, known,
+				      error);
 }
 
 int lmodel_check_signers(const struct lmodel_archive *a, const char *path, char **principal,
@@ -329,8 +336,8 @@ int lmodel_check_signers(const struct lmodel_archive *a, const char *path, char 
 		*principal = lm_strdup(by->name, error);
 		r = *principal == NULL ? LMODEL_EFAILED : LMODEL_OK;
 	} else if (r != LMODEL_OK && other_statement) {
-		r = lm_fail(error, LMODEL_ECORRUPT, "%s: the signature is not of what the archive is now",
-			    a->label);
+		r = lm_fail(error, LMODEL_ECORRUPT,
+			    "%s: the signature is not of what the archive is now", a->label);
 	} else if (r != LMODEL_OK) {
 		r = lm_fail(error, LMODEL_ECORRUPT, "%s: is signed by nobody in %s: %s", a->label,
 			    LM_QUOTE(path), why.message);
@@ -353,7 +360,8 @@ static int put_minisign(struct lm_manifest *m, const uint8_t *text, size_t len, 
 	if (sig == NULL)
 		return lm_fail_memory(error);
 	if (path == NULL)
-		r = lm_fail(error, LMODEL_EUSAGE, "a minisign signature does not hold its key: name a file "
+		r = lm_fail(error, LMODEL_EUSAGE,
+			    "a minisign signature does not hold its key: name a file "
 			    "of signers that does");
 	else
 		r = load_signers(path, &signers, error);
@@ -388,7 +396,8 @@ int lmodel_sign_import(const char *archive, const char *signature_file, const ch
 			    put_ssh(&c.archive->manifest, text, len, error);
 	}
 	if (r == LMODEL_OK)
-		r = lm_change_store(&c, &c.archive->manifest, c.archive->footer.committed_len, error);
+		r = lm_change_store(&c, &c.archive->manifest, c.archive->footer.committed_len,
+				    error);
 	lm_change_end(&c);
 	return r;
 }

@@ -78,8 +78,8 @@ static int add_tensors(struct walk *w, uint64_t at, uint64_t first, uint64_t cou
 			return bad(w, at, "names a tensor of another file");
 		if (!grow(w, m->tensors[t].bytes))
 			return bad(w, at, "is longer than the file");
-		if (lm_plan_add(w->plan, lm_manifest_member_of(m, t), 0, m->tensors[t].bytes, w->file,
-				to, w->error))
+		if (lm_plan_add(w->plan, lm_manifest_member_of(m, t), 0, m->tensors[t].bytes,
+				w->file, to, w->error))
 			return LMODEL_EFAILED;
 	}
 	w->next_tensor = (size_t)(first + count);
@@ -129,7 +129,8 @@ int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
 			break;
 		at += head;
 		if (record[0] == OP_TENSORS) {
-			r = add_tensors(&w, at - head, lm_get_u64(record + 1), lm_get_u64(record + 9));
+			r = add_tensors(&w, at - head, lm_get_u64(record + 1),
+					lm_get_u64(record + 9));
 		} else {
 			uint64_t n = lm_get_u64(record + 1);
 

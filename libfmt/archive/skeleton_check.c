@@ -79,7 +79,8 @@ static int compare(const struct lmodel_archive *a, size_t source, const struct l
 		if (m->tensors[i].source == source &&
 		    (tensor == model->tensor_count ||
 		     !same_tensor(&m->tensors[i], &model->tensors[tensor++])))
-			return bad(a, source, "its header tells other tensors than the manifest", error);
+			return bad(a, source, "its header tells other tensors than the manifest",
+				   error);
 	if (tensor != model->tensor_count)
 		return bad(a, source, "its header tells other tensors than the manifest", error);
 	for (size_t i = 0; i < m->metadata_count; i++)
@@ -87,7 +88,8 @@ static int compare(const struct lmodel_archive *a, size_t source, const struct l
 		    (pair == model->metadata_count ||
 		     strcmp(m->metadata[i].key, model->metadata[pair].key) != 0 ||
 		     strcmp(m->metadata[i].value, model->metadata[pair++].value) != 0))
-			return bad(a, source, "its header tells other metadata than the manifest", error);
+			return bad(a, source, "its header tells other metadata than the manifest",
+				   error);
 	if (pair != model->metadata_count)
 		return bad(a, source, "its header tells other metadata than the manifest", error);
 	return LMODEL_OK;

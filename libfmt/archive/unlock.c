@@ -85,7 +85,8 @@ static enum fit fit_tier(const struct lm_manifest *m, const struct lm_grant_tier
 	scope = scope_of(m, i);
 	if (given->generation != m->tiers[i].generation)
 		return given->generation < m->tiers[i].generation ? OUTDATED : FORGED;
-	return commits(given->key, audit ? LM_LABEL_POSITION_COMMITMENT : LM_LABEL_COMMITMENT, &scope,
+	return commits(given->key, audit ? LM_LABEL_POSITION_COMMITMENT : LM_LABEL_COMMITMENT,
+		       &scope,
 		       audit ? m->tiers[i].position_commitment : m->tiers[i].key_commitment) ?
 		       FITS : FORGED;
 }
@@ -195,7 +196,8 @@ int lm_unlock_keys(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 	if (g == NULL)
 		return LMODEL_EFAILED;
 	if (a->manifest.tier_count == 0)
-		return lm_fail(error, LMODEL_ENOKEY, "%s: none of the keys opens it: nothing in it is "
+		return lm_fail(error, LMODEL_ENOKEY,
+			       "%s: none of the keys opens it: nothing in it is "
 			       "encrypted", a->label);
 	r = try_detached(&o, ring, g, &detached, error);
 	if (r == LMODEL_OK && !detached)
@@ -205,9 +207,10 @@ int lm_unlock_keys(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 	/* An old grant does no harm beside a new one; alone it would silently open less. */
 	for (size_t i = 0; i < a->manifest.tier_count; i++)
 		if (o.outdated[i] > 0 && !unlocked->tier[i].positions)
-			return lm_fail(error, LMODEL_ENOKEY, "%s: outdated grant: tier %s: generation %ju, "
-				       "the archive has %ju", a->label,
-				       LM_QUOTE(a->manifest.tiers[i].name),
+			return lm_fail(error, LMODEL_ENOKEY,
+				       "%s: outdated grant: tier %s: generation %ju, "
+				       "the archive has %ju",
+				       a->label, LM_QUOTE(a->manifest.tiers[i].name),
 				       (uintmax_t)o.outdated[i],
 				       (uintmax_t)a->manifest.tiers[i].generation);
 	return o.any ? LMODEL_OK :
@@ -310,18 +313,23 @@ static int remember(const struct lmodel_archive *a, const struct lmodel_keyring 
 		now.book_counter = 0;
 	if (now.known && !ring->allow_rollback) {
 		if (memcmp(now.owner, m->owner.public_key, sizeof(now.owner)) != 0)
-			return lm_fail(error, LMODEL_ECORRUPT, "%s: has another owner than when it was "
+			return lm_fail(error, LMODEL_ECORRUPT,
+				       "%s: has another owner than when it was "
 				       "read before", a->label);
 		if (m->content_generation < now.generation)
-			return lm_fail(error, LMODEL_ECORRUPT, "%s: is older than what was read before: "
-				       "content generation %ju, not %ju (--allow-rollback takes it)",
-				       a->label, (uintmax_t)m->content_generation,
-				       (uintmax_t)now.generation);
+			return lm_fail(
+				error, LMODEL_ECORRUPT,
+				"%s: is older than what was read before: "
+				"content generation %ju, not %ju (--allow-rollback takes it)",
+				a->label, (uintmax_t)m->content_generation,
+				(uintmax_t)now.generation);
 		if (book && m->owner.book_counter < now.book_counter)
-			return lm_fail(error, LMODEL_ECORRUPT, "%s: is older than what its owner saw "
-				       "before: customer book %ju, not %ju (--allow-rollback takes it)",
-				       a->label, (uintmax_t)m->owner.book_counter,
-				       (uintmax_t)now.book_counter);
+			return lm_fail(
+				error, LMODEL_ECORRUPT,
+				"%s: is older than what its owner saw "
+				"before: customer book %ju, not %ju (--allow-rollback takes it)",
+				a->label, (uintmax_t)m->owner.book_counter,
+				(uintmax_t)now.book_counter);
 	}
 	memcpy(now.owner, m->owner.public_key, sizeof(now.owner));
 	now.generation = m->content_generation;
@@ -386,7 +394,8 @@ int lm_archive_check_level(const struct lmodel_archive *a, struct lmodel_error *
 		return lm_fail(error, LMODEL_ENOKEY, "%s: the keys open no weights", a->label);
 	for (size_t i = 0; i < a->level; i++)
 		if (a->tiers[i].absent)
-			return lm_fail(error, LMODEL_ECORRUPT, "%s: the keys open tier %s, whose shards "
+			return lm_fail(error, LMODEL_ECORRUPT,
+				       "%s: the keys open tier %s, whose shards "
 				       "are not in this file", a->label, a->tiers[i].name);
 	return LMODEL_OK;
 }

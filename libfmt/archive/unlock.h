@@ -20,9 +20,9 @@ struct lm_unlocked {
 void lm_unlocked_stream_key(const struct lmodel_archive *archive, size_t tier, enum lm_stream kind,
 			    uint8_t key[LM_KEY]);
 
-/* Tries the detached grants, or the slots where there is none; fills in `unlocked`, which is zeroed.
- * ENOKEY when nothing opens, or only grants of an earlier generation; ECORRUPT when a grant opens
- * and is for another archive than this one with the same id. */
+/* Tries the detached grants, or the slots where there is none; fills in `unlocked`, which is
+ * zeroed. ENOKEY when nothing opens, or only grants of an earlier generation; ECORRUPT when a grant
+ * opens and is for another archive than this one with the same id. */
 int lm_unlock_keys(struct lmodel_archive *archive, const struct lmodel_keyring *ring,
 		   struct lm_unlocked *unlocked, struct lmodel_error *error) LM_MUST_CHECK;
 

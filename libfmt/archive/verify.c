@@ -46,7 +46,8 @@ static void tell(struct verification *v, enum lmodel_severity severity, const ch
 /* ---- slots ---- */
 
 /* Both slots at a moment when nobody writes, or after ten seconds. */
-static int examine(const struct lmodel_archive *a, struct lm_slot slot[2], struct lmodel_error *error)
+static int examine(const struct lmodel_archive *a, struct lm_slot slot[2],
+		   struct lmodel_error *error)
 {
 	const struct timespec pause = { .tv_nsec = 20000000 };
 	int r = LMODEL_OK;
@@ -81,12 +82,14 @@ static int check_slots(struct verification *v, struct lmodel_error *error)
 			tell(v, LMODEL_FAULT, "%s: %s (verify --repair mends it)", name,
 			     slot[i].problem);
 		else if (!slot[i].padded)
-			tell(v, LMODEL_FAULT, "%s: bytes that must be zero are not (verify --repair "
+			tell(v, LMODEL_FAULT,
+			     "%s: bytes that must be zero are not (verify --repair "
 			     "mends it)", name);
 	}
 	if (slot[0].valid && slot[1].valid &&
 	    slot[0].footer.commit_counter != slot[1].footer.commit_counter)
-		tell(v, LMODEL_NOTE, "the manifest slots are at commits %ju and %ju: an interrupted "
+		tell(v, LMODEL_NOTE,
+		     "the manifest slots are at commits %ju and %ju: an interrupted "
 		     "commit", (uintmax_t)slot[0].footer.commit_counter,
 		     (uintmax_t)slot[1].footer.commit_counter);
 	else if (slot[0].valid && slot[1].valid &&
@@ -113,7 +116,8 @@ static void check_zero(struct verification *v, uint64_t from, uint64_t to, const
 			return;
 		}
 		if (!lm_is_zero(buffer, n)) {
-			tell(v, LMODEL_FAULT, "%s: bytes at %ju are not zero", what, (uintmax_t)from);
+			tell(v, LMODEL_FAULT, "%s: bytes at %ju are not zero", what,
+			     (uintmax_t)from);
 			return;
 		}
 		from += n;
@@ -135,7 +139,8 @@ static void check_foreign(struct verification *v, const char *path, uint64_t hea
 		return;
 	}
 	if (d->pending)
-		tell(v, LMODEL_NOTE, "replaced data at %ju is still to be zeroed", (uintmax_t)d->offset);
+		tell(v, LMODEL_NOTE, "replaced data at %ju is still to be zeroed",
+		     (uintmax_t)d->offset);
 	else
 		check_zero(v, d->offset, d->offset + d->length, "replaced data");
 	v->expected_header = lm_align(d->offset + d->length, LM_TAR_BLOCK);
@@ -156,7 +161,8 @@ static int fixed_member(struct verification *v, const char *path, uint64_t heade
 	for (size_t i = 0; i < LM_COUNT(fixed); i++)
 		if (header == fixed[i].header) {
 			if (strcmp(path, fixed[i].path) != 0 || size != fixed[i].size)
-				tell(v, LMODEL_FAULT, "tar member at %ju is %s of %ju bytes, not %s",
+				tell(v, LMODEL_FAULT,
+				     "tar member at %ju is %s of %ju bytes, not %s",
 				     (uintmax_t)header, LM_QUOTE(path), (uintmax_t)size,
 				     fixed[i].path);
 			v->expected_header = lm_align(header + LM_TAR_BLOCK + size, LM_TAR_BLOCK);
@@ -200,7 +206,8 @@ static int check_tar_member(void *context, const char *path, uint64_t header, ui
 		return LMODEL_OK;
 	}
 	if (data != next->offset || size != next->length)
-		tell(v, LMODEL_FAULT, "tar member %s: %ju bytes at %ju; the manifest says %ju at %ju",
+		tell(v, LMODEL_FAULT,
+		     "tar member %s: %ju bytes at %ju; the manifest says %ju at %ju",
 		     LM_QUOTE(path), (uintmax_t)size, (uintmax_t)data, (uintmax_t)next->length,
 		     (uintmax_t)next->offset);
 	v->expected_header = lm_align(next->offset + next->length, LM_TAR_BLOCK);
@@ -231,7 +238,8 @@ static int check_tar(struct verification *v, struct lmodel_error *error)
 		     (uintmax_t)v->expected_header, (uintmax_t)a->footer.committed_len);
 	for (; v->next_live < v->live_count; v->next_live++)
 		tell(v, LMODEL_FAULT, "member %s is not in the tar",
-		     LM_QUOTE(live_path(v, &v->live[v->next_live], (char[LM_TIER_PATH_SIZE]){ 0 })));
+		     LM_QUOTE(live_path(v, &v->live[v->next_live],
+					(char[LM_TIER_PATH_SIZE]){ 0 })));
 	for (; v->next_dead < m->dead_count; v->next_dead++)
 		tell(v, LMODEL_FAULT, "replaced data at %ju is no tar member",
 		     (uintmax_t)m->dead[v->next_dead].offset);
@@ -368,7 +376,8 @@ static int hash_stream(void *context, unsigned worker, void *argument, struct lm
 	lm_hash_finish(hash, digest);
 	lm_hash_free(hash);
 	if (job->failure.code == LMODEL_OK && memcmp(digest, row->digest, sizeof(digest)) != 0)
-		lm_fail(&job->failure, LMODEL_ECORRUPT, "tensor %s, tier %s: the ciphertext of its %s is "
+		lm_fail(&job->failure, LMODEL_ECORRUPT,
+			"tensor %s, tier %s: the ciphertext of its %s is "
 			"damaged", LM_QUOTE(a->manifest.tensors[job->shard->tensor].name),
 			a->manifest.tiers[job->shard->tier].name,
 			job->kind == LM_POSITIONS ? "positions" : "values");

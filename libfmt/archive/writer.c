@@ -236,7 +236,8 @@ static int emit(void *context, void *argument, struct lmodel_error *error)
 	if (r == LMODEL_OK)
 		r = lm_writer_chunk(e->writer, job->member, job->method, job->stored,
 				    job->stored_len, job->digest, error);
-	if (r == LMODEL_OK && job->chunk + 1 == e->writer->manifest->members[job->member].chunk_count) {
+	if (r == LMODEL_OK &&
+	    job->chunk + 1 == e->writer->manifest->members[job->member].chunk_count) {
 		r = lm_writer_member_end(e->writer, job->member, error);
 		e->emitted = job->member + 1;
 	}

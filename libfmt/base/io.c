@@ -21,8 +21,8 @@ int lm_read_at(int fd, const char *label, void *buffer, size_t len, uint64_t off
 			return lm_fail_errno(error, "%s: read at %ju", label, (uintmax_t)offset);
 		if (n == 0)
 			return lm_fail(error, LMODEL_ECORRUPT,
-				       "%s: truncated: the file ends at %ju, %zu bytes short", label,
-				       (uintmax_t)offset, len);
+				       "%s: truncated: the file ends at %ju, %zu bytes short",
+				       label, (uintmax_t)offset, len);
 		p += n;
 		offset += (uint64_t)n;
 		len -= (size_t)n;
@@ -178,12 +178,14 @@ bool lm_is_zero(const void *bytes, size_t len)
 	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
-int lm_zero_range(int fd, const char *label, uint64_t offset, uint64_t len, struct lmodel_error *error)
+int lm_zero_range(int fd, const char *label, uint64_t offset, uint64_t len,
+		  struct lmodel_error *error)
 {
 	enum { BUFFER = 1 << 16 };
 	LM_FREE uint8_t *zeros = NULL;
 
-	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) != 0) {
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+		      (off_t)len) != 0) {
 		zeros = calloc(1, BUFFER);
 		if (zeros == NULL)
 			return lm_fail_memory(error);

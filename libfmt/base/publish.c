@@ -23,7 +23,8 @@ static int check_target(const char *path, bool replace, struct lmodel_error *err
 	if (S_ISDIR(st.st_mode))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: is a directory", LM_QUOTE(path));
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
-		return lm_fail(error, LMODEL_EUSAGE, "%s: exists and is not a file", LM_QUOTE(path));
+		return lm_fail(error, LMODEL_EUSAGE, "%s: exists and is not a file",
+			       LM_QUOTE(path));
 	if (!replace)
 		return lm_fail(error, LMODEL_EFAILED, "%s: exists already (-f replaces it)",
 			       LM_QUOTE(path));
@@ -117,8 +118,9 @@ static int give_name(struct lm_output *o, struct lmodel_error *error)
 				return lm_fail_errno(error, "%s", LM_QUOTE(o->path));
 		}
 	}
-	if (o->replace ? rename(o->temporary, o->path) != 0 :
-			 renameat2(AT_FDCWD, o->temporary, AT_FDCWD, o->path, RENAME_NOREPLACE) != 0)
+	if (o->replace ?
+		    rename(o->temporary, o->path) != 0 :
+		    renameat2(AT_FDCWD, o->temporary, AT_FDCWD, o->path, RENAME_NOREPLACE) != 0)
 		return lm_fail_errno(error, "%s", LM_QUOTE(o->path));
 	free(o->temporary);
 	o->temporary = NULL;

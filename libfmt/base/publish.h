@@ -11,7 +11,8 @@ struct lm_output {
 	char *path;      /* the name to be */
 	char *temporary; /* NULL when unnamed */
 	bool replace;    /* may take the place of an existing file */
-	unsigned mode;   /* of a file with a temporary name, when it is published; 0600 until then */
+	unsigned mode;   /* of a file with a temporary name, when it is
+	                    published; 0600 until then */
 };
 
 #define LM_OUTPUT_INIT { .fd = -1 }
@@ -29,7 +30,8 @@ int lm_output_aim(struct lm_output *output, const char *path, struct lmodel_erro
 	LM_MUST_CHECK;
 
 /* Permissions other than those of any new file. */
-int lm_output_mode(struct lm_output *output, unsigned mode, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_output_mode(struct lm_output *output, unsigned mode,
+		   struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Syncs the data, gives the file its name, and syncs the directory. */
 int lm_output_publish(struct lm_output *output, struct lmodel_error *error) LM_MUST_CHECK;

@@ -7,6 +7,7 @@
 #include "codec/codec.h"
 
 void lm_planes_split(struct lm_coding coding, const void *words, size_t count, uint8_t *planes);
-void lm_planes_merge(struct lm_coding coding, const uint8_t *const *planes, size_t count, void *words);
+void lm_planes_merge(struct lm_coding coding, const uint8_t *const *planes, size_t count,
+		     void *words);
 
 #endif

@@ -37,8 +37,8 @@ int lm_lock_writer(int fd, const char *path, struct lmodel_error *error)
 
 	if (take(fd, F_WRLCK, LM_LOCK_WRITER) != 0) {
 		if (errno == EAGAIN || errno == EACCES)
-			return lm_fail(error, LMODEL_EFAILED, "%s: another writer holds the archive",
-				       LM_QUOTE(path));
+			return lm_fail(error, LMODEL_EFAILED,
+				       "%s: another writer holds the archive", LM_QUOTE(path));
 		return lm_fail_errno(error, "%s: lock", LM_QUOTE(path));
 	}
 	if (fstat(fd, &ours) != 0 || stat(path, &theirs) != 0)

@@ -50,8 +50,8 @@ bool lm_slot_footer_decode(const uint8_t bytes[LM_SLOT_FOOTER], struct lm_slot_f
 		snprintf(problem, 160, "slot size %ju", (uintmax_t)f.slot_size);
 	else if (f.image_len == 0 || f.image_len > f.slot_size - LM_SLOT_FOOTER)
 		snprintf(problem, 160, "image length %ju", (uintmax_t)f.image_len);
-	else if (f.committed_len < lm_slots_end(f.slot_size) || f.committed_len % LM_TAR_BLOCK != 0 ||
-		 f.committed_len > (uint64_t)INT64_MAX)
+	else if (f.committed_len < lm_slots_end(f.slot_size) ||
+		 f.committed_len % LM_TAR_BLOCK != 0 || f.committed_len > (uint64_t)INT64_MAX)
 		snprintf(problem, 160, "committed length %ju", (uintmax_t)f.committed_len);
 	if (problem[0] != '\0')
 		return false;
@@ -135,8 +135,9 @@ int lm_slots_locate(int fd, const char *label, uint64_t file_size, struct lm_slo
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest slot of %ju bytes", label,
 			       (uintmax_t)a);
 	if (a > LM_SLOT_LIMIT)
-		return lm_fail(error, LMODEL_ELIMIT, "%s: manifest slot of %ju bytes; the limit is %ju",
-			       label, (uintmax_t)a, (uintmax_t)LM_SLOT_LIMIT);
+		return lm_fail(error, LMODEL_ELIMIT,
+			       "%s: manifest slot of %ju bytes; the limit is %ju", label,
+			       (uintmax_t)a, (uintmax_t)LM_SLOT_LIMIT);
 	if (file_size < lm_slots_end(a))
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: truncated within the manifest", label);
 	if (lm_read_at(fd, label, second, sizeof(second), LM_SLOT_A_OFFSET + a, error))
@@ -150,7 +151,8 @@ int lm_slots_locate(int fd, const char *label, uint64_t file_size, struct lm_slo
 }
 
 static int read_footer(int fd, const char *label, const struct lm_slots *s, int which,
-		       struct lm_slot *slot, uint8_t bytes[LM_SLOT_FOOTER], struct lmodel_error *error)
+		       struct lm_slot *slot, uint8_t bytes[LM_SLOT_FOOTER],
+		       struct lmodel_error *error)
 {
 	uint64_t at = lm_slot_offset(s->slot_size, which) + s->slot_size - LM_SLOT_FOOTER;
 	struct lm_slot found = { .valid = false };
@@ -183,8 +185,8 @@ static int read_image(int fd, const char *label, const struct lm_slots *s, int w
 
 	if (bytes == NULL)
 		return lm_fail_memory(error);
-	r = lm_read_at(fd, label, bytes, slot->footer.image_len, lm_slot_offset(s->slot_size, which),
-		       error);
+	r = lm_read_at(fd, label, bytes, slot->footer.image_len,
+		       lm_slot_offset(s->slot_size, which), error);
 	if (r == LMODEL_OK)
 		r = digest_of(bytes, slot->footer.image_len, footer, digest, error);
 	if (r != LMODEL_OK)
@@ -225,8 +227,8 @@ int lm_slots_read(int fd, const char *label, const struct lm_slots *s, uint8_t *
 	}
 	if (*image != NULL)
 		return LMODEL_OK;
-	return lm_fail(error, LMODEL_ECORRUPT, "%s: no valid manifest: slot A: %s; slot B: %s", label,
-		       slot[0].problem, slot[1].problem);
+	return lm_fail(error, LMODEL_ECORRUPT, "%s: no valid manifest: slot A: %s; slot B: %s",
+		       label, slot[0].problem, slot[1].problem);
 }
 
 /* Whether the bytes between image and footer and after the footer's fields are zero. */
@@ -328,8 +330,9 @@ int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime
 	};
 
 	if (image_len > slot_size - LM_SLOT_FOOTER)
-		return lm_fail(error, LMODEL_ELIMIT, "%s: a manifest of %ju bytes does not fit its slot",
-			       label, (uintmax_t)image_len);
+		return lm_fail(error, LMODEL_ELIMIT,
+			       "%s: a manifest of %ju bytes does not fit its slot", label,
+			       (uintmax_t)image_len);
 	if (write_member_header(fd, label, LM_MIMETYPE_MEMBER, sizeof(LM_MIMETYPE) - 1, mtime, 0,
 				error) ||
 	    lm_write_at(fd, label, mimetype, sizeof(mimetype), 512, error))
@@ -390,10 +393,10 @@ int lm_slots_commit(int fd, const char *label, const struct lm_slots *s, const u
 	int r;
 
 	if (image_len > s->slot_size - LM_SLOT_FOOTER)
-		return lm_fail(error, LMODEL_ELIMIT,
-			       "%s: the manifest is full (%ju bytes, room for %ju): repack makes room",
-			       label, (uintmax_t)image_len,
-			       (uintmax_t)(s->slot_size - LM_SLOT_FOOTER));
+		return lm_fail(
+			error, LMODEL_ELIMIT,
+			"%s: the manifest is full (%ju bytes, room for %ju): repack makes room",
+			label, (uintmax_t)image_len, (uintmax_t)(s->slot_size - LM_SLOT_FOOTER));
 	r = lm_slots_level(fd, label, s, &changed, error);
 	if (r == LMODEL_OK)
 		r = lm_slots_examine(fd, label, s, found, error);

@@ -70,7 +70,8 @@ int lm_tar_header(const char *path, uint64_t size, int64_t mtime, bool wide,
 	capture.done = true;
 	archive_write_free(a);
 	if (capture.len != (wide || size >= LM_TAR_PAX_FROM ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK))
-		return lm_fail(error, LMODEL_EFAILED, "tar header of %s: %zu bytes", path, capture.len);
+		return lm_fail(error, LMODEL_EFAILED, "tar header of %s: %zu bytes", path,
+			       capture.len);
 	*len = capture.len;
 	return LMODEL_OK;
 }
@@ -166,8 +167,8 @@ static int header_length(int fd, uint64_t at, uint64_t *len, struct lmodel_error
 		return r;
 	*len = type == 'x' ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK;
 	if (type != '0' && type != 'x')
-		return lm_fail(error, LMODEL_ECORRUPT, "tar header at %ju: type 0x%02x", (uintmax_t)at,
-			       type);
+		return lm_fail(error, LMODEL_ECORRUPT, "tar header at %ju: type 0x%02x",
+			       (uintmax_t)at, type);
 	return LMODEL_OK;
 }
 

@@ -20,10 +20,10 @@ struct lm_export_pair {
 };
 
 /* Makes the header of a safetensors file (8 bytes of length, JSON, spaces to a multiple of 8)
- * and places the tensors behind it without holes, as the format demands: sorted by falling element width,
- * then in the order given, so that every tensor is aligned to its element size. A later pair
- * with the same key is left out. `*header` is fresh memory; `*file_size` is header and data.
- * ELIMIT when the JSON is over 100,000,000 bytes. */
+ * and places the tensors behind it without holes, as the format demands: sorted by falling element
+ * width, then in the order given, so that every tensor is aligned to its element size. A later pair
+ * with the same key is left out. `*header` is fresh memory; `*file_size` is header and data. ELIMIT
+ * when the JSON is over 100,000,000 bytes. */
 int lm_export_safetensors(struct lm_export_tensor *tensors, size_t tensor_count,
 			  const struct lm_export_pair *metadata, size_t metadata_count,
 			  uint8_t **header, size_t *header_len, uint64_t *file_size,

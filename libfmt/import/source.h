@@ -102,7 +102,9 @@ int lm_import_directory(struct lm_model *model, const char *path, const struct l
  * by the caller (-1 where there is none). */
 struct lm_source *lm_model_add_source(struct lm_model *model, struct lmodel_error *error);
 struct lm_source_tensor *lm_model_add_tensor(struct lm_model *model, struct lmodel_error *error);
-struct lm_source_metadata *lm_model_add_metadata(struct lm_model *model, struct lmodel_error *error);
-struct lm_source_attachment *lm_model_add_attachment(struct lm_model *model, struct lmodel_error *error);
+struct lm_source_metadata *lm_model_add_metadata(struct lm_model *model,
+						 struct lmodel_error *error);
+struct lm_source_attachment *lm_model_add_attachment(struct lm_model *model,
+						     struct lmodel_error *error);
 
 #endif

@@ -104,7 +104,8 @@ static int parse(struct lm_book *b, char *text, size_t len, struct lmodel_error 
 	if (len < sizeof(HEAD) - 1 || memcmp(text, HEAD, sizeof(HEAD) - 1) != 0 ||
 	    text[len - 1] != '\n' || memchr(text, '\0', len) != NULL)
 		return lm_fail(error, LMODEL_ECORRUPT, "the customer book is malformed");
-	for (char *at = text + sizeof(HEAD) - 1, *end; at < text + len && r == LMODEL_OK; at = end + 1) {
+	for (char *at = text + sizeof(HEAD) - 1, *end; at < text + len && r == LMODEL_OK;
+	     at = end + 1) {
 		end = memchr(at, '\n', (size_t)(text + len - at));
 		*end = '\0';
 		r = parse_line(b, at, error);
@@ -123,7 +124,8 @@ static size_t context(uint8_t out[128], const struct lm_manifest *m)
 	return (size_t)n + 8;
 }
 
-static void book_key(uint8_t key[LM_KEY], const struct lm_manifest *m, const uint8_t owner_key[LM_KEY])
+static void book_key(uint8_t key[LM_KEY], const struct lm_manifest *m,
+		     const uint8_t owner_key[LM_KEY])
 {
 	const struct lm_key_scope scope = { .archive = m->id, .tier = "" };
 
@@ -168,7 +170,8 @@ int lm_book_seal_bytes(const struct lm_book *book, const uint8_t key[LM_KEY], co
 		return LMODEL_EFAILED;
 	lm_put_u64(frame, len);
 	memcpy(frame + LM_FRAME_HEAD, text, len);
-	return lm_seal_message(key, about, about_len, salt, frame, padded, sealed, sealed_len, error);
+	return lm_seal_message(key, about, about_len, salt, frame, padded, sealed, sealed_len,
+			       error);
 }
 
 int lm_book_open(struct lm_book *book, const struct lm_manifest *m, const uint8_t owner_key[LM_KEY],
@@ -178,8 +181,8 @@ int lm_book_open(struct lm_book *book, const struct lm_manifest *m, const uint8_
 	int r;
 
 	book_key(key, m, owner_key);
-	r = lm_book_open_bytes(book, m->owner.book, m->owner.book_len, key, about, context(about, m),
-			       error);
+	r = lm_book_open_bytes(book, m->owner.book, m->owner.book_len, key, about,
+			       context(about, m), error);
 	lm_wipe(key, sizeof(key));
 	return r;
 }
@@ -213,7 +216,8 @@ int lm_book_add(struct lm_book *book, const uint8_t slot[LM_SHA256_SIZE],
 
 	for (const char *c = label; *c != '\0'; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			return lm_fail(error, LMODEL_EUSAGE, "a label may not hold control characters");
+			return lm_fail(error, LMODEL_EUSAGE,
+				       "a label may not hold control characters");
 	if (strlen(label) > LABEL_LIMIT || !lm_utf8_valid(label, strlen(label)))
 		return lm_fail(error, LMODEL_EUSAGE, "a label is at most %d bytes of UTF-8",
 			       LABEL_LIMIT);

@@ -116,7 +116,8 @@ static bool number(struct cursor *c, uint64_t *value)
 {
 	char text[12];
 
-	if (!word(c, text, sizeof(text)) || text[0] < '1' || strspn(text, "0123456789") != strlen(text))
+	if (!word(c, text, sizeof(text)) || text[0] < '1' ||
+	    strspn(text, "0123456789") != strlen(text))
 		return false;
 	*value = strtoull(text, NULL, 10);
 	return true;
@@ -151,8 +152,8 @@ static bool tier_line(struct cursor *c, struct lm_grant *g)
 	struct lm_grant_tier *t = &g->tiers[g->tier_count];
 
 	if (g->tier_count == LM_TIER_ROW_LIMIT || !skip(c, "tier ") ||
-	    !word(c, t->name, sizeof(t->name)) || !lm_tier_name_valid(t->name) || !skip(c, " gen ") ||
-	    !number(c, &t->generation) ||
+	    !word(c, t->name, sizeof(t->name)) || !lm_tier_name_valid(t->name) ||
+	    !skip(c, " gen ") || !number(c, &t->generation) ||
 	    !skip(c, g->role == LMODEL_AUDITOR ? " poskey " : " key ") || !key(c, t->key))
 		return false;
 	for (size_t i = 0; i < g->tier_count; i++)

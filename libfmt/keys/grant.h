@@ -31,7 +31,8 @@ char *lm_grant_print(const struct lm_grant *grant, struct lmodel_error *error);
 /* Length of the text without padding. */
 size_t lm_grant_text_len(const struct lm_grant *grant);
 
-/* Exactly what lm_grant_print() writes; ECORRUPT for anything else, without a word of its content. */
+/* Exactly what lm_grant_print() writes; ECORRUPT for anything else, without a word
+ * of its content. */
 int lm_grant_parse(struct lm_grant *grant, const char *text, size_t len, struct lmodel_error *error)
 	LM_MUST_CHECK;
 

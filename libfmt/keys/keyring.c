@@ -82,7 +82,8 @@ static int ask(void *context, const char *what, char **out, struct lmodel_error 
 	return LMODEL_OK;
 }
 
-/* An age file that is not under a passphrase is a grant: nothing else is encrypted to a key here. */
+/* An age file that is not under a passphrase is a grant: nothing else is encrypted to
+ * a key here. */
 static bool is_grant(const uint8_t *bytes, size_t len)
 {
 	char kinds[64];
@@ -131,7 +132,8 @@ static int read_file(int fd, const char *label, uint8_t **bytes, size_t *len,
 			return LMODEL_OK;
 		}
 		if (used > limit) {
-			lm_fail(error, LMODEL_ELIMIT, "%s: is longer than a key file can be", label);
+			lm_fail(error, LMODEL_ELIMIT, "%s: is longer than a key file can be",
+				label);
 			break;
 		}
 		if (used == room) {
@@ -154,7 +156,8 @@ static bool begins(const uint8_t *bytes, size_t len, const char *text)
 	return len >= strlen(text) && memcmp(bytes, text, strlen(text)) == 0;
 }
 
-int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struct lmodel_error *error)
+int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path,
+			    struct lmodel_error *error)
 {
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	bool input = strcmp(path, "-") == 0;
@@ -167,7 +170,8 @@ int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struc
 
 	error = error != NULL ? error : &local;
 	if (strncasecmp(path, "AGE-SECRET-KEY-", 15) == 0)
-		return lm_fail(error, LMODEL_EUSAGE, "a secret key was given in the place of its file's name");
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "a secret key was given in the place of its file's name");
 	lm_quote(label, input ? "standard input" : path);
 	/* A pipe is welcome: -i <(pass show lmodel). */
 	if (!input) {
@@ -181,12 +185,12 @@ int lmodel_keyring_add_file(struct lmodel_keyring *ring, const char *path, struc
 	if (r != LMODEL_OK)
 		return r;
 	if (begins(bytes, len, "ssh-") || begins(bytes, len, "age1"))
-		return lm_fail(error, LMODEL_EUSAGE, "%s: is a public key: the private one opens things",
-			       label);
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "%s: is a public key: the private one opens things", label);
 	if (is_grant(bytes, len))
 		return add_detached(ring, bytes, len, error);
-	return lm_age_identities_parse(&ring->identities, &ring->identity_count, bytes, len, label, ask,
-				       ring, error);
+	return lm_age_identities_parse(&ring->identities, &ring->identity_count, bytes, len, label,
+				       ask, ring, error);
 }
 
 int lmodel_keyring_add_passphrase(struct lmodel_keyring *ring, const char *passphrase, size_t len,
@@ -245,8 +249,8 @@ static int open_grant(struct lm_age_identity *const *identities, size_t count, c
 
 	if (count == 0)
 		return LMODEL_ENOKEY;
-	r = lm_age_decrypt((const struct lm_age_identity *const *)identities, count, file, len, &text,
-			   &text_len, NULL);
+	r = lm_age_decrypt((const struct lm_age_identity *const *)identities, count, file, len,
+			   &text, &text_len, NULL);
 	if (r != LMODEL_OK)
 		return no_key(r, error);
 	r = lm_grant_parse(grant, (const char *)text, text_len, NULL);
@@ -254,8 +258,9 @@ static int open_grant(struct lm_age_identity *const *identities, size_t count, c
 	return r == LMODEL_OK ? r : LMODEL_ENOKEY;
 }
 
-static int open_with(const struct lmodel_keyring *ring, size_t which, const struct lm_slot_row *slot,
-		     struct lm_grant *grant, struct lmodel_error *error)
+static int open_with(const struct lmodel_keyring *ring, size_t which,
+		     const struct lm_slot_row *slot, struct lm_grant *grant,
+		     struct lmodel_error *error)
 {
 	const struct lm_age_identity *passphrase = ring->passphrases[which];
 	struct lm_age_identity **made = NULL;
@@ -284,7 +289,8 @@ static int open_passphrase(const struct lmodel_keyring *ring, const struct lm_sl
 {
 	unsigned factor;
 
-	if (ring->passphrase_count == 0 || !is_for_one(slot->identity, slot->identity_len, "scrypt") ||
+	if (ring->passphrase_count == 0 ||
+	    !is_for_one(slot->identity, slot->identity_len, "scrypt") ||
 	    !is_for_one(slot->grant, slot->grant_len, "X25519") ||
 	    !lm_age_work_factor(slot->identity, slot->identity_len, &factor))
 		return LMODEL_ENOKEY;
@@ -317,12 +323,12 @@ int lm_keyring_open_slot(const struct lmodel_keyring *ring, const struct lm_slot
 	/* A slot is for one: more stanzas are only there to cost time. */
 	if (!is_for_one(slot->grant, slot->grant_len, slot->kind))
 		return LMODEL_ENOKEY;
-	return open_grant(ring->identities, ring->identity_count, slot->grant, slot->grant_len, grant,
-			  error);
+	return open_grant(ring->identities, ring->identity_count, slot->grant, slot->grant_len,
+			  grant, error);
 }
 
-int lm_keyring_open_detached(const struct lmodel_keyring *ring, size_t index, struct lm_grant *grant,
-			     struct lmodel_error *error)
+int lm_keyring_open_detached(const struct lmodel_keyring *ring, size_t index,
+			     struct lm_grant *grant, struct lmodel_error *error)
 {
 	return open_grant(ring->identities, ring->identity_count, ring->detached[index].file,
 			  ring->detached[index].len, grant, error);
@@ -351,7 +357,8 @@ static int print_identity(int fd, const char *label, const struct lm_age_identit
 	return lm_write_all(fd, label, text, (size_t)n + strlen(key) + 1, error);
 }
 
-int lmodel_keygen(const char *path, char recipient[LMODEL_RECIPIENT_SIZE], struct lmodel_error *error)
+int lmodel_keygen(const char *path, char recipient[LMODEL_RECIPIENT_SIZE],
+		  struct lmodel_error *error)
 {
 	LM_CLEANUP(free_identity) struct lm_age_identity *identity = NULL;
 	struct lmodel_error local = LMODEL_ERROR_INIT;

@@ -31,13 +31,13 @@ struct lm_passphrase_work {
 };
 #define LM_PASSPHRASE_COST_LIMIT (UINT64_C(1) << 25)
 
-/* Opens one grant, of a slot or detached: LMODEL_OK with `*grant` filled, or ENOKEY when no identity
- * of the ring opens it, whatever the reason. Grants that open and are malformed are ENOKEY too: they
- * are forged. ELIMIT when trying passphrases has cost too much. */
+/* Opens one grant, of a slot or detached: LMODEL_OK with `*grant` filled, or ENOKEY when no
+ * identity of the ring opens it, whatever the reason. Grants that open and are malformed are ENOKEY
+ * too: they are forged. ELIMIT when trying passphrases has cost too much. */
 int lm_keyring_open_slot(const struct lmodel_keyring *ring, const struct lm_slot_row *slot,
 			 struct lm_passphrase_work *work, struct lm_grant *grant,
 			 struct lmodel_error *error) LM_MUST_CHECK;
-int lm_keyring_open_detached(const struct lmodel_keyring *ring, size_t index, struct lm_grant *grant,
-			     struct lmodel_error *error) LM_MUST_CHECK;
+int lm_keyring_open_detached(const struct lmodel_keyring *ring, size_t index,
+			     struct lm_grant *grant, struct lmodel_error *error) LM_MUST_CHECK;
 
 #endif

@@ -128,8 +128,8 @@ int lm_memory_load(struct lm_memory *memory, const char *directory, const char *
 	if (r != LMODEL_OK || len == 0)
 		return r;
 	if (strlen((char *)text) != len || !parse(memory, (char *)text))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: is not what lmodel remembers an archive by",
-			       LM_QUOTE(path));
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: is not what lmodel remembers an archive by", LM_QUOTE(path));
 	memory->known = true;
 	return LMODEL_OK;
 }
@@ -156,8 +156,8 @@ int lm_memory_store(const struct lm_memory *given, bool back, const char *direct
 	if (path == NULL || make_directory(directory, error))
 		return LMODEL_EFAILED;
 	lock = lock_directory(directory);
-	if (!back && lm_memory_load(&before, directory, archive, NULL) == LMODEL_OK && before.known &&
-	    memcmp(before.owner, now.owner, sizeof(now.owner)) == 0) {
+	if (!back && lm_memory_load(&before, directory, archive, NULL) == LMODEL_OK &&
+	    before.known && memcmp(before.owner, now.owner, sizeof(now.owner)) == 0) {
 		now.generation = LM_MAX(now.generation, before.generation);
 		now.book_counter = LM_MAX(now.book_counter, before.book_counter);
 		if (now.generation == before.generation && now.book_counter == before.book_counter)
@@ -195,7 +195,8 @@ int lm_grants_book_load(struct lm_book *book, const char *path, const char *arch
 	r = lm_book_open_bytes(book, sealed, len, key, context, about(context, archive), NULL);
 	lm_wipe(key, sizeof(key));
 	if (r == LMODEL_ECORRUPT)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: is not this owner's book of the archive's "
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: is not this owner's book of the archive's "
 			       "detached grants", LM_QUOTE(path));
 	return r == LMODEL_OK ? r : lm_fail_memory(error);
 }
@@ -212,7 +213,8 @@ int lm_grants_book_store(const struct lm_book *book, const char *path, const cha
 	if (directory == NULL || make_directory(directory, error))
 		return LMODEL_EFAILED;
 	book_key(key, archive, owner_key);
-	r = lm_book_seal_bytes(book, key, context, about(context, archive), NULL, &sealed, &len, error);
+	r = lm_book_seal_bytes(book, key, context, about(context, archive), NULL, &sealed, &len,
+			       error);
 	lm_wipe(key, sizeof(key));
 	return r == LMODEL_OK ? write_file(path, sealed, len, error) : r;
 }

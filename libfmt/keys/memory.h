@@ -16,8 +16,8 @@ struct lm_memory {
 int lm_memory_load(struct lm_memory *memory, const char *directory, const char *archive,
 		   struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Makes the directory if need be. Never goes back behind what stands there of the same owner, unless
- * `back`. EFAILED. */
+/* Makes the directory if need be. Never goes back behind what stands there of the same owner,
+ * unless `back`. EFAILED. */
 int lm_memory_store(const struct lm_memory *memory, bool back, const char *directory,
 		    const char *archive, struct lmodel_error *error);
 

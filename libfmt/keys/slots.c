@@ -88,7 +88,8 @@ static int make_passphrase(struct lm_slot_row *row, char **recipient, const stru
 	int r;
 
 	if (entropy != NULL) {
-		lm_hkdf_sha256(derived[0], 64, entropy, 32, NULL, 0, "lmodel/1/passphrase slot", 24);
+		lm_hkdf_sha256(derived[0], 64, entropy, 32, NULL, 0, "lmodel/1/passphrase slot",
+			       24);
 		r = lm_age_identity_from_scalar(&identity, derived[0], error);
 	} else {
 		r = lm_age_identity_generate(&identity, error);
@@ -103,9 +104,9 @@ static int make_passphrase(struct lm_slot_row *row, char **recipient, const stru
 		r = text == NULL ? LMODEL_EFAILED : LMODEL_OK;
 	}
 	if (r == LMODEL_OK)
-		r = lm_age_encrypt((const struct lm_age_recipient *const *)&lock, 1, text, strlen(text),
-				   false, entropy != NULL ? derived[1] : NULL, &row->identity,
-				   &row->identity_len, error);
+		r = lm_age_encrypt((const struct lm_age_recipient *const *)&lock, 1, text,
+				   strlen(text), false, entropy != NULL ? derived[1] : NULL,
+				   &row->identity, &row->identity_len, error);
 	if (r == LMODEL_OK)
 		r = wrap(grant, to, false, entropy, &row->grant, &row->grant_len, error);
 	if (r == LMODEL_OK) {
@@ -118,7 +119,8 @@ static int make_passphrase(struct lm_slot_row *row, char **recipient, const stru
 }
 
 int lm_slot_make(struct lm_slot_row *row, char **recipient, const struct lm_grant *grant,
-		 const struct lmodel_grantee *who, const uint8_t *entropy, struct lmodel_error *error)
+		 const struct lmodel_grantee *who, const uint8_t *entropy,
+		 struct lmodel_error *error)
 {
 	LM_RECIPIENT struct lm_age_recipient *to = NULL;
 	int r;

@@ -8,13 +8,14 @@
  * defined, a tier for or missing from the role. */
 int lm_grantee_check(const struct lmodel_grantee *who, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Fills in kind, grant and identity of `row`; the id is the caller's. `*recipient` (fresh memory) is
- * whom the grant is wrapped to. `entropy` as for lm_age_encrypt(). */
+/* Fills in kind, grant and identity of `row`; the id is the caller's. `*recipient` (fresh memory)
+ * is whom the grant is wrapped to. `entropy` as for lm_age_encrypt(). */
 int lm_slot_make(struct lm_slot_row *row, char **recipient, const struct lm_grant *grant,
-		 const struct lmodel_grantee *who, const uint8_t *entropy, struct lmodel_error *error)
-	LM_MUST_CHECK;
+		 const struct lmodel_grantee *who, const uint8_t *entropy,
+		 struct lmodel_error *error) LM_MUST_CHECK;
 
-/* The grant that `who` gets from the keys of an owner: only the tiers and keys of its role. EUSAGE when its tier is not there. */
+/* The grant that `who` gets from the keys of an owner: only the tiers and keys of its role. EUSAGE
+ * when its tier is not there. */
 int lm_grant_for(struct lm_grant *grant, const struct lm_grant *owner,
 		 const struct lmodel_grantee *who, struct lmodel_error *error) LM_MUST_CHECK;
 

@@ -9,8 +9,8 @@ void lm_derive(uint8_t out[LM_KEY], const uint8_t key[LM_KEY], const char *label
 {
 	/* Fields end with a NUL, which none of them holds: no two scopes make the same bytes. */
 	char info[256];
-	int n = snprintf(info, sizeof(info) - 8, "lmodel/1/%s%c%s%c%s%c", label, 0, scope->archive, 0,
-			 scope->tier, 0);
+	int n = snprintf(info, sizeof(info) - 8, "lmodel/1/%s%c%s%c%s%c", label, 0, scope->archive,
+			 0, scope->tier, 0);
 
 	lm_put_u64((uint8_t *)info + n, scope->generation);
 	lm_hkdf_expand_sha512(out, LM_KEY, key, LM_KEY, info, (size_t)n + 8);

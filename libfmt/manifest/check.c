@@ -18,13 +18,15 @@ static int check_unique(const struct check *c, const char *what, const void *arr
 			size_t element, size_t name_at, const char **names, size_t have)
 {
 	for (size_t i = 0; i < count; i++)
-		memcpy(&names[have + i], (const char *)array + i * element + name_at, sizeof(char *));
+		memcpy(&names[have + i], (const char *)array + i * element + name_at,
+		       sizeof(char *));
 	count += have;
 	qsort(names, count, sizeof(*names), by_text);
 	for (size_t i = 1; i < count; i++)
 		if (strcmp(names[i - 1], names[i]) == 0)
-			return lm_fail(c->error, LMODEL_ECORRUPT, "%s: manifest: two %s are named %s",
-				       c->label, what, LM_QUOTE(names[i]));
+			return lm_fail(c->error, LMODEL_ECORRUPT,
+				       "%s: manifest: two %s are named %s", c->label, what,
+				       LM_QUOTE(names[i]));
 	return LMODEL_OK;
 }
 
@@ -37,12 +39,14 @@ static int check_parents(const struct check *c, const char **names, size_t count
 
 		if (parent == NULL)
 			return LMODEL_EFAILED;
-		for (char *slash = strrchr(parent, '/'); slash != NULL; slash = strrchr(parent, '/')) {
+		for (char *slash = strrchr(parent, '/'); slash != NULL;
+		     slash = strrchr(parent, '/')) {
 			*slash = '\0';
 			if (bsearch(&parent, names, count, sizeof(*names), by_text) != NULL)
-				return lm_fail(c->error, LMODEL_ECORRUPT,
-					       "%s: manifest: %s is the name of a file and of a directory",
-					       c->label, LM_QUOTE(parent));
+				return lm_fail(
+					c->error, LMODEL_ECORRUPT,
+					"%s: manifest: %s is the name of a file and of a directory",
+					c->label, LM_QUOTE(parent));
 		}
 	}
 	return LMODEL_OK;
@@ -91,8 +95,9 @@ static int check_members(const struct check *c)
 			       c->label);
 	for (size_t i = 0; i < m->member_count; i++)
 		if (!used[i])
-			return lm_fail(c->error, LMODEL_ECORRUPT, "%s: manifest: member %s is not used",
-				       c->label, LM_QUOTE(m->members[i].path));
+			return lm_fail(c->error, LMODEL_ECORRUPT,
+				       "%s: manifest: member %s is not used", c->label,
+				       LM_QUOTE(m->members[i].path));
 	return LMODEL_OK;
 }
 
@@ -108,8 +113,8 @@ static int check_places(const struct check *c)
 	if (lm_manifest_extents(m, &live, &live_count, c->error))
 		return LMODEL_EFAILED;
 	for (size_t i = 1; i < live_count; i++)
-		if (live[i].offset < lm_align(live[i - 1].offset + live[i - 1].length, LM_TAR_BLOCK) +
-					     LM_TAR_BLOCK)
+		if (live[i].offset <
+		    lm_align(live[i - 1].offset + live[i - 1].length, LM_TAR_BLOCK) + LM_TAR_BLOCK)
 			return lm_fail(c->error, LMODEL_ECORRUPT,
 				       "%s: manifest: members overlap at %ju", c->label,
 				       (uintmax_t)live[i].offset);

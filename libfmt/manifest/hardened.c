@@ -32,19 +32,24 @@ static int check_header(const uint8_t *image, uint64_t len, const char *label,
 	uint32_t version;
 
 	if (len < 512 || memcmp(image, "SQLite format 3", 16) != 0)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: is not an SQLite image", label);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: is not an SQLite image",
+			       label);
 	if (image[68] != 'L' || image[69] != 'M' || image[70] != 'D' || image[71] != 'L')
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: application id is not LMDL", label);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: application id is not LMDL",
+			       label);
 	version = (uint32_t)image[60] << 24 | (uint32_t)image[61] << 16 | (uint32_t)image[62] << 8 |
 		  image[63];
 	if (version != LM_SQLITE_USER_VERSION)
 		return lm_fail(error, LMODEL_EUNSUPPORTED,
-			       "%s: manifest: schema version %u; this lmodel knows 1", label, version);
+			       "%s: manifest: schema version %u; this lmodel knows 1", label,
+			       version);
 	if (image[18] != 3 || image[19] != 1)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: read and write versions %u, %u",
-			       label, image[19], image[18]);
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: manifest: read and write versions %u, %u", label, image[19],
+			       image[18]);
 	if (image[56] != 0 || image[57] != 0 || image[58] != 0 || image[59] != 1)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: its text is not UTF-8", label);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: its text is not UTF-8",
+			       label);
 	return LMODEL_OK;
 }
 
@@ -126,7 +131,8 @@ static bool same_schema(sqlite3 *db)
 	LM_CLEANUP(finalize) sqlite3_stmt *a = NULL;
 	LM_CLEANUP(finalize) sqlite3_stmt *b = NULL;
 
-	if (sqlite3_open(":memory:", &ours) != SQLITE_OK || pragma(ours, manifest_sql) != SQLITE_OK ||
+	if (sqlite3_open(":memory:", &ours) != SQLITE_OK ||
+	    pragma(ours, manifest_sql) != SQLITE_OK ||
 	    sqlite3_prepare_v2(ours, query, -1, &a, NULL) != SQLITE_OK ||
 	    sqlite3_prepare_v2(db, query, -1, &b, NULL) != SQLITE_OK)
 		return false;
@@ -160,14 +166,17 @@ int lm_sqlite_open_untrusted(sqlite3 **out, const uint8_t *image, uint64_t len, 
 				(sqlite3_int64)len, SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
 		return lm_fail_memory(error);
 	sqlite3_progress_handler(db, PROGRESS_STEPS, stop_when_long, &left);
-	if (pragma(db, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY")
+	if (pragma(db,
+		   "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY")
 	    != SQLITE_OK)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: %s", label, sqlite3_errmsg(db));
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: %s", label,
+			       sqlite3_errmsg(db));
 	if (!single_text_is(db, "PRAGMA quick_check(1)", "ok"))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: the database is damaged", label);
-	if (!same_schema(db))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: its schema is not that of lmodel",
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: the database is damaged",
 			       label);
+	if (!same_schema(db))
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: manifest: its schema is not that of lmodel", label);
 	sqlite3_progress_handler(db, 0, NULL, NULL);
 	sqlite3_set_authorizer(db, authorize, NULL);
 	*out = db;

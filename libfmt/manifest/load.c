@@ -70,8 +70,8 @@ static int read_chunks(struct lm_table *t, struct lm_member *b)
 	uint64_t size = (uint64_t)sqlite3_column_bytes(t->statement, 7);
 	uint64_t count = b->bytes / b->chunk_bytes + (b->bytes % b->chunk_bytes != 0), stored = 0;
 
-	if (sqlite3_column_type(t->statement, 7) != SQLITE_BLOB || size % 4 != 0 || size / 4 != count ||
-	    count > UINT32_MAX)
+	if (sqlite3_column_type(t->statement, 7) != SQLITE_BLOB || size % 4 != 0 ||
+	    size / 4 != count || count > UINT32_MAX)
 		return lm_table_bad(t, "chunk index does not fit the size");
 	b->chunk_count = (uint32_t)count;
 	b->chunks = malloc(size > 0 ? size : 1);
@@ -96,13 +96,15 @@ static int read_member(struct lm_load *l, struct lm_table *t, size_t index)
 {
 	struct lm_member *b = &l->m->members[index];
 	const struct lm_member *before = index > 0 ? b - 1 : NULL;
-	uint64_t begin = before == NULL ? l->members_begin : lm_align(before->offset + before->length,
-								      LM_TAR_BLOCK);
+	uint64_t begin = before == NULL ? l->members_begin :
+					  lm_align(before->offset + before->length, LM_TAR_BLOCK);
 	LM_FREE char *coding = NULL;
 
-	if (lm_get_text(t, 1, "path", 100, &b->path) || lm_get_int(t, 2, "offset", l->committed_len, &b->offset) ||
+	if (lm_get_text(t, 1, "path", 100, &b->path) ||
+	    lm_get_int(t, 2, "offset", l->committed_len, &b->offset) ||
 	    lm_get_int(t, 3, "length", l->committed_len, &b->length) ||
-	    lm_get_int(t, 4, "bytes", INT64_MAX, &b->bytes) || lm_get_text(t, 5, "coding", 3, &coding) ||
+	    lm_get_int(t, 4, "bytes", INT64_MAX, &b->bytes) ||
+	    lm_get_text(t, 5, "coding", 3, &coding) ||
 	    lm_get_int(t, 6, "chunk size", LMODEL_CHUNK_MAX, &b->chunk_bytes))
 		return LMODEL_ECORRUPT;
 	if (!lm_path_is_safe(b->path))
@@ -126,14 +128,16 @@ static int read_source(struct lm_load *l, struct lm_table *t, size_t index)
 	struct lm_source_row *s = &l->m->sources[index];
 
 	if (lm_get_text(t, 1, "name", LM_PATH_LIMIT, &s->name) ||
-	    lm_get_text(t, 2, "format", 255, &s->format) || lm_get_int(t, 3, "bytes", INT64_MAX, &s->bytes) ||
+	    lm_get_text(t, 2, "format", 255, &s->format) ||
+	    lm_get_int(t, 3, "bytes", INT64_MAX, &s->bytes) ||
 	    lm_get_row(t, 4, "skeleton", l->m->member_count, false, &s->skeleton))
 		return LMODEL_ECORRUPT;
 	if (!lm_path_is_safe(s->name))
 		return lm_table_bad(t, "name is not a safe relative path");
 	if (strcmp(s->format, "safetensors") != 0)
-		return lm_fail(t->error, LMODEL_EUNSUPPORTED, "%s: source %s: format %s is not known",
-			       t->label, LM_QUOTE(s->name), LM_QUOTE(s->format));
+		return lm_fail(t->error, LMODEL_EUNSUPPORTED,
+			       "%s: source %s: format %s is not known", t->label, LM_QUOTE(s->name),
+			       LM_QUOTE(s->format));
 	return LMODEL_OK;
 }
 
@@ -142,7 +146,8 @@ static int read_metadata(struct lm_load *l, struct lm_table *t, size_t index)
 	struct lm_metadata_row *d = &l->m->metadata[index];
 
 	if (lm_get_row(t, 1, "source", l->m->source_count, false, &d->source) ||
-	    lm_get_text(t, 2, "key", SIZE_MAX, &d->key) || lm_get_text(t, 3, "value", SIZE_MAX, &d->value))
+	    lm_get_text(t, 2, "key", SIZE_MAX, &d->key) ||
+	    lm_get_text(t, 3, "value", SIZE_MAX, &d->value))
 		return LMODEL_ECORRUPT;
 	return LMODEL_OK;
 }
@@ -187,16 +192,18 @@ static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 	LM_FREE char *shape = NULL;
 	uint64_t bytes;
 
-	if (lm_get_text(t, 1, "name", 65535, &row->name) || lm_get_text(t, 2, "dtype", 255, &dtype) ||
-	    lm_get_text(t, 3, "shape", 2048, &shape) || lm_get_int(t, 4, "bytes", INT64_MAX, &row->bytes) ||
+	if (lm_get_text(t, 1, "name", 65535, &row->name) ||
+	    lm_get_text(t, 2, "dtype", 255, &dtype) || lm_get_text(t, 3, "shape", 2048, &shape) ||
+	    lm_get_int(t, 4, "bytes", INT64_MAX, &row->bytes) ||
 	    lm_get_row(t, 5, "source", l->m->source_count, false, &row->source) ||
 	    lm_get_row(t, 6, "member", l->m->member_count, true, &row->member) ||
 	    lm_get_row(t, 7, "alias", index, true, &row->alias))
 		return LMODEL_ECORRUPT;
 	row->dtype = lm_dtype_find(dtype);
 	if (row->dtype == NULL)
-		return lm_fail(t->error, LMODEL_EUNSUPPORTED, "%s: tensor %s: dtype %s is not known",
-			       t->label, LM_QUOTE(row->name), LM_QUOTE(dtype));
+		return lm_fail(t->error, LMODEL_EUNSUPPORTED,
+			       "%s: tensor %s: dtype %s is not known", t->label,
+			       LM_QUOTE(row->name), LM_QUOTE(dtype));
 	if (!parse_shape(shape, &row->rank, &row->shape))
 		return lm_table_bad(t, "shape");
 	if (!lm_dtype_bytes(row->dtype, row->rank, row->shape, &row->elements, &bytes) ||
@@ -264,7 +271,8 @@ static int read_single(struct lm_load *l)
 		return LMODEL_ECORRUPT;
 	if (lm_table_next(&a, &more) || more)
 		return lm_table_bad(&a, "more than one row");
-	if (lm_table_open(&s, l, "statement", "SELECT text FROM statement") || lm_table_next(&s, &more))
+	if (lm_table_open(&s, l, "statement", "SELECT text FROM statement") ||
+	    lm_table_next(&s, &more))
 		return LMODEL_ECORRUPT;
 	if (!more)
 		return lm_table_bad(&s, "row is missing");
@@ -280,21 +288,25 @@ static int read_tables(struct lm_load *l)
 	struct lm_manifest *m = l->m;
 
 	if (read_single(l) ||
-	    lm_read_list(l, "member", "SELECT id, path, offset, length, bytes, coding, chunk_bytes, "
-		      "chunks, digest FROM member ORDER BY id", &m->members, sizeof(*m->members),
-		      &m->member_count, read_member) ||
-	    lm_read_list(l, "source", "SELECT id, name, format, bytes, skeleton FROM source ORDER BY id",
-		      &m->sources, sizeof(*m->sources), &m->source_count, read_source) ||
+	    lm_read_list(l, "member",
+			 "SELECT id, path, offset, length, bytes, coding, chunk_bytes, "
+			 "chunks, digest FROM member ORDER BY id",
+			 &m->members, sizeof(*m->members), &m->member_count, read_member) ||
+	    lm_read_list(l, "source",
+			 "SELECT id, name, format, bytes, skeleton FROM source ORDER BY id",
+			 &m->sources, sizeof(*m->sources), &m->source_count, read_source) ||
 	    lm_read_list(l, "metadata", "SELECT id, source, key, value FROM metadata ORDER BY id",
-		      &m->metadata, sizeof(*m->metadata), &m->metadata_count, read_metadata) ||
-	    lm_read_list(l, "tensor", "SELECT id, name, dtype, shape, bytes, source, member, alias "
-		      "FROM tensor ORDER BY id", &m->tensors, sizeof(*m->tensors), &m->tensor_count,
-		      read_tensor) ||
+			 &m->metadata, sizeof(*m->metadata), &m->metadata_count, read_metadata) ||
+	    lm_read_list(l, "tensor",
+			 "SELECT id, name, dtype, shape, bytes, source, member, alias "
+			 "FROM tensor ORDER BY id",
+			 &m->tensors, sizeof(*m->tensors), &m->tensor_count, read_tensor) ||
 	    lm_read_list(l, "attachment", "SELECT id, name, member FROM attachment ORDER BY id",
-		      &m->attachments, sizeof(*m->attachments), &m->attachment_count,
-		      read_attachment) ||
-	    lm_read_list(l, "dead", "SELECT rowid - 1, offset, length, state FROM dead ORDER BY rowid",
-		      &m->dead, sizeof(*m->dead), &m->dead_count, read_dead) ||
+			 &m->attachments, sizeof(*m->attachments), &m->attachment_count,
+			 read_attachment) ||
+	    lm_read_list(l, "dead",
+			 "SELECT rowid - 1, offset, length, state FROM dead ORDER BY rowid",
+			 &m->dead, sizeof(*m->dead), &m->dead_count, read_dead) ||
 	    lm_load_tiers(l))
 		return (int)l->error->code;
 	return LMODEL_OK;

@@ -16,7 +16,8 @@ static bool is_one_of(const char *word, const char *list)
 	return false;
 }
 
-static int get_word(struct lm_table *t, int column, const char *what, const char *list, char **value)
+static int get_word(struct lm_table *t, int column, const char *what, const char *list,
+		    char **value)
 {
 	if (lm_get_text(t, column, what, 32, value))
 		return LMODEL_ECORRUPT;
@@ -125,8 +126,8 @@ static int check_places(const struct lm_load *l)
 		for (int k = 0; k < 2 && !tier->absent; k++)
 			if (tier->length[k] > l->committed_len - tier->offset[k])
 				return lm_fail(l->error, LMODEL_ECORRUPT,
-					       "%s: manifest: tier %s: reaches past the end", l->label,
-					       tier->name);
+					       "%s: manifest: tier %s: reaches past the end",
+					       l->label, tier->name);
 		if (tier->shard_count == 0)
 			return lm_fail(l->error, LMODEL_ECORRUPT,
 				       "%s: manifest: tier %s: has no shard", l->label, tier->name);
@@ -165,8 +166,8 @@ static int read_slots(struct lm_load *l)
 
 	while (r == LMODEL_OK && (r = lm_table_next(&t, &more)) == LMODEL_OK && more) {
 		if (m->slot_count == LM_SLOT_ROW_LIMIT)
-			return lm_fail(l->error, LMODEL_ELIMIT, "%s: more than %u key slots", l->label,
-				       LM_SLOT_ROW_LIMIT);
+			return lm_fail(l->error, LMODEL_ELIMIT, "%s: more than %u key slots",
+				       l->label, LM_SLOT_ROW_LIMIT);
 		r = lm_grow(&m->slots, m->slot_count, &capacity, sizeof(*m->slots), l->error);
 		if (r != LMODEL_OK)
 			break;
@@ -212,7 +213,8 @@ static int read_owner(struct lm_load *l)
 	struct lm_owner_row *o = &l->m->owner;
 	bool more;
 
-	if (lm_table_open(&t, l, "owner", "SELECT public_key, signature, book_counter, book FROM owner") ||
+	if (lm_table_open(&t, l, "owner",
+			  "SELECT public_key, signature, book_counter, book FROM owner") ||
 	    lm_table_next(&t, &o->present))
 		return LMODEL_ECORRUPT;
 	if (o->present != (l->m->tier_count > 0))
@@ -248,11 +250,13 @@ int lm_load_tiers(struct lm_load *l)
 	struct lm_manifest *m = l->m;
 	bool feature = strcmp(m->must_understand, LM_FEATURE_TIERS) == 0;
 
-	if (lm_read_list(l, "tier", "SELECT id, name, generation, selection, mask, unit, scope, amount, "
+	if (lm_read_list(l, "tier",
+			 "SELECT id, name, generation, selection, mask, unit, scope, amount, "
 			 "key_commitment, position_commitment, key_mac, position_mac, "
-			 "positions_offset, values_offset FROM tier ORDER BY id", &m->tiers,
-			 sizeof(*m->tiers), &m->tier_count, read_tier) ||
-	    lm_read_list(l, "shard", "SELECT id, tier, tensor, unit, positions_length, "
+			 "positions_offset, values_offset FROM tier ORDER BY id",
+			 &m->tiers, sizeof(*m->tiers), &m->tier_count, read_tier) ||
+	    lm_read_list(l, "shard",
+			 "SELECT id, tier, tensor, unit, positions_length, "
 			 "positions_digest, values_length, values_digest FROM shard ORDER BY id",
 			 &m->shards, sizeof(*m->shards), &m->shard_count, read_shard) ||
 	    lm_read_list(l, "signature", "SELECT id, kind, bytes FROM signature ORDER BY id",
@@ -261,8 +265,9 @@ int lm_load_tiers(struct lm_load *l)
 	    check_places(l) || read_slots(l) || check_slots(l) || read_owner(l))
 		return (int)l->error->code;
 	if (feature != (m->tier_count > 0))
-		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s", l->label,
-			       LM_FEATURE_TIERS, feature ? "without a tier" : "is not named");
+		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s",
+			       l->label, LM_FEATURE_TIERS,
+			       feature ? "without a tier" : "is not named");
 	if (m->slot_count > 0 && m->tier_count == 0)
 		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: key slots without a tier",
 			       l->label);

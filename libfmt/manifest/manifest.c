@@ -101,13 +101,15 @@ bool lm_tier_name_valid(const char *name)
 	size_t len = strlen(name);
 
 	return len > 0 && len <= LM_TIER_NAME_LIMIT && name[0] != '.' && name[0] != '-' &&
-	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+	       strspn(name,
+		      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
-void lm_tier_path(const struct lm_tier_row *tier, enum lm_stream stream, char path[LM_TIER_PATH_SIZE])
+void lm_tier_path(const struct lm_tier_row *tier, enum lm_stream stream,
+		  char path[LM_TIER_PATH_SIZE])
 {
-	snprintf(path, LM_TIER_PATH_SIZE, "shard/g%ju/%s/%s", (uintmax_t)tier->generation, tier->name,
-		 stream == LM_POSITIONS ? "positions" : "values");
+	snprintf(path, LM_TIER_PATH_SIZE, "shard/g%ju/%s/%s", (uintmax_t)tier->generation,
+		 tier->name, stream == LM_POSITIONS ? "positions" : "values");
 }
 
 static int by_offset(const void *a, const void *b)

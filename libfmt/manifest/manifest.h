@@ -162,7 +162,8 @@ int lm_manifest_extents(const struct lm_manifest *manifest, struct lm_extent **e
 
 /* Path of a tier's member of that kind in the tar: at most 100 bytes. */
 #define LM_TIER_PATH_SIZE 101
-void lm_tier_path(const struct lm_tier_row *tier, enum lm_stream stream, char path[LM_TIER_PATH_SIZE]);
+void lm_tier_path(const struct lm_tier_row *tier, enum lm_stream stream,
+		  char path[LM_TIER_PATH_SIZE]);
 bool lm_tier_name_valid(const char *name);
 void lm_slot_row_free(struct lm_slot_row *slot);
 void lm_signature_row_free(struct lm_signature_row *signature);

@@ -34,7 +34,8 @@ int lm_get_int(struct lm_table *t, int column, const char *what, uint64_t max, u
 {
 	sqlite3_int64 v = sqlite3_column_int64(t->statement, column);
 
-	if (sqlite3_column_type(t->statement, column) != SQLITE_INTEGER || v < 0 || (uint64_t)v > max)
+	if (sqlite3_column_type(t->statement, column) != SQLITE_INTEGER || v < 0 ||
+	    (uint64_t)v > max)
 		return lm_table_bad(t, what);
 	*value = (uint64_t)v;
 	return LMODEL_OK;
@@ -60,8 +61,8 @@ int lm_get_text(struct lm_table *t, int column, const char *what, size_t limit, 
 	const char *text = (const char *)sqlite3_column_text(t->statement, column);
 	size_t len = (size_t)sqlite3_column_bytes(t->statement, column);
 
-	if (sqlite3_column_type(t->statement, column) != SQLITE_TEXT || text == NULL || len > limit ||
-	    strlen(text) != len || !lm_utf8_valid(text, len))
+	if (sqlite3_column_type(t->statement, column) != SQLITE_TEXT || text == NULL ||
+	    len > limit || strlen(text) != len || !lm_utf8_valid(text, len))
 		return lm_table_bad(t, what);
 	*value = lm_strdup(text, t->error);
 	return *value == NULL ? LMODEL_EFAILED : LMODEL_OK;

@@ -44,7 +44,8 @@ static int row(struct insert *ins, struct lmodel_error *error, const char *types
 		if (*t == 'i') {
 			r = sqlite3_bind_int64(s, column, (sqlite3_int64)va_arg(args, uint64_t));
 		} else if (*t == 't') {
-			r = sqlite3_bind_text(s, column, va_arg(args, const char *), -1, SQLITE_STATIC);
+			r = sqlite3_bind_text(s, column, va_arg(args, const char *), -1,
+					      SQLITE_STATIC);
 		} else if (*t == 'b' || *t == 'o') {
 			const void *bytes = va_arg(args, const void *);
 			size_t len = va_arg(args, size_t);
@@ -174,7 +175,8 @@ static int store_shards(const struct lm_manifest *m, sqlite3 *db, struct lmodel_
 		return LMODEL_EFAILED;
 	for (size_t i = 0; i < m->shard_count; i++) {
 		const struct lm_shard_row *s = &m->shards[i];
-		const struct lm_stream_row *p = &s->stream[LM_POSITIONS], *v = &s->stream[LM_VALUES];
+		const struct lm_stream_row *p = &s->stream[LM_POSITIONS],
+					   *v = &s->stream[LM_VALUES];
 
 		if (row(&ins, error, "nnntibib", i, s->tier, s->tensor, s->unit, p->length,
 			(const void *)p->digest, sizeof(p->digest), v->length,
@@ -245,7 +247,8 @@ static unsigned page_size(const struct lm_manifest *m)
 		n += 80 + 2 * strlen(m->members[i].path) + 4 * (uint64_t)m->members[i].chunk_count;
 	for (size_t i = 0; i < m->metadata_count; i++)
 		n += strlen(m->metadata[i].value);
-	n += 60 * (m->tensor_count + m->attachment_count) + 100 * m->shard_count + 600 * m->slot_count;
+	n += 60 * (m->tensor_count + m->attachment_count) + 100 * m->shard_count +
+	     600 * m->slot_count;
 	return n < 64 << 10 ? 512 : n < 1 << 20 ? 1024 : 4096;
 }
 

@@ -12,7 +12,8 @@ static bool is_taken(const struct lm_protected_model *p, size_t tensor)
 	return p->taken != NULL && p->taken[tensor].taken;
 }
 
-const struct lm_selected_tensor *lm_protected_tensor(const struct lm_protected_model *p, size_t tensor)
+const struct lm_selected_tensor *lm_protected_tensor(const struct lm_protected_model *p,
+						     size_t tensor)
 {
 	static const struct lm_selected_tensor nothing;
 
@@ -21,8 +22,9 @@ const struct lm_selected_tensor *lm_protected_tensor(const struct lm_protected_m
 	return p->selection != NULL ? lm_selection_of(p->selection, tensor) : &nothing;
 }
 
-static int tiers_of(const struct lm_protected_model *p, size_t tensor, uint64_t first, uint64_t count,
-		    const uint8_t *bytes, uint8_t **tiers, struct lmodel_error *error)
+static int tiers_of(const struct lm_protected_model *p, size_t tensor, uint64_t first,
+		    uint64_t count, const uint8_t *bytes, uint8_t **tiers,
+		    struct lmodel_error *error)
 {
 	*tiers = malloc(count);
 	if (*tiers == NULL)

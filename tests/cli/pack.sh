@@ -33,7 +33,7 @@ ln m.lmodel second
 run 0 lmodel pack -f m.safetensors
 same second before "it is replaced as a whole, not written over"
 cp m.safetensors self
-run 1 lmodel pack -o self self
+run 2 lmodel pack -o self self
 same self m.safetensors "the input is not the output"
 
 # -v, -q, --json

@@ -101,11 +101,14 @@ void lmodel_info(const struct lmodel_archive *archive, struct lmodel_info *info)
 /* Tensors in the order of the input's data, index 0 .. tensor_count-1. An index out of
  * range gives NULL; so does a name that is not there. */
 const struct lmodel_tensor *lmodel_tensor_at(const struct lmodel_archive *archive, size_t index);
-const struct lmodel_tensor *lmodel_tensor_find(const struct lmodel_archive *archive, const char *name);
+const struct lmodel_tensor *lmodel_tensor_find(const struct lmodel_archive *archive,
+					       const char *name);
 
-const struct lmodel_attachment *lmodel_attachment_at(const struct lmodel_archive *archive, size_t index);
+const struct lmodel_attachment *lmodel_attachment_at(const struct lmodel_archive *archive,
+						     size_t index);
 const struct lmodel_source *lmodel_source_at(const struct lmodel_archive *archive, size_t index);
-const struct lmodel_metadata *lmodel_metadata_at(const struct lmodel_archive *archive, size_t index);
+const struct lmodel_metadata *lmodel_metadata_at(const struct lmodel_archive *archive,
+						 size_t index);
 
 /* Reads `len` raw bytes of the tensor from raw byte `offset` into `buffer`. Touches only the
  * chunks that the range meets, and checks each against its SHA-256 before a byte of it is

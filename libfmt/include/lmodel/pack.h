@@ -22,7 +22,8 @@ extern "C" {
 
 /* How hard the codec tries (spec: 5). All levels read back alike. */
 enum lmodel_level {
-	LMODEL_LEVEL_DEFAULT = 0, /* byte planes and entropy coding; matching where a sample says so */
+	LMODEL_LEVEL_DEFAULT = 0, /* byte planes and entropy coding; matching where
+	                             a sample says so */
 	LMODEL_LEVEL_FAST = 1,    /* byte planes and entropy coding alone */
 	LMODEL_LEVEL_SMALL = 2,   /* try everything on every chunk, keep the smallest; slow */
 };
@@ -67,8 +68,8 @@ int lmodel_pack(const char *output, const char *const *inputs, size_t input_coun
 struct lmodel_repack_options {
 	size_t size;               /* sizeof(struct lmodel_repack_options) */
 	struct lmodel_run run;
-	bool recode;               /* code every chunk anew with `level` and `chunk_bytes`; otherwise
-	                              stored bytes are moved as they are */
+	bool recode;               /* code every chunk anew with `level` and `chunk_bytes`;
+	                              otherwise stored bytes are moved as they are */
 	enum lmodel_level level;
 	uint64_t chunk_bytes;      /* 0: as it is */
 	bool overwrite;            /* for an `output` that exists */
@@ -92,8 +93,9 @@ struct lmodel_strip_options {
 };
 #define LMODEL_STRIP_OPTIONS_INIT { .size = sizeof(struct lmodel_strip_options) }
 
-/* Writes a copy of the archive without the shards of the tiers above `tier` (NULL: of all tiers). Needs
- * no key. The copy says of those tiers that they are absent; statement, MACs, signatures and slots stay.
+/* Writes a copy of the archive without the shards of the tiers above `tier` (NULL: of all tiers).
+ * Needs no key. The copy says of those tiers that they are absent; statement, MACs, signatures and
+ * slots stay.
  *
  * Errors: EUSAGE (no such tier), and as lmodel_repack(). */
 int lmodel_strip(const char *archive, const char *tier, const char *output,

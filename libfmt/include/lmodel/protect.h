@@ -26,7 +26,8 @@ enum lmodel_mask {
 };
 
 enum lmodel_unit {
-	LMODEL_UNIT_DEFAULT = 0,     /* element for rank 0 to 2, kernel slice above, block for dtypes below a byte */
+	LMODEL_UNIT_DEFAULT = 0,     /* element for rank 0 to 2, kernel slice above, block for
+	                                dtypes below a byte */
 	LMODEL_UNIT_ELEMENT = 1,
 	LMODEL_UNIT_SLICE = 2,
 	LMODEL_UNIT_ROW = 3,
@@ -40,12 +41,15 @@ enum lmodel_scope {
 	LMODEL_SCOPE_LAYER = 2,      /* the same share of each tensor */
 };
 
-/* Tiers are cumulative: each amount counts all tiers up to it. One of `share` and `units` is set. */
+/* Tiers are cumulative: each amount counts all tiers up to it. One of `share` and
+ * `units` is set. */
 struct lmodel_tier_amount {
-	const char *name;            /* 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with '.' or '-' */
+	const char *name;            /* 1 to 64 of A-Z a-z 0-9 . _ -, not beginning
+	                                with '.' or '-' */
 	double share;                /* 0 < share <= 1, of the units that may be protected */
 	uint64_t units;
-	const char *text;            /* the amount as it was given, for inspect; NULL: made from the above */
+	const char *text;            /* the amount as it was given, for inspect; NULL:
+	                                made from the above */
 };
 
 struct lmodel_protect_options {
@@ -61,14 +65,18 @@ struct lmodel_protect_options {
 	size_t include_count;
 	const char *const *excludes;
 	size_t exclude_count;
-	const char *scores;          /* safetensors: a score for every parameter, or one a unit; NULL: |w| */
-	const char *reference;       /* safetensors: the public weights; what differs is protected */
-	const char *like;            /* an earlier release: where a tensor is bit-equal in it, it is protected just
-	                                as there, with the same stand-ins; tiers have the same names */
+	const char *scores;          /* safetensors: a score for every parameter, or one
+	                                a unit; NULL: |w| */
+	const char *reference;       /* safetensors: the public weights; what
+	                                differs is protected */
+	const char *like;            /* an earlier release: where a tensor is bit-equal in it, it
+	                                is protected just as there, with the same stand-ins; tiers
+	                                have the same names */
 	const struct lmodel_keyring *like_keys; /* an owner's of it */
 	const struct lmodel_grantee *grantees; /* at least one owner */
 	size_t grantee_count;
-	bool test_keys;              /* with a seed and real recipients: yes, I know that the keys follow from the seed */
+	bool test_keys;              /* with a seed and real recipients: yes, I know that the keys
+	                                follow from the seed */
 };
 #define LMODEL_PROTECT_OPTIONS_INIT { .size = sizeof(struct lmodel_protect_options) }
 
