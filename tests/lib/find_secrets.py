@@ -200,7 +200,7 @@ def forms():
 
 # ---- what others see of the process ----
 
-def looked_at(argv, call, seconds=0.6):
+def looked_at(argv, call, seconds=3):
     """A process that sleeps at a call: its command line, environment and memory."""
     p = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
                           f"inject={call}:delay_enter={int(seconds * 1e6)}:when=1"] + argv,
