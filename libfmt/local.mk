@@ -135,6 +135,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/cat.c \
 	%D%/archive/change.c %D%/archive/change.h \
 	%D%/archive/content.c %D%/archive/content.h \
+	%D%/archive/detached.c %D%/archive/detached.h \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
@@ -158,6 +159,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/sign.c %D%/archive/sign.h \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \
+	%D%/archive/tiers.c \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/writer.c %D%/archive/writer.h

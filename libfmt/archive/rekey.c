@@ -5,6 +5,7 @@
 
 #include "archive/change.h"
 #include "archive/content.h"
+#include "archive/detached.h"
 #include "archive/options.h"
 #include "archive/protect.h"
 #include "archive/shard.h"
@@ -338,55 +339,6 @@ static int reissue_all(struct rekeying *k, struct lmodel_error *error)
 
 /* ---- detached grants ---- */
 
-/* A name for the file: the label, or the end of the recipient; nothing that
- * leaves the directory. */
-static char *grant_name(const struct lm_book_entry *e, const char *directory, size_t number,
-			struct lmodel_error *error)
-{
-	const char *base = e->label[0] != '\0' ? e->label : e->recipient;
-	char safe[41];
-	size_t n = 0;
-
-	for (const char *c = base; *c != '\0' && n < sizeof(safe) - 1; c++)
-		safe[n++] = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-			    (*c >= '0' && *c <= '9') ? *c : '-';
-	safe[n] = '\0';
-	return lm_format(error, "%s/%s-%zu.lkey", directory, safe, number + 1);
-}
-
-static int write_grant(struct rekeying *k, const struct lm_book_entry *e, size_t number,
-		       struct lmodel_error *error)
-{
-	LM_SECRET struct lm_grant *grant = lm_secret_alloc(sizeof(*grant), error);
-	const struct lmodel_grantee who = {
-		.recipient = e->recipient, .role = e->role,
-		.tier = e->role == LMODEL_HOLDER ? e->tier : NULL,
-	};
-	LM_FREE char *path = grant_name(e, k->options->grants, number, error);
-	LM_FREE uint8_t *text = NULL;
-	struct lm_output out = LM_OUTPUT_INIT;
-	char label[LM_QUOTE_SIZE];
-	size_t len;
-	int r;
-
-	if (grant == NULL || path == NULL)
-		return LMODEL_EFAILED;
-	r = lm_grant_for(grant, k->owner, &who, error);
-	if (r == LMODEL_OK)
-		r = lm_grant_wrap(grant, e->recipient, true, &text, &len, error);
-	if (r == LMODEL_OK)
-		r = lm_output_begin(&out, path, true, error);
-	if (r == LMODEL_OK)
-		r = lm_write_all(out.fd, lm_quote(label, path), text, len, error);
-	if (r == LMODEL_OK)
-		r = lm_output_publish(&out, error);
-	lm_output_release(&out);
-	if (r == LMODEL_OK)
-		lm_notice(&k->options->run, "%s is for %s %s", LM_QUOTE(path), e->recipient,
-			  e->label[0] != '\0' ? LM_QUOTE(e->label) : "");
-	return r;
-}
-
 /* After the commit: before it these grants would open nothing. One that cannot be written does not
  * keep the others from it. */
 static int write_grants(struct rekeying *k, struct lmodel_error *error)
@@ -401,7 +353,8 @@ static int write_grants(struct rekeying *k, struct lmodel_error *error)
 		if (k->options->grants == NULL)
 			lm_notice(&k->options->run, "the detached grant for %s is outdated now",
 				  e->recipient);
-		else if (write_grant(k, e, i, error))
+		else if (lm_detached_write(k->owner, e, k->options->grants, i, &k->options->run,
+					   error))
 			r = LMODEL_EFAILED;
 	}
 	return r;
