@@ -11,8 +11,6 @@
 #include "archive/shard.h"
 #include "archive/sign.h"
 #include "base/io.h"
-#include "base/publish.h"
-#include "container/lock.h"
 #include "container/tar.h"
 #include "crypto/chunked.h"
 #include "crypto/secret.h"

@@ -1,6 +1,7 @@
 # A vendor and four customers: each keeps the key that he has, and gets the weights that he is
 # entitled to, from one file that anybody may have.
 . "${srcdir:-.}/tests/lib/tap.sh"
+needs age strace script ssh-keygen tar sqlite3
 
 model=$data/models/stories260K.safetensors
 if [ ! -f "$model" ]; then
@@ -275,12 +276,13 @@ if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 	tensor=$(lmodel list --json model.lmodel | python3 -c 'import json, sys
 tensors = json.load(sys.stdin)["tensors"]
 print(sorted(tensors, key=lambda t: t["bytes"])[len(tensors) // 2]["name"])')
-	strace -f -qq -y -e trace=pread64,read,mmap -o trace "$real" cat -i stan_key --raw \
+	# A file a thread (-ff): in one file a call can be cut in two by another's.
+	strace -ff -qq -y -e trace=pread64,read,mmap -o trace "$real" cat -i stan_key --raw \
 		model.lmodel "$tensor" >one.raw
 	ok $? "cat $tensor"
 	tar -xOf model.lmodel manifest.sqlite >manifest.sqlite
 	run 0 python3 - "$tensor" <<'P'
-import re, sqlite3, sys
+import glob, re, sqlite3, sys
 db = sqlite3.connect("file:manifest.sqlite?mode=ro&immutable=1", uri=True)
 own, other = [], []
 for tier, positions, values in db.execute("SELECT id, positions_offset, values_offset FROM tier"):
@@ -292,7 +294,7 @@ for tier, positions, values in db.execute("SELECT id, positions_offset, values_o
         positions, values = positions + p, values + v
 assert own and other
 reads = []
-for line in open("trace"):
+for line in (line for name in glob.glob("trace.*") for line in open(name)):
     if "model.lmodel>" not in line:
         continue
     assert "mmap" not in line and not re.search(r"\bread\(", line), line

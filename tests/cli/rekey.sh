@@ -1,5 +1,6 @@
 # New keys for a tier: who was taken out is out for good, everybody else goes on unchanged.
 . "${srcdir:-.}/tests/lib/tap.sh"
+needs age strace ssh-keygen
 
 real=$builddir/bin/.libs/lmodel
 if [ -x "$real" ]; then
@@ -322,11 +323,11 @@ if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 	# Leaks cannot be looked for under strace.
 	export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 	for tier in silver gold; do
-		strace -f -qq -y -e trace=pwrite64,pwritev,write,writev,fallocate,ftruncate -o trace \
+		strace -ff -qq -y -e trace=pwrite64,pwritev,write,writev,fallocate,ftruncate -o trace \
 			"$real" rekey -q -i owner.key --tier $tier m.lmodel
 		ok $? "rekey --tier $tier"
 		run 0 python3 - "$tier" "$slot_size" <<'P'
-import re, sqlite3, subprocess, sys
+import glob, os, re, sqlite3, subprocess, sys
 tier, slot = sys.argv[1], int(sys.argv[2])
 open("manifest.sqlite", "wb").write(subprocess.run(
     ["tar", "-xOf", "m.lmodel", "manifest.sqlite"], stdout=subprocess.PIPE, check=True).stdout)
@@ -334,7 +335,10 @@ db = sqlite3.connect("file:manifest.sqlite?immutable=1", uri=True)
 sizes = dict(db.execute("SELECT t.name, sum(positions_length + values_length) FROM shard s"
                         " JOIN tier t ON t.id = s.tier GROUP BY t.name"))
 wrote = 0
-for line in open("trace"):
+lines = [line for name in glob.glob("trace.*") for line in open(name)]
+for name in glob.glob("trace.*"):
+    os.unlink(name)
+for line in lines:
     if "/m.lmodel>" not in line:
         continue
     m = re.search(r"\b(\w+)\(.* = (\d+)", line)

@@ -1,6 +1,7 @@
 # No key and no passphrase in anything that lmodel prints or writes, in temporary files, on the
 # command line, in a core.
 . "${srcdir:-.}/tests/lib/tap.sh"
+needs age strace
 
 real=$builddir/bin/.libs/lmodel
 if [ -x "$real" ]; then

@@ -1,6 +1,7 @@
 # Publishers' signatures: ssh-keygen and minisign make and check what lmodel takes and makes, and
 # readers take nothing that is not signed by whom they name.
 . "${srcdir:-.}/tests/lib/tap.sh"
+needs ssh-keygen minisign
 
 for program in ssh-keygen minisign; do
 	command -v $program >/dev/null

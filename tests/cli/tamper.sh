@@ -2,6 +2,7 @@
 # right, and signed by an owner. Whoever holds a key of a tier is told, and gets nothing.
 # Single bytes are turned in tests/unit/test_tamper.c.
 . "${srcdir:-.}/tests/lib/tap.sh"
+needs age
 # Each reader sees each file for the first time: memory is for memory.sh.
 unset XDG_STATE_HOME HOME
 # What is told here is told to who sees the archive for the first time; memory.sh has the rest.

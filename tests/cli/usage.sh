@@ -1,5 +1,6 @@
 # Every way to get the command line wrong: exit status 2, one line, and where to look.
 . "${srcdir:-.}/tests/lib/tap.sh"
+needs script
 
 # usage "MESSAGE" "COMMAND or nothing" ARGUMENT...
 usage() {

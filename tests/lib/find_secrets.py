@@ -111,10 +111,22 @@ def strace(trace, *options):
     return ["strace", "-f", "-y", "-xx", "-s", "100000000", "-o", trace, *options]
 
 
+def calls(trace):
+    """The lines of a trace; a call that another thread's cut in two is one again."""
+    begun = {}
+    for line in open(trace, errors="replace"):
+        pid = line.split(maxsplit=1)[0]
+        if line.endswith("<unfinished ...>\n"):
+            begun[pid] = line[:-len("<unfinished ...>\n")]
+            continue
+        m = re.match(r"\d+ +<\.\.\. \w+ resumed>", line)
+        yield begun.pop(pid, "") + line[m.end():] if m else line
+
+
 def written(trace):
     """From a trace: what was written to each file, in the order of the calls, and shared maps."""
     files, shared = {}, []
-    for line in open(trace, errors="replace"):
+    for line in calls(trace):
         m = re.match(r"\d+ +(\w+)\(\d+<(.*?)>(?:\(deleted\))?, (.*)\) += \d+", line)
         if m and m[1] in WRITING.split(","):
             data = b"".join(bytes.fromhex(s.replace("\\x", ""))

@@ -36,6 +36,15 @@ ok() {
 	return 0
 }
 
+# needs TOOL...: fails for each that is missing, so that what goes without one is never left out
+# in silence.
+needs() {
+	for tap_tool; do
+		command -v "$tap_tool" >/dev/null
+		ok $? "$tap_tool is installed"
+	done
+}
+
 # is GOT WANTED NAME
 is() {
 	if [ "$1" = "$2" ]; then
