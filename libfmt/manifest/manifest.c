@@ -142,3 +142,18 @@ int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents,
 	*count = n;
 	return LMODEL_OK;
 }
+
+bool lm_feature_in(const char *features, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = features; line != NULL && *line != '\0';) {
+		const char *end = strchr(line, '\n');
+
+		if (end == NULL ? strcmp(line, name) == 0 :
+				  (size_t)(end - line) == len && memcmp(line, name, len) == 0)
+			return true;
+		line = end != NULL ? end + 1 : NULL;
+	}
+	return false;
+}

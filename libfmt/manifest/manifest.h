@@ -69,6 +69,9 @@ enum lm_stream { LM_POSITIONS, LM_VALUES };
 #define LM_BOOK_LIMIT (UINT64_C(1) << 28)
 
 #define LM_FEATURE_TIERS "tiers"
+/* Masks that are features of the same name (spec: 3.2). */
+#define LM_MASK_DEEP_LOCK "deep-lock"
+#define LM_MASK_PERTURB "perturb"
 #define LM_TIER_NAME_LIMIT 64u
 
 struct lm_shard_row {
@@ -176,6 +179,9 @@ void lm_slot_digest(const struct lm_slot_row *slot, uint8_t digest[LM_SHA256_SIZ
 bool lm_amount_valid(const char *amount);
 
 void lm_manifest_free(struct lm_manifest *manifest);
+
+/* Whether `name` is a line of the text of features. */
+bool lm_feature_in(const char *features, const char *name);
 
 /* Stored bytes of the chunks of a member, without the list behind them. */
 uint64_t lm_member_stored(const struct lm_member *member);
