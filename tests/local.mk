@@ -13,6 +13,7 @@ lm_unit_tests = \
 	%D%/unit/test_codec \
 	%D%/unit/test_crypto \
 	%D%/unit/test_decoy \
+	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
@@ -47,6 +48,7 @@ lm_unit_tests = \
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
@@ -186,6 +188,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/vectors/book.json \
 	%D%/vectors/chunked.json \
 	%D%/vectors/context.json \
+	%D%/vectors/deeplock.json \
 	%D%/vectors/grant.json \
 	%D%/vectors/keys.json \
 	%D%/vectors/padding.json \

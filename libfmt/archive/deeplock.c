@@ -121,6 +121,10 @@ static int take_values(struct record *r, uint64_t bytes, struct lmodel_error *er
 
 	if (code == LMODEL_OK && stream.left != lm_lock_record_len(bytes))
 		code = bad(r, "the digests are not those of a tensor of this size", error);
+	if (code == LMODEL_OK) {
+		r->digests = malloc(r->count * LM_SHA256_SIZE + 1);
+		code = r->digests == NULL ? lm_fail_memory(error) : LMODEL_OK;
+	}
 	if (code == LMODEL_OK)
 		code = take(&stream, r->key, sizeof(r->key), error);
 	if (code == LMODEL_OK)
@@ -138,9 +142,6 @@ static int load(struct record *r, const struct lmodel_archive *archive, size_t s
 	int code;
 
 	*r = (struct record){ .archive = archive, .shard = shard, .first = first, .count = count };
-	r->digests = malloc(count * LM_SHA256_SIZE + 1);
-	if (r->digests == NULL)
-		return lm_fail_memory(error);
 	code = check_positions(r, error);
 	if (code == LMODEL_OK)
 		code = take_values(r, m->tensors[m->shards[shard].tensor].bytes, error);
