@@ -117,6 +117,7 @@ lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
+	%D%/cli/ancestor.sh \
 	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
@@ -130,6 +131,7 @@ lm_script_tests = \
 	%D%/cli/keys_usage.sh \
 	%D%/cli/like.sh \
 	%D%/cli/list.sh \
+	%D%/cli/locks.sh \
 	%D%/cli/memory.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
@@ -179,6 +181,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
+	%D%/lib/relock.py \
 	%D%/lib/slots.py \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \

@@ -146,13 +146,13 @@ int lm_protection_warn_locks(const struct lm_protection *p, const size_t *alias,
 {
 	if (p->options->mask == LMODEL_MASK_DEEP_LOCK)
 		lm_notice(p->run,
-			  "mask deep-lock: obfuscation, recoverable without a key: who knows 32 "
+			  "mask deep-lock: obfuscation: recoverable without a key: who knows 32 "
 			  "bytes in a row, such as zeros or a public layer, opens up to 64 KiB "
 			  "around them, and two locked copies open each other; selection all with "
 			  "mask zero encrypts");
 	if (p->options->mask == LMODEL_MASK_PERTURB)
 		lm_notice(p->run,
-			  "mask perturb: obfuscation, recoverable without a key: the base is the "
+			  "mask perturb: obfuscation: recoverable without a key: the base is the "
 			  "true model but for what was perturbed, and counts as public");
 	return p->has_ancestor ? tell_delta(p, alias, error) : LMODEL_OK;
 }
