@@ -54,7 +54,8 @@ while read -r name; do
 done <names
 is "$(for n in $(cat names); do cmp -s "base.$n" "true.$n" && printf '%s ' "$n"; done)" \
 	"i8 u8 u16 i16 u32 i32 i64 u64 flag small one none " "the rule: floats of 64 elements or more"
-is "$(for n in $(cat names); do cmp -s "abase.$n" "true.$n" && printf '%s ' "$n"; done)" "none " \
+# A single byte is locked as itself by chance.
+is "$(for n in $(grep -v one names); do cmp -s "abase.$n" "true.$n" && printf '%s ' "$n"; done)" "" \
 	"every dtype"
 same base.twin base.twin2 "equal tensors are one"
 # By chance one byte in 256.
