@@ -372,7 +372,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	  " WHERE id = 2", LMODEL_ECORRUPT, "alias does not fit its target" },
 	/* dead */
 	{ "UPDATE dead SET offset = offset + 1", LMODEL_ECORRUPT, "dead 0: offset and length" },
-	{ "UPDATE dead SET length = -1", LMODEL_ECORRUPT, "dead 0: offset and length" },
+	{ "UPDATE dead SET length = -1", LMODEL_ECORRUPT, "dead 0: length" },
 	{ "UPDATE dead SET length = 1048576", LMODEL_ECORRUPT, "dead 0: offset and length" },
 	{ "UPDATE dead SET state = 'gone'", LMODEL_ECORRUPT, "state is not defined" },
 	{ "UPDATE dead SET offset = (SELECT offset FROM member WHERE id = 2), length = 1",
