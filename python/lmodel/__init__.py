@@ -14,7 +14,7 @@ user know ("skipped notes.txt") goes to the logger "lmodel".
 """
 
 import importlib
-from types import ModuleType
+from types import ModuleType as _Module
 
 from ._files import safe_open
 from ._library import version
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> _Module:
     """``lmodel.torch`` and the like, imported when they are first used."""
     if name in ("dtypes", "numpy", "safetensors", "torch"):
         return importlib.import_module(f"{__name__}.{name}")
