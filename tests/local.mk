@@ -179,6 +179,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/large/make_bf16.py \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
+	%D%/lib/by_hand.py \
 	%D%/lib/age_keys.h \
 	%D%/lib/faults.py \
 	%D%/lib/find_secrets.py \
@@ -201,7 +202,6 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/keys.py \
 	%D%/python/memory.py \
 	%D%/python/pack.py \
-	%D%/python/read_st.py \
 	%D%/python/readme.py \
 	%D%/python/reports.py \
 	%D%/python/safetensors.py \

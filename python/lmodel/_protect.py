@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _abi, _torch, safetensors
 from ._keyring import keyring
-from ._library import Path, c_list, c_path, c_text, memory_file, options
+from ._library import Path, c_list, c_path, c_text, maybe, memory_file, options
 from .errors import UsageError
 
 Amount = Union[str, int, float, None]
@@ -142,7 +142,7 @@ class Protection:
         """A file of arrays: that which is named, or one in memory."""
         value = self._given.get(what)
         if not isinstance(value, Mapping):
-            return c_path(value)
+            return maybe(c_path, value)
         file, path = stack.enter_context(memory_file(what))
         safetensors.write(file, *arrays(value))
         file.flush()
@@ -170,7 +170,7 @@ class Protection:
                 raw_scores=bool(get("raw_scores")), includes=c_list(include),
                 include_count=len(include), excludes=c_list(exclude), exclude_count=len(exclude),
                 scores=self._file(stack, "scores"), reference=self._file(stack, "reference"),
-                like=c_path(get("like")), like_keys=ring,
+                like=maybe(c_path, get("like")), like_keys=ring,
                 grantees=(_abi.Grantee * len(grantees))(*grantees), grantee_count=len(grantees),
                 test_keys=bool(get("test_keys")))
 

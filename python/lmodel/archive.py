@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import threading
 import types
@@ -16,7 +15,7 @@ import numpy as np
 
 from . import _abi, _arrays, _torch, views
 from ._keyring import Identity, Passphrase, given, keyring
-from ._library import Path, Progress, Running, c_path, c_text, call, library
+from ._library import Path, Progress, Running, c_path, c_text, call, library, maybe
 from .dtypes import Dtype
 from .errors import (CorruptError, DegradedWarning, NoKeyError, ObfuscationWarning, UsageError,
                      warn)
@@ -41,6 +40,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         self._users = 0
         self._closed = False
         self._warned = True
+        self._tensors: Optional[Mapping[str, views.TensorInfo]] = None
         self._finalizer = weakref.finalize(self, library().lmodel_close, handle)
 
     def __repr__(self) -> str:
@@ -79,14 +79,16 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     # ---- looking ----
 
-    @functools.cached_property
+    @property
     def tensors(self) -> Mapping[str, views.TensorInfo]:
         """Name to TensorInfo, in the order of the data."""
         with self._open() as handle:
-            lib, of = library(), views.shards(handle)
-            rows = (views.tensor(lib.lmodel_tensor_at(handle, i).contents, of)
-                    for i in range(self.info.tensor_count))
-            return types.MappingProxyType({row.name: row for row in rows})
+            if self._tensors is None:
+                lib, of = library(), views.shards(handle)
+                rows = (views.tensor(lib.lmodel_tensor_at(handle, i).contents, of)
+                        for i in range(self.info.tensor_count))
+                self._tensors = types.MappingProxyType({row.name: row for row in rows})
+            return self._tensors
 
     def keys(self) -> list[str]:
         """Names of tensors, in the order of their data."""
@@ -101,7 +103,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     def __contains__(self, name: object) -> bool:
         return name in self.tensors
 
-    @functools.cached_property
+    @property
     def info(self) -> views.Info:
         """The archive as a whole."""
         with self._open() as handle:
@@ -303,7 +305,7 @@ def _use_level(archive: Archive, handle: ctypes.c_void_p, identity: Identity,
     if tier is not None and not unlocked:
         raise NoKeyError(f"{path}: tier {tier} needs a key: identity=...")
     if base or tier is not None:
-        call("lmodel_use_tier", handle, c_text(tier))
+        call("lmodel_use_tier", handle, maybe(c_text, tier))
         return
     archive._warned = False
     if unlocked:
