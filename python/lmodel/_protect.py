@@ -109,7 +109,8 @@ class Protection:
               "like_identity", "like_passphrase", "test_keys")
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self._given = {k: given.pop(k) for k in self.FIELDS if given.get(k) is not None}
+        taken = {k: given.pop(k, None) for k in self.FIELDS}
+        self._given = {k: v for k, v in taken.items() if v is not None}
         self.tiers = [_amount(n, a) for n, a in dict(self._given.get("tiers") or {}).items()]
         if not self.tiers and set(self._given) - {"tiers"}:
             lone = sorted(set(self._given) - {"tiers"})[0]

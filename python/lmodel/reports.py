@@ -182,7 +182,8 @@ def _audit_rows(handle: ctypes.c_void_p, r: _abi.AuditReport) -> dict[str, Any]:
     for i, row in enumerate(tiers):
         row.update(_fields(r.tiers[i], "recoverable", "given", *counts),
                    detection=_detection(r.tiers[i].detection))
-        row["obfuscation"] = views.OBFUSCATION if r.tiers[i].recoverable else None
+        if row["recoverable"] or row["given"]:
+            row["obfuscation"] = views.OBFUSCATION
     shards = [{
         "tensor": text(s.tensor.contents.name), "tier": tiers[s.tier]["name"],
         **_fields(s, "unit", "unit_count", "unit_bytes", "stored_bytes", *counts),
