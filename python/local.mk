@@ -1,29 +1,22 @@
-# The Python package. Installed where configure found Python; distributed in any case.
-lm_python = \
-	%D%/lmodel/__init__.py \
-	%D%/lmodel/_abi.py \
-	%D%/lmodel/_arrays.py \
-	%D%/lmodel/_files.py \
-	%D%/lmodel/_keyring.py \
-	%D%/lmodel/_library.py \
-	%D%/lmodel/_protect.py \
-	%D%/lmodel/_torch.py \
-	%D%/lmodel/archive.py \
-	%D%/lmodel/dtypes.py \
-	%D%/lmodel/errors.py \
-	%D%/lmodel/loading.py \
-	%D%/lmodel/managing.py \
-	%D%/lmodel/numpy.py \
-	%D%/lmodel/packing.py \
-	%D%/lmodel/py.typed \
-	%D%/lmodel/reports.py \
-	%D%/lmodel/safetensors.py \
-	%D%/lmodel/slices.py \
-	%D%/lmodel/torch.py \
-	%D%/lmodel/views.py
+# The Python package, all that is in its folder. Installed where configure found Python.
+EXTRA_DIST += %D%/build_backend.py %D%/lmodel %D%/pyproject.toml
 
+install-python:
+	@(cd $(srcdir)/%D% && find lmodel -name '*.py' -o -name py.typed) | while read -r file; do \
+		$(MKDIR_P) "$(DESTDIR)$(pythondir)/$${file%/*}" && \
+		$(INSTALL_DATA) "$(srcdir)/%D%/$$file" "$(DESTDIR)$(pythondir)/$$file" || exit 1; \
+	done
+
+uninstall-python:
+	rm -rf "$(DESTDIR)$(pythondir)/lmodel"
+
+# What the interpreter left behind is no part of a release.
+dist-python:
+	find "$(distdir)/%D%" -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: dist-python install-python uninstall-python
+dist-hook: dist-python
 if HAVE_PYTHON
-lmodelpydir = $(pythondir)/lmodel
-lmodelpy_DATA = $(lm_python)
+install-data-local: install-python
+uninstall-local: uninstall-python
 endif
-EXTRA_DIST += $(lm_python) %D%/build_backend.py %D%/pyproject.toml
