@@ -67,8 +67,10 @@ def _amount(name: str, amount: Amount) -> _abi.TierAmount:
     if isinstance(amount, float):
         row.share = amount
     elif isinstance(amount, int):
-        row.units = amount if 0 < amount < 2**64 else 0
-    if not (0 < row.share <= 1 or row.units):
+        row.units = amount if 0 <= amount < 2**64 else 0
+        if row.units == amount:
+            return row
+    if not 0 < row.share <= 1:
         raise UsageError(f"tier {name}: {amount!r} is not more than nothing and at most all")
     return row
 
@@ -91,7 +93,8 @@ class Protection:
     Args:
         tiers: name to amount, lowest first. Each counts those below it. An integer is a number of
             units, a float a share of them; text as the program takes it ("1000", "4%", "0.04").
-            None is all (the last tier, with `select="all"` or `reference`).
+            None is all (the last tier, with `select="all"` or `reference`), 0 is a tier of side
+            files alone.
         owner: recipients ("age1...", "ssh-ed25519 ...") who read all, grant and revoke; at least
             one.
         recipients: tier to recipients who read it.

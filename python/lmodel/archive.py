@@ -131,8 +131,9 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     @property
     def degraded(self) -> bool:
         """Whether some weights are stand-ins at this level."""
-        tiers = self.tiers
-        return bool(tiers) and self.level != tiers[-1].name
+        names, level = [t.name for t in self.tiers], self.level
+        above = 0 if level is None else names.index(level) + 1
+        return any(t.tensor_count for t in self.tiers[above:])
 
     def metadata(self) -> dict[str, str]:
         """The inputs' own metadata; of equal keys, the first input's. See also ``inspect()``."""
@@ -149,17 +150,17 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             return {a.name: a for a in views.attachments(handle)}
 
     def read_attachment(self, name: str) -> bytes:
-        """The bytes of a side file; UsageError when there is none of that name."""
+        """The bytes of a side file. UsageError when there is none of that name, NoKeyError when it
+        is sealed for a tier that is not open."""
         with self._open() as handle:
-            names = [a.name for a in views.attachments(handle)]
-            if name not in names:
+            row = library().lmodel_attachment_find(handle, c_text(name))
+            if not row:
                 raise UsageError(f"{self._path}: has no side file {name!r}")
-            row = library().lmodel_attachment_at(handle, names.index(name))
-            data = bytearray(row.contents.bytes)
-            if data:
-                buffer = (ctypes.c_char * len(data)).from_buffer(data)
-                call("lmodel_attachment_read", handle, row, 0, buffer, len(data))
-            return bytes(data)
+            # Asked for also when it is empty: it may not be open.
+            data = bytearray(row.contents.bytes + 1)
+            buffer = (ctypes.c_char * len(data)).from_buffer(data)
+            call("lmodel_attachment_read", handle, row, 0, buffer, len(data) - 1)
+            return bytes(data[:-1])
 
     # ---- reading ----
 
@@ -176,7 +177,8 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         if not warned and self.degraded:
             level = self.level
             now = "base weights only" if level is None else f"weights of tier {level}"
-            warn(f"{self._path}: {now}: tier {self.tiers[-1].name} is not open; give a key, or "
+            top = [t.name for t in self.tiers if t.tensor_count][-1]
+            warn(f"{self._path}: {now}: tier {top} is not open; give a key, or "
                  "base=True or tier=... if this is wanted", DegradedWarning)
 
     def _read_ranges(self, rows: list[tuple[str, int, int, int]], jobs: int | None = None,

@@ -113,7 +113,7 @@ for name, amounts, texts in (
     lmodel.save("t.lmodel", model, tiers=amounts, owner=owner, overwrite=True)
     equal([t.amount for t in lmodel.open("t.lmodel").tiers], texts, f"tiers: {name}")
 for name, arguments, part in (
-        ("nothing", {"tiers": {"a": 0}}, "nothing"), ("less than nothing", {"tiers": {"a": -.1}}, ""),
+        ("no units", {"tiers": {"a": -1}}, "nothing"), ("less than nothing", {"tiers": {"a": -.1}}, ""),
         ("too much", {"tiers": {"a": 1.5}}, "at most all"), ("no amount", {"tiers": {"a": "x"}}, "'x'"),
         ("101 %", {"tiers": {"a": "101%"}}, ""), ("two points", {"tiers": {"a": "1.2.3%"}}, "1.2.3"),
         ("a truth value", {"tiers": {"a": True}}, "True"), ("NaN", {"tiers": {"a": float("nan")}}, ""),
@@ -184,6 +184,18 @@ with lmodel.open("hf.lmodel") as archive:
 lmodel.pack("two.lmodel", ["f.safetensors", "net.safetensors"], level="small", chunk_bytes=8192,
             attach=["owner.pub"])
 equal(sorted(lmodel.load("two.lmodel")), ["a", "b", "e", "q", "w"], "pack: two inputs")
+lmodel.save("seal.lmodel", net, tiers={"a": .1, "files": 0}, owner=owner, recipients={"a": ann},
+            attach={"key.txt": ("owner.pub", "files"), "all.txt": "owner.pub"})
+with lmodel.open("seal.lmodel", "owner.key") as archive:
+    equal({n: (a.tier, a.open) for n, a in archive.attachments.items()},
+          {"key.txt": ("files", True), "all.txt": (None, True)}, "side files: of a tier and public")
+    equal(archive.read_attachment("key.txt").decode(), owner + "\n", "... sealed ones, with a key")
+with lmodel.open("seal.lmodel", "ann.key") as archive:
+    raises(lmodel.NoKeyError, lambda: archive.read_attachment("key.txt"), "", "... not without")
+    equal(archive.read_attachment("all.txt").decode(), owner + "\n", "... public ones are for all")
+    equal((archive.level, archive.degraded), ("a", False), "all weights are there")
+raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", net, attach={"k": ("owner.pub", "files")}),
+       "", "a side file for a tier, and no tiers")
 raises(lmodel.LmodelError, lambda: lmodel.pack("x.lmodel", "missing"), "No such file", "pack: no input")
 raises(lmodel.UsageError, lambda: lmodel.pack("x.lmodel", []), "", "pack: nothing")
 
