@@ -1,4 +1,4 @@
-"""The public headers of liblmodel (libfmt/include/lmodel/*.h) for ctypes: nothing else is known here.
+"""The public headers of liblmodel (libfmt/include/lmodel/*.h) for ctypes; nothing else.
 
 ``struct lmodel_audit_tier`` is ``AuditTier``; enumerators keep their names. A test compiles the
 headers and compares every size, offset, value and prototype with this module.

@@ -11,8 +11,8 @@ from ._keyring import Identity, Passphrase, given, keyring
 from ._library import (Path, Progress, Running, c_list, c_path, c_text, call, maybe,
                        options)
 from ._protect import Names, choice, passphrase_bytes, recipient as c_recipient, strings
-from .archive import open as open_archive
 from .errors import UsageError
+from .opening import open as open_archive
 
 _ROLES = {"holder": _abi.LMODEL_HOLDER, "audit": _abi.LMODEL_AUDITOR, "owner": _abi.LMODEL_OWNER}
 

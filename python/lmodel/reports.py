@@ -14,8 +14,9 @@ from typing import Any, Optional
 from . import _abi, views
 from ._keyring import Identity, Passphrase, given
 from ._library import Path, Progress, Running, c_text, call, library, options, text
-from .archive import Archive, check_signers, look, unlock
+from .archive import Archive
 from .errors import CorruptError, NoKeyError
+from .opening import check_signers, look, unlock
 
 VERSION = 1  # of the documents
 

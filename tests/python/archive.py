@@ -121,7 +121,8 @@ for _ in range(400 if "LMODEL_SANITIZED" in os.environ else 1500):
 equal(bad, 0, "parts are as those of the whole")
 wide = archive.get_slice("wide")
 same(wide[3:5, ::-2], by_hand.float32(truth["wide"][3][3:5, ::-2].copy()), "a part of bfloat16")
-equal((wide.get_shape(), wide.get_dtype(), wide.shape, len(wide)), ([64, 700], "BF16", (64, 700), 64),
+equal((wide.get_shape(), wide.get_dtype(), wide.shape, len(wide)), ([64, 700], "BF16", (64, 700),
+                                                                    64),
       "what a part knows of the whole")
 part = archive.get_slice("conv")
 raises(IndexError, lambda: part[16], "out of bounds", "an index past the end")

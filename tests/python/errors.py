@@ -49,7 +49,8 @@ both(lmodel.UsageError, lambda: lmodel.load("m.lmodel", tier="iron"), "no tier '
      "no such tier", "extract", "--tier", "iron", "-o", "x", "m.lmodel")
 damaged = bytearray(good)
 damaged[-1200] ^= 1  # the last shard: that of gold
-both(lmodel.CorruptError, lambda: lmodel.load(put("bad.lmodel", damaged), "owner.key"), "bad.lmodel",
+both(lmodel.CorruptError, lambda: lmodel.load(put("bad.lmodel", damaged), "owner.key"),
+     "bad.lmodel",
      "damage", "extract", "-i", "owner.key", "-o", "x", "bad.lmodel")
 both(lmodel.CorruptError, lambda: lmodel.load(put("cut.lmodel", good[:3000])), "cut.lmodel",
      "a file cut short", "list", "cut.lmodel")

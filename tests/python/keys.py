@@ -45,7 +45,8 @@ owners, told = degraded(lambda: lmodel.load("m.lmodel", pathlib.Path("owner.key"
 ok(not told and differing(owners) == 0, "an owner's key: none")
 for name, (weights, told) in {
         "base=True": degraded(lambda: lmodel.load("m.lmodel", base=True)),
-        "base=True with a key": degraded(lambda: lmodel.load("m.lmodel", "gold.key", base=True))}.items():
+        "base=True with a key": degraded(lambda: lmodel.load("m.lmodel", "gold.key",
+                                                             base=True))}.items():
     ok(not told, f"{name}: no warning")
     for tensor in model:
         same(weights[tensor], base[tensor], f"{name}: {tensor} of the base")
@@ -171,8 +172,10 @@ raises(lmodel.LmodelError, lambda: lmodel.grant("g.lmodel", new, "gold", identit
                                                detached="new.grant"), "exists", "... again")
 for name, what, part in (
         ("no tier", lambda: lmodel.grant("g.lmodel", new, identity="owner.key"), ""),
-        ("no such tier", lambda: lmodel.grant("g.lmodel", new, "iron", identity="owner.key"), "iron"),
-        ("nobody", lambda: lmodel.grant("g.lmodel", tier="gold", identity="owner.key"), "recipient"),
+        ("no such tier", lambda: lmodel.grant("g.lmodel", new, "iron", identity="owner.key"),
+         "iron"),
+        ("nobody", lambda: lmodel.grant("g.lmodel", tier="gold", identity="owner.key"),
+         "recipient"),
         ("no such role", lambda: lmodel.grant("g.lmodel", new, role="king", identity="owner.key"),
          "king"),
         ("no recipient", lambda: lmodel.grant("g.lmodel", "bob", "gold", identity="owner.key"),
@@ -185,7 +188,8 @@ for name, what, part in (
         ("nobody of that label", lambda: lmodel.revoke("g.lmodel", label="Z", identity="owner.key"),
          "'Z'")):
     raises(lmodel.UsageError, what, part, f"grant and revoke: {name}")
-raises(lmodel.NoKeyError, lambda: lmodel.grant("g.lmodel", new, "gold", identity="gold.key"), "owner",
+raises(lmodel.NoKeyError, lambda: lmodel.grant("g.lmodel", new, "gold", identity="gold.key"),
+       "owner",
        "a holder cannot grant")
 
 # ---- signatures ----

@@ -43,7 +43,8 @@ def model(dtype, elements):
 
 owner = lmodel.keygen("owner.key")
 lmodel.save("f32.lmodel", model("f4", 16 * MB), jobs=2)
-lmodel.save("bf16.lmodel", (bits := model("u2", 16 * MB)), dtypes=dict.fromkeys(bits, "BF16"), jobs=2)
+lmodel.save("bf16.lmodel", (bits := model("u2", 16 * MB)), dtypes=dict.fromkeys(bits, "BF16"),
+            jobs=2)
 del bits
 lmodel.save("keyed.lmodel", model("f4", 16 * MB), tiers={"a": .1}, owner=owner, jobs=2)
 for path, keys in (("f32.lmodel", []), ("bf16.lmodel", []), ("keyed.lmodel", ["owner.key"])):

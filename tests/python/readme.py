@@ -31,7 +31,8 @@ for i, block in enumerate(blocks):
     ok(True, f"piece {i + 1} runs")
 after = names["net"].state_dict()
 ok(all(torch.equal(before[n], after[n]) for n in before), "the net is what it was")
-ok(not (names["weights"]["conv1.weight"] == before["conv1.weight"].numpy()).all(), "the base is not")
+ok(not (names["weights"]["conv1.weight"] == before["conv1.weight"].numpy()).all(),
+   "the base is not")
 equal(names["part"].shape, (8, 3, 3, 3), "a part is as large as it says")
 ok(names["safe_open"] is lmodel.safe_open, "safe_open")
 done()

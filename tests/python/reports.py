@@ -64,7 +64,8 @@ for tier in ("silver", "gold"):
             equal(sum(n for _, n in runs), shard["units"], f"positions: {shard['tensor']}, {tier}")
             equal((about["unit"], about["unit_count"], about["hidden"]),
                   (shard["unit"], shard["unit_count"], shard["units"]), "... what is said of them")
-raises(lmodel.NoKeyError, lambda: lmodel.positions("m.lmodel", "fc", "gold"), "", "positions: no key")
+raises(lmodel.NoKeyError, lambda: lmodel.positions("m.lmodel", "fc", "gold"), "",
+       "positions: no key")
 raises(lmodel.NoKeyError, lambda: lmodel.positions("m.lmodel", "fc", "gold", "ann.key"), "",
        "positions: of a tier that is not open")
 raises(lmodel.UsageError, lambda: lmodel.positions("m.lmodel", "xx", "gold", "eve.key"), "xx",

@@ -8,10 +8,11 @@ import numpy as np
 
 import lmodel
 from lib import by_hand
-from lib.pytap import done, equal, ok, raises, same, tool
+from lib.pytap import done, equal, raises, same, tool
 from lmodel import dtypes, safetensors
 
-tool("mkmodel.py", "m.safetensors", "w:F32:30x40", "h:BF16:9", "e:F8_E5M2:4x4", "q:F4:4x4", "s:I64:",
+tool("mkmodel.py", "m.safetensors", "w:F32:30x40", "h:BF16:9", "e:F8_E5M2:4x4", "q:F4:4x4",
+     "s:I64:",
      "none:F32:0x9", "b:BOOL:7:arange", "--meta", "k=v")
 truth = by_hand.read("m.safetensors")
 arrays, metadata = safetensors.load("m.safetensors")
@@ -37,13 +38,16 @@ body = open("n.safetensors", "rb").read()
 equal(int.from_bytes(body[:8], "little") % 8, 0, "save: data is aligned")
 safetensors.save("n.safetensors", {"x": np.arange(3)})
 equal(list(by_hand.read("n.safetensors")), ["x"], "save: over what was there")
-raises(FileNotFoundError, lambda: safetensors.save("no/where", {"x": np.ones(1)}), "", "save: no folder")
+raises(FileNotFoundError, lambda: safetensors.save("no/where", {"x": np.ones(1)}), "",
+       "save: no folder")
 raises(lmodel.UsageError, lambda: safetensors.save("z", {"x": np.ones(2)}, {"a": 1}), "strings",
        "save: metadata that is no text")
 raises(lmodel.UsageError, lambda: safetensors.save("z", {"x": np.ones(2)}, None, {"x": "F4"}),
        "F4", "save: a type that cannot be made of it")
-equal([f for f in os.listdir(".") if f.startswith(".lmodel-")], [], "save: leaves no temporary file")
-mixed = {"a": np.zeros(3, "u1"), "b": np.zeros(2, "f8"), "c": np.zeros(1, "u1"), "d": np.zeros(1, "f8")}
+equal([f for f in os.listdir(".") if f.startswith(".lmodel-")], [],
+      "save: leaves no temporary file")
+mixed = {"a": np.zeros(3, "u1"), "b": np.zeros(2, "f8"), "c": np.zeros(1, "u1"), "d": np.zeros(1,
+                                                                                               "f8")}
 safetensors.save("o.safetensors", mixed)
 equal(list(safetensors.load("o.safetensors")[0]), ["b", "d", "a", "c"], "save: wide elements first")
 

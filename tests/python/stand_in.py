@@ -22,7 +22,8 @@ from lib.pytap import done, equal, note, ok, raises, same, tool, warned
 from lmodel import safetensors
 
 FILES = ("m.safetensors", "m.lmodel")
-tool("mkmodel.py", "m.safetensors", "z.first:F32:16x8x3x3:normal:4", "a.second:BF16:40x50", "h:F16:100",
+tool("mkmodel.py", "m.safetensors", "z.first:F32:16x8x3x3:normal:4", "a.second:BF16:40x50",
+     "h:F16:100",
      "i:I64:10", "u:U16:20:random", "flags:BOOL:9:arange", "e:F8_E4M3:8x4:random", "c:C64:5",
      "s:F32:", "none:F32:0x3", "tied:F32:16x8x3x3:normal:4", "--meta", "format=pt")
 lmodel.pack("m.lmodel", "m.safetensors", overwrite=True)
@@ -46,7 +47,8 @@ for path in FILES:
             want = by_hand.float32(bits) if dtype == "BF16" else bits
             same(f.get_tensor(name), want, f"{path}: get_tensor: {name}")
             part = f.get_slice(name)
-            equal((part.get_shape(), part.get_dtype()), (shape, dtype), f"{path}: get_slice: {name}")
+            equal((part.get_shape(), part.get_dtype()), (shape, dtype),
+                  f"{path}: get_slice: {name}")
             same(part[...], want, f"{path}: a slice of all: {name}")
             if len(shape) > 1 and bits.size:
                 same(part[1:3, ::2], want[1:3, ::2].copy(), f"{path}: a part: {name}")
@@ -107,7 +109,8 @@ for path in FILES:
     got, told = warned(lambda: lmodel.torch.load_file(path, device="cpu"), UserWarning)
     equal(list(got), list(truth), f"{path}: torch.load_file: names")
     if not hasattr(torch, "float8_e4m3fn"):
-        ok(any("F8_E4M3" in str(w.message) for w in told), f"{path}: a type that torch lacks is told")
+        ok(any("F8_E4M3" in str(w.message) for w in told),
+           f"{path}: a type that torch lacks is told")
     for name, (dtype, shape, raw, _) in truth.items():
         t = got[name]
         ok(t.dtype == TYPES[dtype] and list(t.shape) == shape and
@@ -134,8 +137,10 @@ for path in ("net.lmodel", "net.safetensors"):
     other.load_state_dict(lmodel.torch.load_file(path))
     ok(torch.equal(other.weight, net.weight), f"a module's state through {path}")
 shared = torch.randn(30, 40)
-state = {"a": shared, "b": shared, "view": shared[3:5], "t": shared.t(), "p": torch.nn.Parameter(shared[0]),
-         "half": shared.bfloat16(), "conj": torch.tensor([1 + 2j]).conj(), "scalar": torch.tensor(3.)}
+state = {"a": shared, "b": shared, "view": shared[3:5], "t": shared.t(),
+         "p": torch.nn.Parameter(shared[0]),
+         "half": shared.bfloat16(), "conj": torch.tensor([1 + 2j]).conj(),
+         "scalar": torch.tensor(3.)}
 for path in ("state.lmodel", "state.safetensors"):
     lmodel.torch.save_file(state, path)
     got = lmodel.torch.load_file(path)
@@ -161,7 +166,8 @@ got, told = warned(lambda: lmodel.torch.load_file("keyed.lmodel"), lmodel.Degrad
 ok(told and not torch.equal(got["a"], shared), "load_file without the key warns")
 
 # the widest unsigned integers
-safetensors.save("u.safetensors", {"u": np.array([1, 2**63 - 1], "u8"), "v": np.array([2**32 - 1], "u4")})
+safetensors.save("u.safetensors", {"u": np.array([1, 2**63 - 1], "u8"), "v": np.array([2**32 - 1],
+                                                                                      "u4")})
 lmodel.pack("u.lmodel", "u.safetensors")
 got = lmodel.load_torch("u.lmodel")
 equal((got["u"].tolist(), got["v"].tolist()), ([1, 2**63 - 1], [2**32 - 1]),
