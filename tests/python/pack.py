@@ -22,8 +22,8 @@ rng = np.random.default_rng(2)
 
 model = {"w": rng.normal(size=(70, 90)).astype("f4"), "b": np.zeros(90, "f4"),
          "count": np.array(7, "i8"), "flags": np.array([True, False]),
-         "big": np.arange(6, dtype=">f8").reshape(2, 3), "t": np.arange(12, dtype="u2").reshape(3,
-                                                                                                4).T,
+         "big": np.arange(6, dtype=">f8").reshape(2, 3),
+         "t": np.arange(12, dtype="u2").reshape(3, 4).T,
          "none": np.zeros((0, 4), "f2"), "c": np.array([1 + 2j], "c8"),
          "strided": np.arange(100, dtype="i2")[::3], "bits": np.arange(4, dtype="u2")}
 model["tied"] = model["w"]
@@ -77,7 +77,8 @@ def stop(_done, _total):
 
 raises(InterruptedError, lambda: lmodel.save("x.lmodel", {"x": rng.normal(size=300000)},
                                              progress=stop), "enough", "save: stopped")
-equal([f for f in os.listdir(".") if f.startswith((".lmodel", "x."))], [], "... and nothing is left")
+equal([f for f in os.listdir(".") if f.startswith((".lmodel", "x."))], [],
+      "... and nothing is left")
 
 # Nothing of the plain weights is written but into the archive, and there not the hidden ones.
 secret = np.frombuffer(b"THE-TRUE-WEIGHT!" * 4096, "<f4").copy()
@@ -108,15 +109,21 @@ same(lmodel.load("sealed.lmodel", "owner.key")["w"], secret, "... and comes back
 # ---- tiers ----
 
 for name, amounts, texts in (
-        ("shares", {"s": .04, "g": 0.5}, ["0.04", "0.5"]), ("text", {"s": "4%", "g": "0.5"}, ["4%", "0.5"]),
-        ("units", {"s": 10, "g": "100"}, ["10", "100"]), ("all", {"s": "4%", "g": 1.0}, ["4%", "1.0"])):
+        ("shares", {"s": .04, "g": 0.5}, ["0.04", "0.5"]),
+        ("text", {"s": "4%", "g": "0.5"}, ["4%", "0.5"]),
+        ("units", {"s": 10, "g": "100"}, ["10", "100"]),
+        ("all", {"s": "4%", "g": 1.0}, ["4%", "1.0"])):
     lmodel.save("t.lmodel", model, tiers=amounts, owner=owner, overwrite=True)
     equal([t.amount for t in lmodel.open("t.lmodel").tiers], texts, f"tiers: {name}")
 for name, arguments, part in (
-        ("no units", {"tiers": {"a": -1}}, "nothing"), ("less than nothing", {"tiers": {"a": -.1}}, ""),
-        ("too much", {"tiers": {"a": 1.5}}, "at most all"), ("no amount", {"tiers": {"a": "x"}}, "'x'"),
-        ("101 %", {"tiers": {"a": "101%"}}, ""), ("two points", {"tiers": {"a": "1.2.3%"}}, "1.2.3"),
-        ("a truth value", {"tiers": {"a": True}}, "True"), ("NaN", {"tiers": {"a": float("nan")}}, ""),
+        ("no units", {"tiers": {"a": -1}}, "nothing"),
+        ("less than nothing", {"tiers": {"a": -.1}}, ""),
+        ("too much", {"tiers": {"a": 1.5}}, "at most all"),
+        ("no amount", {"tiers": {"a": "x"}}, "'x'"),
+        ("101 %", {"tiers": {"a": "101%"}}, ""),
+        ("two points", {"tiers": {"a": "1.2.3%"}}, "1.2.3"),
+        ("a truth value", {"tiers": {"a": True}}, "True"),
+        ("NaN", {"tiers": {"a": float("nan")}}, ""),
         ("a bad name", {"tiers": {"-a": .1}}, "-a"), ("no name", {"tiers": {3: .1}}, "3"),
         ("falling", {"tiers": {"a": .2, "b": .1}}, ""),
         ("no owner", {"owner": None}, "owner"), ("no such owner", {"owner": "bob"}, "recipient"),
@@ -194,9 +201,11 @@ with lmodel.open("seal.lmodel", "ann.key") as archive:
     raises(lmodel.NoKeyError, lambda: archive.read_attachment("key.txt"), "", "... not without")
     equal(archive.read_attachment("all.txt").decode(), owner + "\n", "... public ones are for all")
     equal((archive.level, archive.degraded), ("a", False), "all weights are there")
-raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", net, attach={"k": ("owner.pub", "files")}),
+raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", net,
+                                             attach={"k": ("owner.pub", "files")}),
        "", "a side file for a tier, and no tiers")
-raises(lmodel.LmodelError, lambda: lmodel.pack("x.lmodel", "missing"), "No such file", "pack: no input")
+raises(lmodel.LmodelError, lambda: lmodel.pack("x.lmodel", "missing"), "No such file",
+       "pack: no input")
 raises(lmodel.UsageError, lambda: lmodel.pack("x.lmodel", []), "", "pack: nothing")
 
 # ---- extract ----

@@ -46,8 +46,8 @@ raises(lmodel.UsageError, lambda: safetensors.save("z", {"x": np.ones(2)}, None,
        "F4", "save: a type that cannot be made of it")
 equal([f for f in os.listdir(".") if f.startswith(".lmodel-")], [],
       "save: leaves no temporary file")
-mixed = {"a": np.zeros(3, "u1"), "b": np.zeros(2, "f8"), "c": np.zeros(1, "u1"), "d": np.zeros(1,
-                                                                                               "f8")}
+mixed = {"a": np.zeros(3, "u1"), "b": np.zeros(2, "f8"), "c": np.zeros(1, "u1"),
+         "d": np.zeros(1, "f8")}
 safetensors.save("o.safetensors", mixed)
 equal(list(safetensors.load("o.safetensors")[0]), ["b", "d", "a", "c"], "save: wide elements first")
 
@@ -65,7 +65,8 @@ def row(dtype="F32", shape=(1,), offsets=(0, 4), **more):
 for name, header, data, part in (
         ("not JSON", b"{", b"", "not JSON"), ("not UTF-8", b'{"\xff":1}', b"", "not JSON"),
         ("no object", [], b"", "not an object"), ("a row that is none", {"a": 1}, b"", "'a'"),
-        ("a name twice", b'{"a":1,"a":1}', b"", "twice"), ("no shape", {"a": {"dtype": "F32"}}, b"", "'a'"),
+        ("a name twice", b'{"a":1,"a":1}', b"", "twice"),
+        ("no shape", {"a": {"dtype": "F32"}}, b"", "'a'"),
         ("a shape that is none", {"a": row(shape="x")}, b"1234", "shape"),
         ("a negative size", {"a": row(shape=[-1])}, b"1234", "shape"),
         ("a fraction", {"a": row(shape=[1.0])}, b"1234", "shape"),
@@ -85,7 +86,8 @@ for name, header, data, part in (
 write({"a": row("F99")}, b"1234")
 raises(lmodel.UnsupportedError, lambda: safetensors.load("x.safetensors"), "F99", "an unknown type")
 write(b"{}", b"", 1 << 40)
-raises(lmodel.CorruptError, lambda: safetensors.load("x.safetensors"), "not a safetensors", "cut short")
+raises(lmodel.CorruptError, lambda: safetensors.load("x.safetensors"), "not a safetensors",
+       "cut short")
 for size in (0, 7):
     with open("x.safetensors", "wb") as file:
         file.write(bytes(size))
