@@ -156,6 +156,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/protect_locks.c \
 	%D%/archive/protect_sealed.c \
 	%D%/archive/protect_write.c \
+	%D%/archive/read.c \
 	%D%/archive/rekey.c %D%/archive/rekey.h \
 	%D%/archive/rekey_write.c \
 	%D%/archive/repack.c \
