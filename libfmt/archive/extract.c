@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "archive/finish.h"
 #include "archive/options.h"
 #include "archive/outputs.h"
 #include "archive/scan.h"
@@ -22,7 +23,8 @@ struct extraction {
 	size_t chosen_count;
 	struct lm_outputs outputs;
 	struct lm_plan plan;
-	int spool;                   /* of a stream with open tiers, or -1 */
+	int spool;                   /* of a stream that cannot go out as it is read, or -1 */
+	int scratch;                 /* for tensors whose axes are to be permuted, or -1 */
 };
 
 /* ---- choosing ---- */
@@ -242,14 +244,29 @@ static int plan_file(struct extraction *x, const char *name, bool whole, struct 
 
 /* ---- writing ---- */
 
+/* The file that a part of the plan goes to. */
+static int file_of(void *context, size_t file, const char **label)
+{
+	const struct extraction *x = context;
+
+	*label = "temporary file";
+	if (file == LM_SCRATCH)
+		return x->scratch;
+	if (x->spool >= 0)
+		return x->spool;
+	*label = x->outputs.files[file].label;
+	return x->outputs.files[file].output.fd;
+}
+
 static int put(void *context, unsigned worker, const struct lm_scan_piece *piece,
 	       struct lmodel_error *error)
 {
 	struct extraction *x = context;
-	const struct lm_output_file *file = &x->outputs.files[x->plan.file[piece->item]];
+	const char *label;
+	int fd = file_of(x, x->plan.file[piece->item], &label);
 
 	(void)worker;
-	return lm_write_at(file->output.fd, file->label, piece->bytes, piece->len,
+	return lm_write_at(fd, label, piece->bytes, piece->len,
 			   x->plan.to[piece->item] + piece->at, error);
 }
 
@@ -265,7 +282,6 @@ static int put_in_order(void *context, const struct lm_scan_piece *piece,
 struct patching {
 	struct extraction *x;
 	const size_t *tensor_of;  /* member -> tensor, LM_NONE: not a tensor's */
-	int fd;                   /* a stream's spool, or -1: the planned files */
 	size_t next;
 };
 
@@ -288,13 +304,11 @@ static int patch(void *context, unsigned worker, void *job, struct lmodel_error 
 	const struct patching *p = context;
 	const struct lm_plan *plan = &p->x->plan;
 	size_t item = *(size_t *)job, tensor = p->tensor_of[plan->items[item].member];
-	const struct lm_output_file *file = &p->x->outputs.files[plan->file[item]];
+	const char *label;
+	int fd = file_of(p->x, plan->file[item], &label);
 
 	(void)worker;
-	return p->fd >= 0 ? lm_patch_file(p->x->archive, tensor, p->fd, "temporary file",
-					  plan->to[item], error) :
-			    lm_patch_file(p->x->archive, tensor, file->output.fd, file->label,
-					  plan->to[item], error);
+	return lm_patch_file(p->x->archive, tensor, fd, label, plan->to[item], error);
 }
 
 static int patched(void *context, void *job, struct lmodel_error *error)
@@ -306,14 +320,14 @@ static int patched(void *context, void *job, struct lmodel_error *error)
 }
 
 /* Plans hold whole tensors. */
-static int patch_outputs(struct extraction *x, int fd, struct lmodel_error *error)
+static int patch_outputs(struct extraction *x, struct lmodel_error *error)
 {
 	static const struct lm_pool_ops ops = {
 		.job_size = sizeof(size_t), .next = next_patch, .work = patch, .emit = patched,
 	};
 	const struct lm_manifest *m = &x->archive->manifest;
 	LM_FREE size_t *tensor_of = NULL;
-	struct patching p = { .x = x, .fd = fd };
+	struct patching p = { .x = x };
 
 	if (x->archive->level == 0)
 		return LMODEL_OK;
@@ -362,58 +376,68 @@ static int sort_plan(struct lm_plan *plan, struct lmodel_error *error)
 	return r;
 }
 
-static int put_spooled(void *context, unsigned worker, const struct lm_scan_piece *piece,
-		       struct lmodel_error *error)
+static int open_scratch(struct extraction *x, const char *directory, struct lmodel_error *error)
 {
-	struct extraction *x = context;
-
-	(void)worker;
-	return lm_write_at(x->spool, "temporary file", piece->bytes, piece->len,
-			   x->plan.to[piece->item] + piece->at, error);
+	return x->plan.axes_count == 0 ? LMODEL_OK : lm_unnamed_file(directory, &x->scratch, error);
 }
 
-/* The base alone goes out as it is read. True values have to be put over it first, so then there
- * is a temporary file without a name. */
+/* Reads all that is planned, then does what can only be done behind. */
+static int write_planned(struct extraction *x, struct lmodel_error *error)
+{
+	struct lm_scan scan = {
+		.archive = x->archive, .context = x, .work = put,
+		.items = x->plan.items, .item_count = x->plan.count,
+	};
+	int r = lm_scan_run(&scan, &x->options->run, error);
+
+	if (r == LMODEL_OK)
+		r = patch_outputs(x, error);
+	return r != LMODEL_OK ? r :
+	       lm_plan_finish(x->archive, &x->plan, x->scratch, file_of, x, error);
+}
+
+/* True values and all that is computed from them need a file first: one without a name. */
+static int write_spooled(struct extraction *x, struct lmodel_error *error)
+{
+	int r = lm_unnamed_file(NULL, &x->spool, error);
+
+	if (r == LMODEL_OK)
+		r = open_scratch(x, NULL, error);
+	if (r == LMODEL_OK)
+		r = lm_outputs_head(&x->outputs.files[0], x->spool, "temporary file", error);
+	if (r == LMODEL_OK)
+		r = write_planned(x, error);
+	return r != LMODEL_OK ? r : lm_copy_out(x->spool, "temporary file", STDOUT_FILENO,
+						"standard output", error);
+}
+
+/* The base alone goes out as it is read. */
 static int write_stream(struct extraction *x, struct lmodel_error *error)
 {
 	const struct lm_output_file *file = &x->outputs.files[0];
-	bool spool = x->archive->level > 0;
-	struct lm_scan scan = {
-		.archive = x->archive, .context = x,
-		.work = spool ? put_spooled : NULL, .emit = spool ? NULL : put_in_order,
-	};
-	int r = sort_plan(&x->plan, error);
+	struct lm_scan scan = { .archive = x->archive, .context = x, .emit = put_in_order };
+	int r;
 
+	if (x->archive->level > 0 || x->plan.axes_count > 0 || x->plan.crc_count > 0)
+		return write_spooled(x, error);
+	r = sort_plan(&x->plan, error);
 	scan.items = x->plan.items;
 	scan.item_count = x->plan.count;
-	if (r == LMODEL_OK && spool)
-		r = lm_unnamed_file(NULL, &x->spool, error);
 	if (r == LMODEL_OK)
-		r = spool ? lm_write_at(x->spool, "temporary file", file->head, file->head_len, 0,
-					error) :
-			    lm_write_all(STDOUT_FILENO, "standard output", file->head,
-					 file->head_len, error);
-	if (r == LMODEL_OK)
-		r = lm_scan_run(&scan, &x->options->run, error);
-	if (r == LMODEL_OK && spool)
-		r = patch_outputs(x, x->spool, error);
-	if (r == LMODEL_OK && spool)
-		r = lm_copy_out(x->spool, "temporary file", STDOUT_FILENO, "standard output",
-				error);
-	return r;
+		r = lm_write_all(STDOUT_FILENO, "standard output", file->head, file->head_len,
+				 error);
+	return r != LMODEL_OK ? r : lm_scan_run(&scan, &x->options->run, error);
 }
 
 static int write_outputs(struct extraction *x, struct lmodel_error *error)
 {
-	struct lm_scan scan = { .archive = x->archive, .context = x, .work = put };
 	int r = lm_outputs_begin(&x->outputs, error);
+	LM_FREE char *directory = r != LMODEL_OK ? NULL : lm_outputs_place(&x->outputs, error);
 
-	scan.items = x->plan.items;
-	scan.item_count = x->plan.count;
 	if (r == LMODEL_OK)
-		r = lm_scan_run(&scan, &x->options->run, error);
+		r = directory == NULL ? LMODEL_EFAILED : open_scratch(x, directory, error);
 	if (r == LMODEL_OK)
-		r = patch_outputs(x, -1, error);
+		r = write_planned(x, error);
 	if (r == LMODEL_OK)
 		r = lm_outputs_publish(&x->outputs, error);
 	return r;
@@ -456,7 +480,8 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 		   const struct lmodel_extract_options *given, struct lmodel_error *error)
 {
 	struct lmodel_extract_options options = LMODEL_EXTRACT_OPTIONS_INIT;
-	struct extraction x = { .archive = archive, .options = &options, .spool = -1 };
+	struct extraction x = { .archive = archive, .options = &options, .spool = -1,
+				.scratch = -1 };
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	int r;
 
@@ -466,8 +491,8 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 	r = lm_archive_check_level(archive, error);
 	if (r == LMODEL_OK)
 		r = run(&x, output, error);
-	if (x.spool >= 0)
-		close(x.spool);
+	lm_close_cleanup(&x.spool);
+	lm_close_cleanup(&x.scratch);
 	lm_outputs_release(&x.outputs);
 	lm_plan_free(&x.plan);
 	free(x.chosen);
