@@ -89,11 +89,14 @@ dist_lmodelinclude_HEADERS = \
 	%D%/keys/tier_keys.c %D%/keys/tier_keys.h \
 	%D%/import/attachment.c \
 	%D%/import/directory.c %D%/import/directory.h \
+	%D%/import/gguf.c %D%/import/gguf.h \
+	%D%/import/gguf_values.c \
 	%D%/import/import.c \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
 	%D%/import/safetensors.c \
+	%D%/import/skeleton.c %D%/import/skeleton.h \
 	%D%/import/source.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \

@@ -76,6 +76,10 @@ int lm_import_file(struct lm_model *model, int fd, uint64_t size, const char *na
 	if (r != LMODEL_OK)
 		return r;
 	kind = lm_kind_of(head, head_len);
+	if (kind != NULL && strcmp(kind->magic, "GGUF") == 0) {
+		file = -1;
+		return lm_import_gguf(model, fd, size, name, label, error);
+	}
 	if (kind != NULL)
 		return lm_fail(error, LMODEL_EUNSUPPORTED, "%s: is %s; lmodel packs safetensors",
 			       label, kind->name);
