@@ -92,6 +92,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/keys/tier_keys.c %D%/keys/tier_keys.h \
 	%D%/import/attachment.c \
 	%D%/import/directory.c %D%/import/directory.h \
+	%D%/import/gguf.c %D%/import/gguf.h \
+	%D%/import/gguf_values.c \
 	%D%/import/import.c \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
@@ -143,6 +145,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
+	%D%/archive/extract_plan.c \
+	%D%/archive/extraction.h \
 	%D%/archive/finish.c %D%/archive/finish.h \
 	%D%/archive/hidden.c %D%/archive/hidden.h \
 	%D%/archive/like.c %D%/archive/like.h \

@@ -16,6 +16,7 @@ lm_unit_tests = \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
+	%D%/unit/test_gguf \
 	%D%/unit/test_hidden \
 	%D%/unit/test_import \
 	%D%/unit/test_manifest \
@@ -50,6 +51,7 @@ lm_unit_tests = \
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
@@ -77,6 +79,7 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_age \
 	%D%/fuzz/fuzz_archive \
 	%D%/fuzz/fuzz_chunk \
+	%D%/fuzz/fuzz_gguf \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
@@ -92,6 +95,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_chunk_SOURCES = %D%/fuzz/fuzz_chunk.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_chunk_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_chunk_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_gguf_SOURCES = %D%/fuzz/fuzz_gguf.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_gguf_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_gguf_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)

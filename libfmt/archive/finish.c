@@ -9,7 +9,7 @@ static int place_tensor(const struct lmodel_archive *a, const struct lm_plan_axe
 	const struct lm_tensor_row *row = &a->manifest.tensors[p->tensor];
 	const struct lm_permutation permutation = {
 		.rank = row->rank, .shape = row->shape, .axes = p->axes,
-		.width = row->dtype->bits / 8,
+		.width = row->dtype->block_bytes,
 	};
 
 	return lm_permute_file(&permutation, scratch, "temporary file", p->from, fd, label, p->to,

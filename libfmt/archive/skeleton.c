@@ -141,7 +141,7 @@ static int add_axes(struct walk *w, uint64_t at, uint64_t tensor, unsigned rank,
 	    m->tensors[tensor].source != w->source)
 		return bad(w, at, "tensor number is out of range");
 	row = &m->tensors[tensor];
-	if (rank != row->rank || row->dtype->bits % 8 != 0 || !lm_permutation_valid(rank, axes))
+	if (rank != row->rank || row->dtype->block != 1 || !lm_permutation_valid(rank, axes))
 		return bad(w, at, "axes are not those of the tensor");
 	if (!grow(w, row->bytes))
 		return bad(w, at, "is longer than the file");

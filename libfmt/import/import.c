@@ -77,8 +77,16 @@ struct importer {
 		      const char *label, struct lmodel_error *error);
 };
 
+static bool is_gguf(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	(void)fd;
+	(void)size;
+	return head_len >= 4 && memcmp(head, "GGUF", 4) == 0;
+}
+
 static const struct importer importers[] = {
 	{ "safetensors", ".safetensors", NULL, lm_import_safetensors },
+	{ "gguf", ".gguf", is_gguf, lm_import_gguf },
 };
 
 int lm_import_format(struct lm_model *model, const char *format, int fd, uint64_t size,

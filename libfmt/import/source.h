@@ -27,6 +27,12 @@ struct lm_source {
 	uint64_t size;
 	uint8_t *skeleton;
 	size_t skeleton_len;
+
+	/* Of the functions of import/skeleton.h. */
+	size_t skeleton_capacity;
+	size_t skeleton_last;   /* where the last record begins */
+	bool skeleton_open;     /* which is a literal */
+	uint64_t literal_bytes; /* in all literals */
 };
 
 struct lm_source_tensor {
@@ -114,6 +120,8 @@ void lm_model_free(struct lm_model *model);
  * (also on failure). `name` is the name in the archive, `label` is printable. */
 int lm_import_safetensors(struct lm_model *model, int fd, uint64_t size, const char *name,
 			  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_gguf(struct lm_model *model, int fd, uint64_t size, const char *name,
+		   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_directory(struct lm_model *model, const char *path, const struct lmodel_run *run,
 			struct lmodel_error *error) LM_MUST_CHECK;
 
