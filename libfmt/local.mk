@@ -101,6 +101,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
+	%D%/import/npy.c %D%/import/npy.h \
+	%D%/import/npy_header.c \
+	%D%/import/npz.c \
 	%D%/import/safetensors.c \
 	%D%/import/skeleton.c %D%/import/skeleton.h \
 	%D%/import/source.h \
