@@ -109,6 +109,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/source.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \
+	%D%/export/npz.c \
 	%D%/export/safetensors.c \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
@@ -151,6 +152,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
+	%D%/archive/extract_descr.c \
+	%D%/archive/extract_loss.c \
 	%D%/archive/extract_plan.c \
 	%D%/archive/extraction.h \
 	%D%/archive/finish.c %D%/archive/finish.h \

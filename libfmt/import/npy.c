@@ -92,7 +92,7 @@ static int add_descr(struct lm_model *model, size_t source, const struct lm_npy 
 	if (m == NULL)
 		return LMODEL_EFAILED;
 	m->source = source;
-	m->key = lm_format(error, "numpy.descr.%s", name);
+	m->key = lm_format(error, LM_NPY_DESCR_KEY "%s", name);
 	m->value = lm_strdup(npy->descr, error);
 	return m->key == NULL || m->value == NULL ? LMODEL_EFAILED : LMODEL_OK;
 }

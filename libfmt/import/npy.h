@@ -7,6 +7,9 @@
 /* Longer headers are ELIMIT. */
 #define LM_NPY_HEAD_LIMIT 1048576u
 
+/* Begins the metadata key of the type of an opaque array; its name follows. */
+#define LM_NPY_DESCR_KEY "numpy.descr."
+
 /* The array as a tensor. Elements that no dtype stands for are opaque: big-endian numbers, complex
  * ones but of two F32, long doubles, text, dates, structures. Those of no bytes, and of more than
  * LM_OPAQUE_LIMIT, are V1 with their width as one more dimension, the last. */
