@@ -135,6 +135,7 @@ lm_script_tests = \
 	%D%/cli/like.sh \
 	%D%/cli/list.sh \
 	%D%/cli/memory.sh \
+	%D%/cli/numpy.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
 	%D%/cli/rekey.sh \
