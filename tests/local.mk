@@ -134,6 +134,7 @@ lm_script_tests = \
 	%D%/cli/keys_usage.sh \
 	%D%/cli/like.sh \
 	%D%/cli/list.sh \
+	%D%/cli/malformed.sh \
 	%D%/cli/memory.sh \
 	%D%/cli/numpy.sh \
 	%D%/cli/pack.sh \
