@@ -22,6 +22,8 @@ lm_unit_tests = \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
+	%D%/unit/test_npy \
+	%D%/unit/test_permute \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
@@ -37,7 +39,8 @@ lm_unit_tests = \
 	%D%/unit/test_tar \
 	%D%/unit/test_text \
 	%D%/unit/test_units \
-	%D%/unit/test_vectors
+	%D%/unit/test_vectors \
+	%D%/unit/test_zip
 
 %C%_unit_test_age_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
@@ -57,6 +60,8 @@ lm_unit_tests = \
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
@@ -73,6 +78,7 @@ lm_unit_tests = \
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_vectors_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_zip_CPPFLAGS = $(lm_test_cppflags)
 
 # A target takes bytes; libFuzzer or replay.c brings main().
 lm_fuzz_targets = \
