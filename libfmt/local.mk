@@ -98,6 +98,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/safetensors.c \
 	%D%/import/skeleton.c %D%/import/skeleton.h \
 	%D%/import/source.h \
+	%D%/import/window.c %D%/import/window.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \
 	%D%/export/safetensors.c \
