@@ -95,6 +95,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
+	%D%/import/pickle.c %D%/import/pickle.h \
+	%D%/import/pickle_machine.c %D%/import/pickle_machine.h \
 	%D%/import/safetensors.c \
 	%D%/import/skeleton.c %D%/import/skeleton.h \
 	%D%/import/source.h \
