@@ -29,15 +29,18 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/base.h \
 	%D%/base/dtype.c %D%/base/dtype.h \
 	%D%/base/error.c \
+	%D%/base/format.c %D%/base/format.h \
 	%D%/base/io.c %D%/base/io.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
+	%D%/base/permute.c %D%/base/permute.h \
 	%D%/base/pool.c %D%/base/pool.h \
 	%D%/base/publish.c %D%/base/publish.h \
 	%D%/base/text.c \
 	%D%/crypto/aead.c %D%/crypto/aead.h \
 	%D%/crypto/blake2b.c %D%/crypto/blake2b.h \
 	%D%/crypto/chunked.c %D%/crypto/chunked.h \
+	%D%/crypto/crc.c %D%/crypto/crc.h \
 	%D%/crypto/crypto.c %D%/crypto/crypto.h \
 	%D%/crypto/curve.c %D%/crypto/curve.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
@@ -145,6 +148,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
+	%D%/archive/extract_plan.c \
+	%D%/archive/extraction.h \
+	%D%/archive/finish.c %D%/archive/finish.h \
 	%D%/archive/hidden.c %D%/archive/hidden.h \
 	%D%/archive/like.c %D%/archive/like.h \
 	%D%/archive/member.c %D%/archive/member.h \

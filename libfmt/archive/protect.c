@@ -116,9 +116,7 @@ static int add_tiers(struct lm_protection *p, struct lmodel_error *error)
 		    row->unit == NULL || row->scope == NULL || row->amount == NULL)
 			return LMODEL_EFAILED;
 	}
-	free(m->must_understand);
-	m->must_understand = lm_strdup(LM_FEATURE_TIERS, error);
-	return m->must_understand == NULL ? LMODEL_EFAILED : LMODEL_OK;
+	return lm_manifest_set_features(m, error);
 }
 
 /* A shard wherever a tensor has units in a tier. */

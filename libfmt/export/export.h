@@ -19,6 +19,13 @@ struct lm_export_pair {
 	const char *key, *value;
 };
 
+/* A piece of a layout's bytes, and its place in the file. Pieces lie one behind the other in the
+ * layout's bytes. */
+struct lm_export_piece {
+	uint64_t to;
+	size_t len;
+};
+
 /* Makes the header of a safetensors file (8 bytes of length, JSON, spaces to a multiple of 8)
  * and places the tensors behind it without holes, as the format demands: sorted by falling element
  * width, then in the order given, so that every tensor is aligned to its element size. A later pair

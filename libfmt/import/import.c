@@ -63,37 +63,89 @@ bool lm_kind_is_lfs_pointer(const uint8_t *head, size_t head_len)
 	return head_len >= sizeof(start) - 1 && memcmp(head, start, sizeof(start) - 1) == 0;
 }
 
+/* ---- formats ---- */
+
+/* An importer and how its files are told by content. Every format of base/format.h has one. */
+struct importer {
+	const char *format;
+	const char *suffix;  /* of a file that has no name of its own */
+
+	/* Only looks at the file. The first importer that says yes gets it; NULL: what no other
+	 * wants, and is of no kind that is known. */
+	bool (*is_mine)(int fd, uint64_t size, const uint8_t *head, size_t head_len);
+	int (*import)(struct lm_model *model, int fd, uint64_t size, const char *name,
+		      const char *label, struct lmodel_error *error);
+};
+
+static bool is_gguf(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	(void)fd;
+	(void)size;
+	return head_len >= 4 && memcmp(head, "GGUF", 4) == 0;
+}
+
+static const struct importer importers[] = {
+	{ "safetensors", ".safetensors", NULL, lm_import_safetensors },
+	{ "gguf", ".gguf", is_gguf, lm_import_gguf },
+};
+
+int lm_import_format(struct lm_model *model, const char *format, int fd, uint64_t size,
+		     const char *name, const char *label, struct lmodel_error *error)
+{
+	for (size_t i = 0; i < LM_COUNT(importers); i++)
+		if (strcmp(importers[i].format, format) == 0)
+			return importers[i].import(model, fd, size, name, label, error);
+	close(fd);
+	return lm_fail(error, LMODEL_EUNSUPPORTED, "%s: format %s is not known", label,
+		       LM_QUOTE(format));
+}
+
+static const struct importer *choose(int fd, uint64_t size, const char *label,
+				     struct lmodel_error *error)
+{
+	uint8_t head[LM_KIND_HEAD];
+	const struct lm_kind *kind;
+	size_t head_len;
+
+	if (lm_kind_head(fd, size, label, head, &head_len, error))
+		return NULL;
+	for (size_t i = 0; i < LM_COUNT(importers); i++)
+		if (importers[i].is_mine != NULL &&
+		    importers[i].is_mine(fd, size, head, head_len))
+			return &importers[i];
+	kind = lm_kind_of(head, head_len);
+	if (kind == NULL)
+		return &importers[0];
+	lm_fail(error, LMODEL_EUNSUPPORTED, "%s: is %s, which lmodel does not pack", label,
+		kind->name);
+	return NULL;
+}
+
 int lm_import_file(struct lm_model *model, int fd, uint64_t size, const char *name,
 		   const char *label, struct lmodel_error *error)
 {
 	LM_CLOSE int file = fd;
-	uint8_t head[LM_KIND_HEAD];
-	const struct lm_kind *kind;
-	size_t head_len;
-	int r;
+	const struct importer *importer = choose(file, size, label, error);
+	LM_FREE char *made = NULL;
 
-	r = lm_kind_head(file, size, label, head, &head_len, error);
-	if (r != LMODEL_OK)
-		return r;
-	kind = lm_kind_of(head, head_len);
-	if (kind != NULL && strcmp(kind->magic, "GGUF") == 0) {
-		file = -1;
-		return lm_import_gguf(model, fd, size, name, label, error);
+	if (importer == NULL)
+		return error != NULL ? (int)error->code : LMODEL_EFAILED;
+	if (name == NULL) {
+		made = lm_format(error, "model%s", importer->suffix);
+		if (made == NULL)
+			return LMODEL_EFAILED;
 	}
-	if (kind != NULL)
-		return lm_fail(error, LMODEL_EUNSUPPORTED, "%s: is %s; lmodel packs safetensors",
-			       label, kind->name);
 	file = -1;
-	return lm_import_safetensors(model, fd, size, name, label, error);
+	return importer->import(model, fd, size, name != NULL ? name : made, label, error);
 }
 
-/* The last part of the path; a name that could not be extracted gives way to the usual one. */
+/* The last part of the path; NULL when it could not be extracted. */
 static const char *archive_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash != NULL ? slash + 1 : path;
 
-	return lm_path_is_safe(name) ? name : "model.safetensors";
+	return lm_path_is_safe(name) ? name : NULL;
 }
 
 int lm_import(struct lm_model *model, const char *path, const char *spool_directory,
@@ -104,11 +156,13 @@ int lm_import(struct lm_model *model, const char *path, const char *spool_direct
 	uint64_t size;
 	int fd, r;
 
+	model->spool_directory = spool_directory;
+	model->run = run;
 	if (strcmp(path, "-") == 0) {
 		r = lm_spool(STDIN_FILENO, standard_input, spool_directory, &fd, &size, error);
 		if (r != LMODEL_OK)
 			return r;
-		return lm_import_file(model, fd, size, "model.safetensors", standard_input, error);
+		return lm_import_file(model, fd, size, NULL, standard_input, error);
 	}
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return lm_import_directory(model, path, run, error);

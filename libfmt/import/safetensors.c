@@ -381,18 +381,7 @@ static int read_file(struct lm_model *model, size_t index, struct lmodel_error *
 int lm_import_safetensors(struct lm_model *model, int fd, uint64_t size, const char *name,
 			  const char *label, struct lmodel_error *error)
 {
-	struct lm_source *source = lm_model_add_source(model, error);
-
-	if (source == NULL) {
-		close(fd);
-		return LMODEL_EFAILED;
-	}
-	source->fd = fd;
-	source->size = size;
-	source->format = "safetensors";
-	source->name = lm_strdup(name, error);
-	source->label = lm_strdup(label, error);
-	if (source->name == NULL || source->label == NULL)
+	if (lm_model_open_source(model, "safetensors", fd, size, name, label, error) == NULL)
 		return LMODEL_EFAILED;
 	return read_file(model, model->source_count - 1, error);
 }

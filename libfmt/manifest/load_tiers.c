@@ -248,7 +248,7 @@ static int read_signature(struct lm_load *l, struct lm_table *t, size_t index)
 int lm_load_tiers(struct lm_load *l)
 {
 	struct lm_manifest *m = l->m;
-	bool feature = strcmp(m->must_understand, LM_FEATURE_TIERS) == 0;
+	bool feature = lm_manifest_needs(m, LM_FEATURE_TIERS);
 
 	if (lm_read_list(l, "tier",
 			 "SELECT id, name, generation, selection, mask, unit, scope, amount, "
@@ -268,6 +268,11 @@ int lm_load_tiers(struct lm_load *l)
 		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s",
 			       l->label, LM_FEATURE_TIERS,
 			       feature ? "without a tier" : "is not named");
+	feature = lm_manifest_needs(m, LM_FEATURE_FORMATS);
+	if (feature != lm_manifest_has_formats(m))
+		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s",
+			       l->label, LM_FEATURE_FORMATS,
+			       feature ? "without a file that needs it" : "is not named");
 	if (m->slot_count > 0 && m->tier_count == 0)
 		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: key slots without a tier",
 			       l->label);

@@ -142,3 +142,38 @@ int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents,
 	*count = n;
 	return LMODEL_OK;
 }
+
+bool lm_manifest_needs(const struct lm_manifest *m, const char *feature)
+{
+	size_t len = strlen(feature);
+	const char *line = m->must_understand;
+
+	for (;;) {
+		size_t n = strcspn(line, "\n");
+
+		if (n == len && memcmp(line, feature, n) == 0)
+			return true;
+		if (line[n] == '\0')
+			return false;
+		line += n + 1;
+	}
+}
+
+bool lm_manifest_has_formats(const struct lm_manifest *m)
+{
+	for (size_t i = 0; i < m->source_count; i++)
+		if (strcmp(m->sources[i].format, LM_FORMAT_FIRST) != 0)
+			return true;
+	return false;
+}
+
+int lm_manifest_set_features(struct lm_manifest *m, struct lmodel_error *error)
+{
+	bool formats = lm_manifest_has_formats(m), tiers = m->tier_count > 0;
+
+	free(m->must_understand);
+	m->must_understand = lm_format(error, "%s%s%s", formats ? LM_FEATURE_FORMATS : "",
+				       formats && tiers ? "\n" : "",
+				       tiers ? LM_FEATURE_TIERS : "");
+	return m->must_understand == NULL ? LMODEL_EFAILED : LMODEL_OK;
+}

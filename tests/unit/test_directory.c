@@ -125,8 +125,8 @@ static void test_plain(void)
 	       "not packed: up\\ndown (--attach adds a side file)\n", "what is told");
 	lm_model_free(&model);
 
-	put_text("d/c.safetensors", "GGUF\3\0\0\0\0\0\0\0");
-	refuse(LMODEL_EUNSUPPORTED, "'d/c.safetensors': is a GGUF file", "another format");
+	put_text("d/c.safetensors", "\x89HDF\r\n\x1a\n");
+	refuse(LMODEL_EUNSUPPORTED, "'d/c.safetensors': is an HDF5 file", "another format");
 	put_text("d/c.safetensors", "version https://git-lfs.github.com/spec/v1\n");
 	refuse(LMODEL_ECORRUPT, "'d/c.safetensors': is a Git LFS pointer", "LFS pointer");
 	put_model("d/c.safetensors", "x");

@@ -1,0 +1,230 @@
+/* Extracting: which tensors, into which files, and where in these. */
+#include "archive/extraction.h"
+
+#include <stdio.h>
+
+/* ---- choosing ---- */
+
+static bool any_matches(const char *const *patterns, size_t count, const char *name, bool *hit)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++)
+		if (lmodel_match(patterns[i], name)) {
+			any = true;
+			if (hit != NULL)
+				hit[i] = true;
+		}
+	return any;
+}
+
+int lm_extraction_choose(struct extraction *x, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+	const struct lmodel_extract_options *o = x->options;
+	LM_FREE bool *hit = calloc(o->pattern_count + 1, sizeof(*hit));
+
+	x->chosen = calloc(m->tensor_count + 1, sizeof(*x->chosen));
+	if (hit == NULL || x->chosen == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < m->tensor_count; i++)
+		if ((o->pattern_count == 0 ||
+		     any_matches(o->patterns, o->pattern_count, m->tensors[i].name, hit)) &&
+		    !any_matches(o->excludes, o->exclude_count, m->tensors[i].name, NULL))
+			x->chosen[x->chosen_count++] = i;
+	for (size_t i = 0; i < o->pattern_count; i++)
+		if (!hit[i])
+			return lm_fail(error, LMODEL_EUSAGE, "%s: no tensor matches %s",
+				       x->archive->label, LM_QUOTE(o->patterns[i]));
+	if (x->chosen_count == 0 && m->tensor_count > 0)
+		return lm_fail(error, LMODEL_EUSAGE, "%s: every tensor is excluded",
+			       x->archive->label);
+	return LMODEL_OK;
+}
+
+/* ---- planning ---- */
+
+/* The metadata of all sources, the first of equal keys: what a file made anew carries. */
+static int plan_safetensors(struct extraction *x, const char *name, size_t first, size_t count,
+			    struct lm_export_tensor *placed, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+	LM_FREE struct lm_export_pair *pairs = calloc(m->metadata_count + 1, sizeof(*pairs));
+	struct lm_output_file *file;
+	size_t index;
+	int r;
+
+	if (pairs == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < m->metadata_count; i++)
+		pairs[i] = (struct lm_export_pair){ m->metadata[i].key, m->metadata[i].value };
+	for (size_t i = 0; i < count; i++) {
+		const struct lm_tensor_row *t = &m->tensors[x->chosen[first + i]];
+
+		placed[i] = (struct lm_export_tensor){
+			.name = t->name, .dtype = t->dtype, .rank = t->rank, .shape = t->shape,
+			.bytes = t->bytes,
+		};
+	}
+	file = lm_outputs_add(&x->outputs, name, &index, error);
+	if (file == NULL)
+		return LMODEL_EFAILED;
+	r = lm_export_safetensors(placed, count, pairs, m->metadata_count, &file->head,
+				  &file->head_len, &file->size, error);
+	for (size_t i = 0; i < count && r == LMODEL_OK; i++)
+		r = lm_plan_add(&x->plan, lm_manifest_member_of(m, x->chosen[first + i]), 0,
+				placed[i].bytes, index, placed[i].offset, error);
+	return r;
+}
+
+static int plan_source(struct extraction *x, size_t source, const char *name,
+		       struct lmodel_error *error)
+{
+	struct lm_output_file *file;
+	size_t index;
+
+	file = lm_outputs_add(&x->outputs, name, &index, error);
+	if (file == NULL)
+		return LMODEL_EFAILED;
+	file->size = x->archive->manifest.sources[source].bytes;
+	return lm_skeleton_plan(x->archive, source, index, &x->plan, error);
+}
+
+/* Whether the input itself is what `format` asks for. */
+static bool is_as_wanted(const struct extraction *x, bool whole)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+
+	return whole && m->source_count == 1 &&
+	       (x->options->format == LMODEL_FORMAT_NATIVE ||
+		strcmp(m->sources[0].format, LM_FORMAT_FIRST) == 0);
+}
+
+static bool is_index(const char *name)
+{
+	static const char suffix[] = ".safetensors.index.json";
+	size_t n = strlen(name), k = sizeof(suffix) - 1;
+
+	return n >= k && strcmp(name + n - k, suffix) == 0;
+}
+
+/* An index of shards is left out where other shards are written. */
+static int plan_attachments(struct extraction *x, bool native, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+
+	for (size_t i = 0; i < m->attachment_count; i++) {
+		const struct lm_member *member = &m->members[m->attachments[i].member];
+		struct lm_output_file *file;
+		size_t index;
+
+		if (!native && is_index(m->attachments[i].name))
+			continue;
+		file = lm_outputs_add(&x->outputs, m->attachments[i].name, &index, error);
+		if (file == NULL)
+			return LMODEL_EFAILED;
+		file->size = member->bytes;
+		if (lm_plan_add(&x->plan, m->attachments[i].member, 0, member->bytes, index, 0,
+				error))
+			return LMODEL_EFAILED;
+	}
+	return LMODEL_OK;
+}
+
+/* How many of the chosen tensors from `first` on go into one shard: at least one. */
+static size_t shard_length(const struct extraction *x, size_t first)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+	uint64_t most = x->options->max_shard_bytes > 0 ? x->options->max_shard_bytes : UINT64_MAX;
+	uint64_t sum = 0;
+	size_t n = 0;
+
+	while (first + n < x->chosen_count) {
+		uint64_t bytes = m->tensors[x->chosen[first + n]].bytes;
+
+		if (n > 0 && (!lm_add(sum, bytes, &sum) || sum > most))
+			break;
+		if (n == 0)
+			sum = bytes;
+		n++;
+	}
+	return n;
+}
+
+static int plan_shards(struct extraction *x, struct lmodel_error *error)
+{
+	LM_FREE struct lm_export_tensor *placed = calloc(x->chosen_count + 1, sizeof(*placed));
+	LM_FREE const char **file_of = calloc(x->chosen_count + 1, sizeof(*file_of));
+	struct lm_output_file *file;
+	size_t shards = 0, index, done = 0;
+	char *text;
+	int r = LMODEL_OK;
+
+	if (placed == NULL || file_of == NULL)
+		return lm_fail_memory(error);
+	for (size_t at = 0; at < x->chosen_count; at += shard_length(x, at))
+		shards++;
+	if (shards <= 1)
+		return plan_safetensors(x, "model.safetensors", 0, x->chosen_count, placed, error);
+	for (size_t s = 0; s < shards && r == LMODEL_OK; s++) {
+		size_t n = shard_length(x, done);
+		char name[64];
+
+		snprintf(name, sizeof(name), "model-%05zu-of-%05zu.safetensors", s + 1, shards);
+		r = plan_safetensors(x, name, done, n, placed + done, error);
+		for (size_t i = 0; i < n && r == LMODEL_OK; i++)
+			file_of[done + i] = lm_outputs_name(&x->outputs, x->outputs.count - 1);
+		done += n;
+	}
+	if (r != LMODEL_OK)
+		return r;
+	file = lm_outputs_add(&x->outputs, "model.safetensors.index.json", &index, error);
+	if (file == NULL)
+		return LMODEL_EFAILED;
+	r = lm_export_index(placed, x->chosen_count, file_of, &text, &file->head_len, error);
+	if (r == LMODEL_OK) {
+		file->head = (uint8_t *)text;
+		file->size = file->head_len;
+	}
+	return r;
+}
+
+int lm_extraction_plan_directory(struct extraction *x, bool whole, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+	bool native = x->options->format == LMODEL_FORMAT_NATIVE;
+	int r = LMODEL_OK;
+
+	if (native)
+		for (size_t i = 0; i < m->source_count && r == LMODEL_OK; i++)
+			r = plan_source(x, i, m->sources[i].name, error);
+	else if (is_as_wanted(x, whole) && x->options->max_shard_bytes == 0)
+		r = plan_source(x, 0, "model.safetensors", error);
+	else
+		r = plan_shards(x, error);
+	if (r == LMODEL_OK && x->options->pattern_count == 0)
+		r = plan_attachments(x, native, error);
+	return r;
+}
+
+int lm_extraction_plan_file(struct extraction *x, const char *name, bool whole,
+			    struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+	LM_FREE struct lm_export_tensor *placed = NULL;
+
+	if (x->options->max_shard_bytes > 0)
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "shards are written into a directory: -o DIR/");
+	if (is_as_wanted(x, whole))
+		return plan_source(x, 0, name, error);
+	if (x->options->format == LMODEL_FORMAT_NATIVE)
+		return lm_fail(
+			error, LMODEL_EUSAGE,
+			"%s: native format of %zu files is written into a directory: -o DIR/",
+			x->archive->label, m->source_count);
+	placed = calloc(x->chosen_count + 1, sizeof(*placed));
+	if (placed == NULL)
+		return lm_fail_memory(error);
+	return plan_safetensors(x, name, 0, x->chosen_count, placed, error);
+}
