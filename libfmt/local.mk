@@ -103,6 +103,10 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/safetensors.c \
 	%D%/import/skeleton.c %D%/import/skeleton.h \
 	%D%/import/source.h \
+	%D%/import/torch.h \
+	%D%/import/torch_collect.c \
+	%D%/import/torch_legacy.c \
+	%D%/import/torch_place.c \
 	%D%/import/window.c %D%/import/window.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "import/torch.h"
 
 #define MAGIC(literal) (literal), sizeof(literal) - 1
 
@@ -84,9 +85,17 @@ static bool is_gguf(int fd, uint64_t size, const uint8_t *head, size_t head_len)
 	return head_len >= 4 && memcmp(head, "GGUF", 4) == 0;
 }
 
+static bool is_torch_legacy(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	(void)fd;
+	(void)size;
+	return lm_torch_is_legacy(head, head_len);
+}
+
 static const struct importer importers[] = {
 	{ "safetensors", ".safetensors", NULL, lm_import_safetensors },
 	{ "gguf", ".gguf", is_gguf, lm_import_gguf },
+	{ "pytorch-legacy", ".pth", is_torch_legacy, lm_import_torch_legacy },
 };
 
 int lm_import_format(struct lm_model *model, const char *format, int fd, uint64_t size,
