@@ -77,6 +77,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/container/lock.c %D%/container/lock.h \
 	%D%/container/slot.c %D%/container/slot.h \
 	%D%/container/tar.c %D%/container/tar.h \
+	%D%/container/zip.c %D%/container/zip.h \
+	%D%/container/zip_read.c \
+	%D%/container/zip_write.c \
 	%D%/manifest/check.c \
 	%D%/manifest/hardened.c %D%/manifest/hardened.h \
 	%D%/manifest/load.c \
