@@ -110,6 +110,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/torch_collect.c \
 	%D%/import/torch_legacy.c \
 	%D%/import/torch_place.c \
+	%D%/import/torch_zip.c \
 	%D%/import/window.c %D%/import/window.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \

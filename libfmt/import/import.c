@@ -95,6 +95,7 @@ static bool is_torch_legacy(int fd, uint64_t size, const uint8_t *head, size_t h
 static const struct importer importers[] = {
 	{ "safetensors", ".safetensors", NULL, lm_import_safetensors },
 	{ "gguf", ".gguf", is_gguf, lm_import_gguf },
+	{ "pytorch", ".pth", lm_torch_is_zip, lm_import_torch },
 	{ "pytorch-legacy", ".pth", is_torch_legacy, lm_import_torch_legacy },
 };
 
