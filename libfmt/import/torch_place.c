@@ -219,7 +219,8 @@ static int write_skeleton(struct lm_torch *torch, const struct range *ranges, si
 	};
 	int r = LMODEL_OK;
 
-	qsort(crcs, crc_count, sizeof(*crcs), compare_crcs);
+	if (crc_count > 0)
+		qsort(crcs, crc_count, sizeof(*crcs), compare_crcs);
 	for (size_t i = 0; i < torch->tensor_count && r == LMODEL_OK; i++) {
 		const struct range *range = &ranges[i];
 
