@@ -103,6 +103,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/model.c \
 	%D%/import/pickle.c %D%/import/pickle.h \
 	%D%/import/pickle_machine.c %D%/import/pickle_machine.h \
+	%D%/import/npy.c %D%/import/npy.h \
+	%D%/import/npy_header.c \
+	%D%/import/npz.c \
 	%D%/import/safetensors.c \
 	%D%/import/skeleton.c %D%/import/skeleton.h \
 	%D%/import/source.h \
@@ -114,6 +117,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/window.c %D%/import/window.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \
+	%D%/export/npz.c \
 	%D%/export/safetensors.c \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
@@ -156,6 +160,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
+	%D%/archive/extract_descr.c \
+	%D%/archive/extract_loss.c \
 	%D%/archive/extract_plan.c \
 	%D%/archive/extraction.h \
 	%D%/archive/finish.c %D%/archive/finish.h \

@@ -227,13 +227,15 @@ static int run(struct extraction *x, const char *output, struct lmodel_error *er
 	bool whole = x->options->pattern_count == 0 && x->options->exclude_count == 0;
 	int r;
 
-	if (x->options->format != LMODEL_FORMAT_SAFETENSORS &&
-	    x->options->format != LMODEL_FORMAT_NATIVE)
+	if ((unsigned)x->options->format > LMODEL_FORMAT_NPY)
 		return lm_fail(error, LMODEL_EUSAGE, "format %d is not defined",
 			       (int)x->options->format);
 	if (x->options->format == LMODEL_FORMAT_NATIVE && !whole)
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "native format gives whole files: no patterns");
+	if (x->options->max_shard_bytes > 0 && x->options->format != LMODEL_FORMAT_SAFETENSORS &&
+	    x->options->format != LMODEL_FORMAT_NATIVE)
+		return lm_fail(error, LMODEL_EUSAGE, "only safetensors is split into shards");
 	r = lm_extraction_choose(x, error);
 	if (r == LMODEL_OK)
 		r = lm_outputs_open(&x->outputs, directory ? output : NULL, x->options->overwrite,

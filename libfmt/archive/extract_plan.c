@@ -44,12 +44,49 @@ int lm_extraction_choose(struct extraction *x, struct lmodel_error *error)
 
 /* ---- planning ---- */
 
+static struct lm_export_tensor as_exported(const struct extraction *x, size_t index)
+{
+	const struct lm_tensor_row *t = &x->archive->manifest.tensors[x->chosen[index]];
+
+	return (struct lm_export_tensor){
+		.name = t->name, .dtype = t->dtype, .rank = t->rank, .shape = t->shape,
+		.bytes = t->bytes,
+	};
+}
+
+/* Opaque elements as rows of bytes, which safetensors has. `*shapes` is fresh memory. */
+static int open_opaque(struct lm_export_tensor *placed, size_t count, uint64_t **shapes,
+		       struct lmodel_error *error)
+{
+	size_t opaque = 0, room = LM_PERMUTE_RANK + 1;
+
+	for (size_t i = 0; i < count; i++)
+		opaque += lm_dtype_is_opaque(placed[i].dtype);
+	*shapes = calloc(opaque * room + 1, sizeof(**shapes));
+	if (*shapes == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0, at = 0; i < count; i++) {
+		struct lm_export_tensor *t = &placed[i];
+
+		if (!lm_dtype_is_opaque(t->dtype))
+			continue;
+		if (t->rank > 0)
+			memcpy(*shapes + at, t->shape, t->rank * sizeof(**shapes));
+		t->shape = *shapes + at;
+		(*shapes)[at + t->rank++] = t->dtype->block_bytes;
+		t->dtype = lm_dtype_find("U8");
+		at += room;
+	}
+	return LMODEL_OK;
+}
+
 /* The metadata of all sources, the first of equal keys: what a file made anew carries. */
 static int plan_safetensors(struct extraction *x, const char *name, size_t first, size_t count,
 			    struct lm_export_tensor *placed, struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &x->archive->manifest;
 	LM_FREE struct lm_export_pair *pairs = calloc(m->metadata_count + 1, sizeof(*pairs));
+	LM_FREE uint64_t *shapes = NULL;
 	struct lm_output_file *file;
 	size_t index;
 	int r;
@@ -58,23 +95,77 @@ static int plan_safetensors(struct extraction *x, const char *name, size_t first
 		return lm_fail_memory(error);
 	for (size_t i = 0; i < m->metadata_count; i++)
 		pairs[i] = (struct lm_export_pair){ m->metadata[i].key, m->metadata[i].value };
-	for (size_t i = 0; i < count; i++) {
-		const struct lm_tensor_row *t = &m->tensors[x->chosen[first + i]];
-
-		placed[i] = (struct lm_export_tensor){
-			.name = t->name, .dtype = t->dtype, .rank = t->rank, .shape = t->shape,
-			.bytes = t->bytes,
-		};
-	}
+	for (size_t i = 0; i < count; i++)
+		placed[i] = as_exported(x, first + i);
 	file = lm_outputs_add(&x->outputs, name, &index, error);
 	if (file == NULL)
 		return LMODEL_EFAILED;
-	r = lm_export_safetensors(placed, count, pairs, m->metadata_count, &file->head,
+	r = open_opaque(placed, count, &shapes, error);
+	if (r == LMODEL_OK)
+		r = lm_export_safetensors(placed, count, pairs, m->metadata_count, &file->head,
 				  &file->head_len, &file->size, error);
 	for (size_t i = 0; i < count && r == LMODEL_OK; i++)
 		r = lm_plan_add(&x->plan, lm_manifest_member_of(m, x->chosen[first + i]), 0,
 				placed[i].bytes, index, placed[i].offset, error);
 	return r;
+}
+
+static int plan_npz(struct extraction *x, const char *name, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+	LM_FREE struct lm_export_tensor *placed = calloc(x->chosen_count + 1, sizeof(*placed));
+	struct lm_export_layout layout = { 0 };
+	struct lm_output_file *file;
+	size_t index;
+	int r;
+
+	if (placed == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < x->chosen_count; i++) {
+		placed[i] = as_exported(x, i);
+		lm_extraction_describe(x, x->chosen[i], &placed[i].descr, &placed[i].rank);
+	}
+	file = lm_outputs_add(&x->outputs, name, &index, error);
+	if (file == NULL)
+		return LMODEL_EFAILED;
+	r = lm_export_npz(placed, x->chosen_count, &layout, error);
+	file->head = layout.bytes;
+	file->head_len = layout.len;
+	file->pieces = layout.pieces;
+	file->piece_count = layout.piece_count;
+	file->size = layout.size;
+	for (size_t i = 0; i < x->chosen_count && r == LMODEL_OK; i++)
+		r = lm_plan_add(&x->plan, lm_manifest_member_of(m, x->chosen[i]), 0,
+				placed[i].bytes, index, placed[i].offset, error);
+	for (size_t i = 0; i < layout.crc_count && r == LMODEL_OK; i++)
+		r = lm_plan_add_crc(&x->plan, index, layout.crcs[i].to, layout.crcs[i].begin,
+				    layout.crcs[i].end, error);
+	free(layout.crcs);
+	return r;
+}
+
+static int plan_npy(struct extraction *x, const char *name, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+	struct lm_output_file *file;
+	struct lm_export_tensor t;
+	size_t index;
+	int r;
+
+	if (x->chosen_count != 1)
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "%s: npy holds one array; %zu tensors were asked for (npz holds "
+			       "several)", x->archive->label, x->chosen_count);
+	t = as_exported(x, 0);
+	lm_extraction_describe(x, x->chosen[0], &t.descr, &t.rank);
+	file = lm_outputs_add(&x->outputs, name, &index, error);
+	if (file == NULL)
+		return LMODEL_EFAILED;
+	r = lm_export_npy_as(&t, &file->head, &file->head_len, error);
+	file->size = file->head_len + t.bytes;
+	return r != LMODEL_OK ? r :
+	       lm_plan_add(&x->plan, lm_manifest_member_of(m, x->chosen[0]), 0, t.bytes, index,
+			   file->head_len, error);
 }
 
 static int plan_source(struct extraction *x, size_t source, const char *name,
@@ -90,14 +181,17 @@ static int plan_source(struct extraction *x, size_t source, const char *name,
 	return lm_skeleton_plan(x->archive, source, index, &x->plan, error);
 }
 
-/* Whether the input itself is what `format` asks for. */
-static bool is_as_wanted(const struct extraction *x, bool whole)
+bool lm_extraction_is_native(const struct extraction *x, bool whole)
 {
+	static const char *const formats[] = {
+		[LMODEL_FORMAT_SAFETENSORS] = "safetensors", [LMODEL_FORMAT_NPZ] = "npz",
+		[LMODEL_FORMAT_NPY] = "npy",
+	};
 	const struct lm_manifest *m = &x->archive->manifest;
 
-	return whole && m->source_count == 1 &&
+	return whole && m->source_count == 1 && x->options->max_shard_bytes == 0 &&
 	       (x->options->format == LMODEL_FORMAT_NATIVE ||
-		strcmp(m->sources[0].format, LM_FORMAT_FIRST) == 0);
+		strcmp(m->sources[0].format, formats[x->options->format]) == 0);
 }
 
 static bool is_index(const char *name)
@@ -189,19 +283,43 @@ static int plan_shards(struct extraction *x, struct lmodel_error *error)
 	return r;
 }
 
+/* Into files made anew; `name` is of the one that there is, unless shards are wanted. */
+static int plan_converted(struct extraction *x, const char *name, struct lmodel_error *error)
+{
+	LM_FREE struct lm_export_tensor *placed = NULL;
+	int r = lm_extraction_check_loss(x, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	if (x->options->format == LMODEL_FORMAT_NPY)
+		return plan_npy(x, name, error);
+	if (x->options->format == LMODEL_FORMAT_NPZ)
+		return plan_npz(x, name, error);
+	if (x->options->max_shard_bytes > 0)
+		return plan_shards(x, error);
+	placed = calloc(x->chosen_count + 1, sizeof(*placed));
+	if (placed == NULL)
+		return lm_fail_memory(error);
+	return plan_safetensors(x, name, 0, x->chosen_count, placed, error);
+}
+
 int lm_extraction_plan_directory(struct extraction *x, bool whole, struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &x->archive->manifest;
 	bool native = x->options->format == LMODEL_FORMAT_NATIVE;
+	const char *name = x->options->format == LMODEL_FORMAT_NPZ ? "model.npz" :
+								     "model.safetensors";
 	int r = LMODEL_OK;
 
+	if (x->options->format == LMODEL_FORMAT_NPY)
+		return lm_fail(error, LMODEL_EUSAGE, "npy is one file: -o FILE");
 	if (native)
 		for (size_t i = 0; i < m->source_count && r == LMODEL_OK; i++)
 			r = plan_source(x, i, m->sources[i].name, error);
-	else if (is_as_wanted(x, whole) && x->options->max_shard_bytes == 0)
-		r = plan_source(x, 0, "model.safetensors", error);
+	else if (lm_extraction_is_native(x, whole))
+		r = plan_source(x, 0, name, error);
 	else
-		r = plan_shards(x, error);
+		r = plan_converted(x, name, error);
 	if (r == LMODEL_OK && x->options->pattern_count == 0)
 		r = plan_attachments(x, native, error);
 	return r;
@@ -211,20 +329,16 @@ int lm_extraction_plan_file(struct extraction *x, const char *name, bool whole,
 			    struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &x->archive->manifest;
-	LM_FREE struct lm_export_tensor *placed = NULL;
 
 	if (x->options->max_shard_bytes > 0)
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "shards are written into a directory: -o DIR/");
-	if (is_as_wanted(x, whole))
+	if (lm_extraction_is_native(x, whole))
 		return plan_source(x, 0, name, error);
 	if (x->options->format == LMODEL_FORMAT_NATIVE)
 		return lm_fail(
 			error, LMODEL_EUSAGE,
 			"%s: native format of %zu files is written into a directory: -o DIR/",
 			x->archive->label, m->source_count);
-	placed = calloc(x->chosen_count + 1, sizeof(*placed));
-	if (placed == NULL)
-		return lm_fail_memory(error);
-	return plan_safetensors(x, name, 0, x->chosen_count, placed, error);
+	return plan_converted(x, name, error);
 }

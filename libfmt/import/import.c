@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "container/zip.h"
+#include "import/npy.h"
 #include "import/torch.h"
 
 #define MAGIC(literal) (literal), sizeof(literal) - 1
@@ -12,7 +14,7 @@
 static const struct lm_kind kinds[] = {
 	{ "an lmodel archive already", MAGIC("application/vnd.lmodel"), 512, true },
 	{ "a GGUF file", MAGIC("GGUF"), 0, true },
-	{ "a ZIP file (.pth, .pt, .npz?)", MAGIC("PK\3\4"), 0, true },
+	{ "a ZIP file (.pth, .pt?)", MAGIC("PK\3\4"), 0, true },
 	{ "an empty ZIP file", MAGIC("PK\5\6"), 0, true },
 	{ "a Python pickle (.pth, .pt, .bin?)", MAGIC("\x80\2"), 0, true },
 	{ "a Python pickle (.pth, .pt, .bin?)", MAGIC("\x80\3"), 0, true },
@@ -92,10 +94,44 @@ static bool is_torch_legacy(int fd, uint64_t size, const uint8_t *head, size_t h
 	return lm_torch_is_legacy(head, head_len);
 }
 
+static bool is_npy(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	(void)fd;
+	(void)size;
+	return lm_npy_is_like(head, head_len);
+}
+
+/* A ZIP file whose first member is an array, or that has none at all. */
+static bool is_npz(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	enum { LOCAL_LEN = 30 };
+	char end[4] = "";
+	size_t name_len;
+
+	if (!lm_zip_is_like(head, head_len))
+		return false;
+	if (head[2] != 3 || head_len < LOCAL_LEN)
+		return size >= 22 && head[2] == 5;
+	name_len = (size_t)head[26] | (size_t)head[27] << 8;
+	return name_len >= 4 && size >= LOCAL_LEN + name_len &&
+	       lm_read_at(fd, "", end, 4, LOCAL_LEN + name_len - 4, NULL) == LMODEL_OK &&
+	       memcmp(end, ".npy", 4) == 0;
+}
+
+/* Every other ZIP file: what is none of PyTorch's is told there. */
+static bool is_zip(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	(void)fd;
+	(void)size;
+	return lm_zip_is_like(head, head_len);
+}
+
 static const struct importer importers[] = {
 	{ "safetensors", ".safetensors", NULL, lm_import_safetensors },
 	{ "gguf", ".gguf", is_gguf, lm_import_gguf },
-	{ "pytorch", ".pth", lm_torch_is_zip, lm_import_torch },
+	{ "npy", ".npy", is_npy, lm_import_npy },
+	{ "npz", ".npz", is_npz, lm_import_npz },
+	{ "pytorch", ".pth", is_zip, lm_import_torch },
 	{ "pytorch-legacy", ".pth", is_torch_legacy, lm_import_torch_legacy },
 };
 

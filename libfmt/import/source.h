@@ -126,6 +126,10 @@ int lm_import_torch(struct lm_model *model, int fd, uint64_t size, const char *n
 		    const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_torch_legacy(struct lm_model *model, int fd, uint64_t size, const char *name,
 			   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_npy(struct lm_model *model, int fd, uint64_t size, const char *name,
+		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_npz(struct lm_model *model, int fd, uint64_t size, const char *name,
+		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_directory(struct lm_model *model, const char *path, const struct lmodel_run *run,
 			struct lmodel_error *error) LM_MUST_CHECK;
 

@@ -64,9 +64,6 @@ struct lm_torch_storage *lm_torch_find(const struct lm_torch *torch, const char 
 
 void lm_torch_free(struct lm_torch *torch);
 
-/* Whether it is a ZIP file with an object of PyTorch's. */
-bool lm_torch_is_zip(int fd, uint64_t size, const uint8_t *head, size_t head_len);
-
 /* Whether the file begins with the pickle of the number that the older form begins with. */
 bool lm_torch_is_legacy(const uint8_t *head, size_t head_len);
 

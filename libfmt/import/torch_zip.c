@@ -22,20 +22,6 @@ static size_t find_object(const struct lm_zip *zip, size_t *prefix_len)
 	return SIZE_MAX;
 }
 
-bool lm_torch_is_zip(int fd, uint64_t size, const uint8_t *head, size_t head_len)
-{
-	struct lm_zip zip;
-	size_t prefix;
-	bool found = false;
-
-	if (!lm_zip_is_like(head, head_len))
-		return false;
-	if (lm_zip_open(&zip, fd, size, "", NULL) == LMODEL_OK)
-		found = find_object(&zip, &prefix) != SIZE_MAX;
-	lm_zip_free(&zip);
-	return found;
-}
-
 /* One directory, and nothing that would have to be inflated: its bytes would be another file's. */
 static int check_members(const struct lm_torch *t, const struct lm_zip *zip, size_t object,
 			 size_t prefix_len, struct lmodel_error *error)
@@ -152,8 +138,9 @@ static int read_file(struct lm_torch *t, struct lm_zip *zip, struct lm_window *i
 	int r;
 
 	if (object == SIZE_MAX)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: there is no member %s below a directory",
-			       t->label, object_name);
+		return lm_fail(error, LMODEL_EUNSUPPORTED,
+			       "%s: a ZIP file with neither arrays of NumPy nor an object of "
+			       "PyTorch's (%s in a directory)", t->label, object_name);
 	r = check_members(t, zip, object, prefix_len, error);
 	if (r == LMODEL_OK && !t->model->layout_only)
 		r = lm_zip_check_stored(zip, error);
