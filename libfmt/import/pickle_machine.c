@@ -135,7 +135,7 @@ static int pop_mark(struct lm_pickle_machine *m, struct lm_pickle_value ***first
 		return lm_pm_bad(m, "there is no mark");
 	*count = above(m);
 	m->depth = m->marks[--m->mark_count];
-	*first = m->stack + m->depth;
+	*first = m->depth + *count == 0 ? NULL : m->stack + m->depth;
 	return LMODEL_OK;
 }
 
