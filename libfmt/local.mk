@@ -101,12 +101,20 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
+	%D%/import/pickle.c %D%/import/pickle.h \
+	%D%/import/pickle_machine.c %D%/import/pickle_machine.h \
 	%D%/import/npy.c %D%/import/npy.h \
 	%D%/import/npy_header.c \
 	%D%/import/npz.c \
 	%D%/import/safetensors.c \
 	%D%/import/skeleton.c %D%/import/skeleton.h \
 	%D%/import/source.h \
+	%D%/import/torch.h \
+	%D%/import/torch_collect.c \
+	%D%/import/torch_legacy.c \
+	%D%/import/torch_place.c \
+	%D%/import/torch_zip.c \
+	%D%/import/window.c %D%/import/window.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \
 	%D%/export/npz.c \

@@ -90,7 +90,8 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors \
-	%D%/fuzz/fuzz_sshsig
+	%D%/fuzz/fuzz_sshsig \
+	%D%/fuzz/fuzz_torch
 
 %C%_fuzz_fuzz_age_SOURCES = %D%/fuzz/fuzz_age.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_age_CPPFLAGS = $(lm_test_cppflags)
@@ -119,6 +120,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_sshsig_SOURCES = %D%/fuzz/fuzz_sshsig.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_sshsig_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_sshsig_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_torch_SOURCES = %D%/fuzz/fuzz_torch.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_torch_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_torch_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
 lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
@@ -145,6 +149,7 @@ lm_script_tests = \
 	%D%/cli/numpy.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
@@ -186,7 +191,9 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/faults.py \
 	%D%/lib/find_secrets.py \
 	%D%/lib/forge.py \
+	%D%/lib/mkgguf.py \
 	%D%/lib/mkmodel.py \
+	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \

@@ -2,7 +2,7 @@
 
 /* One for each importer (import/import.c). */
 static const char *const formats[] = {
-	LM_FORMAT_FIRST, "gguf", "npy", "npz",
+	LM_FORMAT_FIRST, "gguf", "npy", "npz", "pytorch", "pytorch-legacy",
 };
 
 const char *lm_format_known(const char *name)

@@ -10,93 +10,27 @@ enum { DEFAULT_ALIGNMENT = 32, RANK_LIMIT = 4, KEYS_LIMIT = 262144 };
 
 /* ---- reading ---- */
 
-int lm_gguf_take(struct lm_gguf *g, void *out, size_t len, struct lmodel_error *error)
-{
-	uint8_t *to = out;
-
-	if (len > g->size - g->at)
-		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: truncated: %zu bytes are wanted at %ju, but the file has %ju "
-			       "bytes", g->label, len, (uintmax_t)g->at, (uintmax_t)g->size);
-	if (g->at + len > LM_HEADER_LIMIT)
-		return lm_fail(error, LMODEL_ELIMIT, "%s: the header is over %u bytes", g->label,
-			       LM_HEADER_LIMIT);
-	while (len > 0) {
-		uint64_t in = g->at - g->window_at;
-		size_t n;
-
-		if (g->at < g->window_at || in >= g->window_len) {
-			size_t want = (size_t)LM_MIN((uint64_t)sizeof(g->window), g->size - g->at);
-			int r = lm_read_at(g->fd, g->label, g->window, want, g->at, error);
-
-			if (r != LMODEL_OK)
-				return r;
-			g->window_at = g->at;
-			g->window_len = want;
-			in = 0;
-		}
-		n = LM_MIN(len, g->window_len - (size_t)in);
-		memcpy(to, g->window + in, n);
-		to += n;
-		g->at += n;
-		len -= n;
-	}
-	return LMODEL_OK;
-}
-
-int lm_gguf_u32(struct lm_gguf *g, uint32_t *out, struct lmodel_error *error)
-{
-	uint8_t bytes[4];
-	int r = lm_gguf_take(g, bytes, sizeof(bytes), error);
-
-	*out = r == LMODEL_OK ? lm_get_u32(bytes) : 0;
-	return r;
-}
-
-int lm_gguf_u64(struct lm_gguf *g, uint64_t *out, struct lmodel_error *error)
-{
-	uint8_t bytes[8];
-	int r = lm_gguf_take(g, bytes, sizeof(bytes), error);
-
-	*out = r == LMODEL_OK ? lm_get_u64(bytes) : 0;
-	return r;
-}
-
-int lm_gguf_skip(struct lm_gguf *g, uint64_t len, struct lmodel_error *error)
-{
-	if (len > g->size - g->at)
-		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: truncated: %ju bytes are wanted at %ju, but the file has %ju "
-			       "bytes", g->label, (uintmax_t)len, (uintmax_t)g->at,
-			       (uintmax_t)g->size);
-	if (g->at + len > LM_HEADER_LIMIT)
-		return lm_fail(error, LMODEL_ELIMIT, "%s: the header is over %u bytes", g->label,
-			       LM_HEADER_LIMIT);
-	g->at += len;
-	return LMODEL_OK;
-}
-
 int lm_gguf_string(struct lm_gguf *g, size_t most, const char *what, char **out, size_t *len,
 		   struct lmodel_error *error)
 {
 	LM_FREE char *text = NULL;
 	uint64_t n;
-	int r = lm_gguf_u64(g, &n, error);
+	int r = lm_window_u64(&g->in, &n, error);
 
 	if (r != LMODEL_OK)
 		return r;
-	if (n > g->size - g->at)
+	if (n > g->in.size - g->in.at)
 		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: %s at %ju of %ju bytes, but the file has %ju", g->label, what,
-			       (uintmax_t)g->at, (uintmax_t)n, (uintmax_t)g->size);
+			       "%s: %s at %ju of %ju bytes, but the file has %ju", g->in.label, what,
+			       (uintmax_t)g->in.at, (uintmax_t)n, (uintmax_t)g->in.size);
 	if (n > most)
 		return lm_fail(error, LMODEL_ELIMIT,
-			       "%s: %s at %ju of %ju bytes; the limit is %zu", g->label, what,
-			       (uintmax_t)g->at, (uintmax_t)n, most);
+			       "%s: %s at %ju of %ju bytes; the limit is %zu", g->in.label, what,
+			       (uintmax_t)g->in.at, (uintmax_t)n, most);
 	text = malloc((size_t)n + 1);
 	if (text == NULL)
 		return lm_fail_memory(error);
-	r = lm_gguf_take(g, text, (size_t)n, error);
+	r = lm_window_take(&g->in, text, (size_t)n, error);
 	if (r != LMODEL_OK)
 		return r;
 	text[n] = '\0';
@@ -113,33 +47,33 @@ static int read_start(struct lm_gguf *g, uint64_t *tensors, uint64_t *values,
 {
 	uint8_t magic[4];
 	uint32_t version;
-	int r = lm_gguf_take(g, magic, sizeof(magic), error);
+	int r = lm_window_take(&g->in, magic, sizeof(magic), error);
 
 	if (r == LMODEL_OK && memcmp(magic, "GGUF", sizeof(magic)) != 0)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: does not begin with GGUF", g->label);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: does not begin with GGUF", g->in.label);
 	if (r == LMODEL_OK)
-		r = lm_gguf_u32(g, &version, error);
+		r = lm_window_u32(&g->in, &version, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (version != 0 && (version & 0xffff) == 0)
 		return lm_fail(error, LMODEL_EUNSUPPORTED,
 			       "%s: a big-endian GGUF file; lmodel reads little-endian ones",
-			       g->label);
+			       g->in.label);
 	if (version != 2 && version != 3)
 		return lm_fail(error, LMODEL_EUNSUPPORTED,
-			       "%s: GGUF version %u; lmodel reads versions 2 and 3", g->label,
+			       "%s: GGUF version %u; lmodel reads versions 2 and 3", g->in.label,
 			       version);
-	r = lm_gguf_u64(g, tensors, error);
+	r = lm_window_u64(&g->in, tensors, error);
 	if (r == LMODEL_OK)
-		r = lm_gguf_u64(g, values, error);
+		r = lm_window_u64(&g->in, values, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (*tensors > LM_TENSOR_LIMIT)
-		return lm_fail(error, LMODEL_ELIMIT, "%s: %ju tensors; the limit is %u", g->label,
+		return lm_fail(error, LMODEL_ELIMIT, "%s: %ju tensors; the limit is %u", g->in.label,
 			       (uintmax_t)*tensors, LM_TENSOR_LIMIT);
 	if (*values > KEYS_LIMIT)
 		return lm_fail(error, LMODEL_ELIMIT, "%s: %ju key-values; the limit is %d",
-			       g->label, (uintmax_t)*values, KEYS_LIMIT);
+			       g->in.label, (uintmax_t)*values, KEYS_LIMIT);
 	return LMODEL_OK;
 }
 
@@ -166,7 +100,7 @@ static int read_name(struct lm_gguf *g, uint64_t number, struct lm_source_tensor
 	if (strlen(t->name) != len || !lm_utf8_valid(t->name, len))
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: tensor number %ju: its name is not UTF-8 without NUL",
-			       g->label, (uintmax_t)number);
+			       g->in.label, (uintmax_t)number);
 	return LMODEL_OK;
 }
 
@@ -174,23 +108,23 @@ static int read_name(struct lm_gguf *g, uint64_t number, struct lm_source_tensor
 static int read_shape(struct lm_gguf *g, struct lm_source_tensor *t, struct lmodel_error *error)
 {
 	uint32_t rank;
-	int r = lm_gguf_u32(g, &rank, error);
+	int r = lm_window_u32(&g->in, &rank, error);
 
 	if (r != LMODEL_OK)
 		return r;
 	if (rank > RANK_LIMIT)
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s: %u dimensions; GGUF has %d",
-			       g->label, LM_QUOTE(t->name), rank, RANK_LIMIT);
+			       g->in.label, LM_QUOTE(t->name), rank, RANK_LIMIT);
 	t->rank = rank;
 	t->shape = calloc(rank + 1u, sizeof(*t->shape));
 	if (t->shape == NULL)
 		return lm_fail_memory(error);
 	for (uint32_t i = 0; i < rank && r == LMODEL_OK; i++)
-		r = lm_gguf_u64(g, &t->shape[rank - 1 - i], error);
+		r = lm_window_u64(&g->in, &t->shape[rank - 1 - i], error);
 	for (uint32_t i = 0; i < rank && r == LMODEL_OK; i++)
 		if (t->shape[i] > INT64_MAX)
 			r = lm_fail(error, LMODEL_ECORRUPT,
-				    "%s: tensor %s: dimension %u is negative: %jd", g->label,
+				    "%s: tensor %s: dimension %u is negative: %jd", g->in.label,
 				    LM_QUOTE(t->name), rank - 1 - i, (intmax_t)t->shape[i]);
 	return r;
 }
@@ -198,13 +132,13 @@ static int read_shape(struct lm_gguf *g, struct lm_source_tensor *t, struct lmod
 static int read_type(struct lm_gguf *g, struct lm_source_tensor *t, struct lmodel_error *error)
 {
 	uint32_t type;
-	int r = lm_gguf_u32(g, &type, error);
+	int r = lm_window_u32(&g->in, &type, error);
 
 	if (r != LMODEL_OK)
 		return r;
 	if (type >= LM_COUNT(type_names) || type_names[type] == NULL)
 		return lm_fail(error, LMODEL_EUNSUPPORTED, "%s: tensor %s: unknown type number %u",
-			       g->label, LM_QUOTE(t->name), type);
+			       g->in.label, LM_QUOTE(t->name), type);
 	t->dtype = lm_dtype_find(type_names[type]);
 	if (lm_dtype_bytes(t->dtype, t->rank, t->shape, NULL, &t->bytes))
 		return LMODEL_OK;
@@ -212,10 +146,10 @@ static int read_type(struct lm_gguf *g, struct lm_source_tensor *t, struct lmode
 	    (t->rank == 0 || t->shape[t->rank - 1] % t->dtype->block != 0))
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: tensor %s: rows of %ju are no whole number of blocks of %u, as "
-			       "%s has them", g->label, LM_QUOTE(t->name),
+			       "%s has them", g->in.label, LM_QUOTE(t->name),
 			       (uintmax_t)(t->rank == 0 ? 1 : t->shape[t->rank - 1]),
 			       t->dtype->block, t->dtype->name);
-	return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s: the shape overflows", g->label,
+	return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s: the shape overflows", g->in.label,
 		       LM_QUOTE(t->name));
 }
 
@@ -234,14 +168,14 @@ static int read_tensor(struct lm_gguf *g, uint64_t number, struct lmodel_error *
 	if (r == LMODEL_OK)
 		r = read_type(g, t, error);
 	if (r == LMODEL_OK)
-		r = lm_gguf_u64(g, &t->offset, error);
+		r = lm_window_u64(&g->in, &t->offset, error);
 	return r;
 }
 
 static int place_tensors(struct lm_gguf *g, size_t first, uint64_t data, struct lmodel_error *error)
 {
 	struct lm_source *source = &g->model->sources[g->source];
-	uint64_t place = 0, room = g->size - data, end = data;
+	uint64_t place = 0, room = g->in.size - data, end = data;
 	int r = lm_skeleton_literal(source, 0, data, error);
 
 	for (size_t i = first; i < g->model->tensor_count && r == LMODEL_OK; i++) {
@@ -250,12 +184,12 @@ static int place_tensors(struct lm_gguf *g, size_t first, uint64_t data, struct 
 		if (t->offset != place)
 			return lm_fail(error, LMODEL_ECORRUPT,
 				       "%s: tensor %s: is at %ju of the data, expected at %ju",
-				       g->label, LM_QUOTE(t->name), (uintmax_t)t->offset,
+				       g->in.label, LM_QUOTE(t->name), (uintmax_t)t->offset,
 				       (uintmax_t)place);
 		if (place > room || t->bytes > room - place)
 			return lm_fail(error, LMODEL_ECORRUPT,
 				       "%s: truncated: tensor %s has %ju bytes at %ju of the data, "
-				       "which has %ju", g->label, LM_QUOTE(t->name),
+				       "which has %ju", g->in.label, LM_QUOTE(t->name),
 				       (uintmax_t)t->bytes, (uintmax_t)place, (uintmax_t)room);
 		r = lm_skeleton_literal(source, end, data + place - end, error);
 		if (r == LMODEL_OK)
@@ -264,10 +198,10 @@ static int place_tensors(struct lm_gguf *g, size_t first, uint64_t data, struct 
 		end = t->offset + t->bytes;
 		place = lm_align(place + t->bytes, g->alignment);
 	}
-	if (r == LMODEL_OK && g->size - end > g->alignment)
+	if (r == LMODEL_OK && g->in.size - end > g->alignment)
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: the last %ju bytes belong to no tensor",
-			       g->label, (uintmax_t)(g->size - end));
-	return r == LMODEL_OK ? lm_skeleton_literal(source, end, g->size - end, error) : r;
+			       g->in.label, (uintmax_t)(g->in.size - end));
+	return r == LMODEL_OK ? lm_skeleton_literal(source, end, g->in.size - end, error) : r;
 }
 
 static int read_file(struct lm_gguf *g, struct lmodel_error *error)
@@ -283,7 +217,7 @@ static int read_file(struct lm_gguf *g, struct lmodel_error *error)
 	if (r != LMODEL_OK)
 		return r;
 	/* A file without tensors may end before its padding. */
-	return place_tensors(g, first, LM_MIN(lm_align(g->at, g->alignment), g->size), error);
+	return place_tensors(g, first, LM_MIN(lm_align(g->in.at, g->alignment), g->in.size), error);
 }
 
 int lm_import_gguf(struct lm_model *model, int fd, uint64_t size, const char *name,
@@ -307,11 +241,7 @@ int lm_import_gguf(struct lm_model *model, int fd, uint64_t size, const char *na
 		return LMODEL_EFAILED;
 	g->model = model;
 	g->source = model->source_count - 1;
-	g->fd = fd;
-	g->label = source->label;
-	g->size = size;
-	g->at = g->window_at = 0;
-	g->window_len = 0;
+	lm_window_start(&g->in, fd, source->label, 0, size);
 	g->alignment = DEFAULT_ALIGNMENT;
 	return read_file(g, error);
 }

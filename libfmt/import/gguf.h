@@ -3,19 +3,12 @@
 #define LM_GGUF_H
 
 #include "import/source.h"
+#include "import/window.h"
 
-/* A window that moves through the header. */
 struct lm_gguf {
 	struct lm_model *model;
 	size_t source;          /* index in the model */
-	int fd;
-	const char *label;
-	uint64_t size;          /* of the file */
-	uint64_t at;            /* next byte to read */
-	uint64_t window_at;
-	size_t window_len;
-	uint8_t window[65536];
-
+	struct lm_window in;
 	uint32_t alignment;
 };
 
@@ -24,15 +17,6 @@ enum lm_gguf_type {
 	LM_GGUF_U8, LM_GGUF_I8, LM_GGUF_U16, LM_GGUF_I16, LM_GGUF_U32, LM_GGUF_I32, LM_GGUF_F32,
 	LM_GGUF_BOOL, LM_GGUF_STRING, LM_GGUF_ARRAY, LM_GGUF_U64, LM_GGUF_I64, LM_GGUF_F64,
 };
-
-/* ECORRUPT where the file ends before; ELIMIT beyond LM_HEADER_LIMIT. */
-int lm_gguf_take(struct lm_gguf *g, void *out, size_t len, struct lmodel_error *error)
-	LM_MUST_CHECK;
-int lm_gguf_u32(struct lm_gguf *g, uint32_t *out, struct lmodel_error *error) LM_MUST_CHECK;
-int lm_gguf_u64(struct lm_gguf *g, uint64_t *out, struct lmodel_error *error) LM_MUST_CHECK;
-
-/* Moves on without looking. */
-int lm_gguf_skip(struct lm_gguf *g, uint64_t len, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* A string of at most `most` bytes, as fresh memory with a NUL behind it. What it holds is not
  * checked. ELIMIT for a longer one. */

@@ -25,12 +25,12 @@ static const struct { const char *name; unsigned bytes; } types[] = {
 
 static int read_type(struct lm_gguf *g, uint32_t *type, struct lmodel_error *error)
 {
-	int r = lm_gguf_u32(g, type, error);
+	int r = lm_window_u32(&g->in, type, error);
 
 	if (r == LMODEL_OK && *type >= LM_COUNT(types))
 		return lm_fail(error, LMODEL_EUNSUPPORTED,
-			       "%s: a value at %ju of unknown type number %u", g->label,
-			       (uintmax_t)g->at, *type);
+			       "%s: a value at %ju of unknown type number %u", g->in.label,
+			       (uintmax_t)g->in.at, *type);
 	return r;
 }
 
@@ -65,7 +65,7 @@ static int read_number(struct lm_gguf *g, uint32_t type, char text[NUMBER_SIZE],
 		       struct lmodel_error *error)
 {
 	uint8_t bytes[8] = { 0 };
-	int r = lm_gguf_take(g, bytes, types[type].bytes, error);
+	int r = lm_window_take(&g->in, bytes, types[type].bytes, error);
 
 	if (r == LMODEL_OK)
 		format_number(type, bytes, text);
@@ -75,14 +75,14 @@ static int read_number(struct lm_gguf *g, uint32_t type, char text[NUMBER_SIZE],
 /* Text that is none for the manifest is told by its length. */
 static int read_text(struct lm_gguf *g, char **out, struct lmodel_error *error)
 {
-	uint64_t begin = g->at, n;
+	uint64_t begin = g->in.at, n;
 	size_t len = 0;
-	int r = lm_gguf_u64(g, &n, error);
+	int r = lm_window_u64(&g->in, &n, error);
 
 	if (r != LMODEL_OK)
 		return r;
 	if (n <= TEXT_LIMIT) {
-		g->at = begin;
+		g->in.at = begin;
 		r = lm_gguf_string(g, TEXT_LIMIT, "a string", out, &len, error);
 		if (r != LMODEL_OK ||
 		    (strlen(*out) == len && lm_utf8_valid(*out, len)))
@@ -90,7 +90,7 @@ static int read_text(struct lm_gguf *g, char **out, struct lmodel_error *error)
 		free(*out);
 		*out = lm_format(error, "(%ju bytes that are no text)", (uintmax_t)n);
 	} else {
-		r = lm_gguf_skip(g, n, error);
+		r = lm_window_skip(&g->in, n, error);
 		if (r != LMODEL_OK)
 			return r;
 		*out = lm_format(error, "(%ju bytes)", (uintmax_t)n);
@@ -107,7 +107,7 @@ static int skip_items(struct lm_gguf *g, unsigned depth, uint32_t type, uint64_t
 	int r = LMODEL_OK;
 
 	if (type != LM_GGUF_STRING && type != LM_GGUF_ARRAY)
-		return lm_gguf_skip(g, count * types[type].bytes, error);
+		return lm_window_skip(&g->in, count * types[type].bytes, error);
 	for (uint64_t i = 0; i < count && r == LMODEL_OK; i++) {
 		uint64_t n;
 		uint32_t inner;
@@ -116,9 +116,9 @@ static int skip_items(struct lm_gguf *g, unsigned depth, uint32_t type, uint64_t
 			r = skip_array(g, depth + 1, &inner, &n, error);
 			continue;
 		}
-		r = lm_gguf_u64(g, &n, error);
+		r = lm_window_u64(&g->in, &n, error);
 		if (r == LMODEL_OK)
-			r = lm_gguf_skip(g, n, error);
+			r = lm_window_skip(&g->in, n, error);
 	}
 	return r;
 }
@@ -130,12 +130,12 @@ static int array_head(struct lm_gguf *g, uint32_t *type, uint64_t *count,
 	int r = read_type(g, type, error);
 
 	if (r == LMODEL_OK)
-		r = lm_gguf_u64(g, count, error);
-	if (r == LMODEL_OK && *count > (g->size - g->at) / types[*type].bytes)
+		r = lm_window_u64(&g->in, count, error);
+	if (r == LMODEL_OK && *count > (g->in.size - g->in.at) / types[*type].bytes)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: an array at %ju of %ju values of type %s, but the file has %ju "
-			       "bytes", g->label, (uintmax_t)g->at, (uintmax_t)*count,
-			       types[*type].name, (uintmax_t)g->size);
+			       "bytes", g->in.label, (uintmax_t)g->in.at, (uintmax_t)*count,
+			       types[*type].name, (uintmax_t)g->in.size);
 	return r;
 }
 
@@ -146,7 +146,7 @@ static int skip_array(struct lm_gguf *g, unsigned depth, uint32_t *type, uint64_
 
 	if (r == LMODEL_OK && depth > DEPTH_LIMIT)
 		return lm_fail(error, LMODEL_ELIMIT, "%s: arrays within arrays, over %d deep",
-			       g->label, DEPTH_LIMIT);
+			       g->in.label, DEPTH_LIMIT);
 	return r == LMODEL_OK ? skip_items(g, depth, *type, *count, error) : r;
 }
 
@@ -203,10 +203,10 @@ static int read_alignment(struct lm_gguf *g, uint32_t type, const char *text,
 
 	if (type != LM_GGUF_U32)
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: general.alignment is of type %s",
-			       g->label, types[type].name);
+			       g->in.label, types[type].name);
 	if (alignment == 0 || (alignment & (alignment - 1)) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: general.alignment is %lu, no power of two", g->label,
+			       "%s: general.alignment is %lu, no power of two", g->in.label,
 			       alignment);
 	g->alignment = (uint32_t)alignment;
 	return LMODEL_OK;
@@ -226,7 +226,7 @@ static int read_pair(struct lm_gguf *g, uint64_t number, struct lmodel_error *er
 	if (r == LMODEL_OK &&
 	    (len == 0 || strlen(m->key) != len || !lm_utf8_valid(m->key, len)))
 		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: key number %ju is %s", g->label, (uintmax_t)number,
+			       "%s: key number %ju is %s", g->in.label, (uintmax_t)number,
 			       len == 0 ? "empty" : "not UTF-8 without NUL");
 	if (r == LMODEL_OK)
 		r = read_type(g, &type, error);
@@ -261,7 +261,7 @@ int lm_gguf_values(struct lm_gguf *g, uint64_t count, struct lmodel_error *error
 	qsort(keys, n, sizeof(*keys), compare_keys);
 	for (size_t i = 1; i < n; i++)
 		if (strcmp(keys[i - 1], keys[i]) == 0)
-			return lm_fail(error, LMODEL_ECORRUPT, "%s: has key %s twice", g->label,
+			return lm_fail(error, LMODEL_ECORRUPT, "%s: has key %s twice", g->in.label,
 				       LM_QUOTE(keys[i]));
 	return LMODEL_OK;
 }

@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "container/zip.h"
 #include "import/npy.h"
+#include "import/torch.h"
 
 #define MAGIC(literal) (literal), sizeof(literal) - 1
 
@@ -86,6 +87,13 @@ static bool is_gguf(int fd, uint64_t size, const uint8_t *head, size_t head_len)
 	return head_len >= 4 && memcmp(head, "GGUF", 4) == 0;
 }
 
+static bool is_torch_legacy(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	(void)fd;
+	(void)size;
+	return lm_torch_is_legacy(head, head_len);
+}
+
 static bool is_npy(int fd, uint64_t size, const uint8_t *head, size_t head_len)
 {
 	(void)fd;
@@ -110,11 +118,21 @@ static bool is_npz(int fd, uint64_t size, const uint8_t *head, size_t head_len)
 	       memcmp(end, ".npy", 4) == 0;
 }
 
+/* Every other ZIP file: what is none of PyTorch's is told there. */
+static bool is_zip(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	(void)fd;
+	(void)size;
+	return lm_zip_is_like(head, head_len);
+}
+
 static const struct importer importers[] = {
 	{ "safetensors", ".safetensors", NULL, lm_import_safetensors },
 	{ "gguf", ".gguf", is_gguf, lm_import_gguf },
 	{ "npy", ".npy", is_npy, lm_import_npy },
 	{ "npz", ".npz", is_npz, lm_import_npz },
+	{ "pytorch", ".pth", is_zip, lm_import_torch },
+	{ "pytorch-legacy", ".pth", is_torch_legacy, lm_import_torch_legacy },
 };
 
 int lm_import_format(struct lm_model *model, const char *format, int fd, uint64_t size,

@@ -122,6 +122,10 @@ int lm_import_safetensors(struct lm_model *model, int fd, uint64_t size, const c
 			  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_gguf(struct lm_model *model, int fd, uint64_t size, const char *name,
 		   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_torch(struct lm_model *model, int fd, uint64_t size, const char *name,
+		    const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_torch_legacy(struct lm_model *model, int fd, uint64_t size, const char *name,
+			   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_npy(struct lm_model *model, int fd, uint64_t size, const char *name,
 		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_npz(struct lm_model *model, int fd, uint64_t size, const char *name,

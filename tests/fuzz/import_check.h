@@ -12,7 +12,7 @@ static void check_tensor(const struct lm_source_tensor *t, uint64_t place)
 {
 	uint64_t bytes;
 
-	if (t->offset != place || t->rank > LM_RANK_LIMIT ||
+	if ((t->spool < 0 && t->offset != place) || t->rank > LM_RANK_LIMIT ||
 	    !lm_utf8_valid(t->name, strlen(t->name)) ||
 	    !lm_dtype_bytes(t->dtype, t->rank, t->shape, NULL, &bytes) || bytes != t->bytes)
 		abort();
@@ -31,6 +31,25 @@ static void check_source(const struct lm_model *model, size_t index)
 		if (record[0] == 1) {
 			at += 9 + (size_t)n;
 			place += n;
+			continue;
+		}
+		if (record[0] == 3) {
+			if (n > lm_get_u64(record + 9) || lm_get_u64(record + 9) > source->size)
+				abort();
+			at += 17;
+			place += 4;
+			continue;
+		}
+		if (record[0] == 4) {
+			const struct lm_source_tensor *t = &model->tensors[n];
+
+			if (n < next || n >= model->tensor_count || t->axes == NULL ||
+			    lm_get_u64(record + 9) != t->rank)
+				abort();
+			check_tensor(t, place);
+			place += t->bytes;
+			next = (size_t)n + 1;
+			at += 17 + t->rank;
 			continue;
 		}
 		if (record[0] != 2 || n < next)
