@@ -86,6 +86,8 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_archive \
 	%D%/fuzz/fuzz_chunk \
 	%D%/fuzz/fuzz_gguf \
+	%D%/fuzz/fuzz_npy \
+	%D%/fuzz/fuzz_npz \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
@@ -105,6 +107,12 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_gguf_SOURCES = %D%/fuzz/fuzz_gguf.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
 %C%_fuzz_fuzz_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_gguf_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_npy_SOURCES = %D%/fuzz/fuzz_npy.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_npy_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_npz_SOURCES = %D%/fuzz/fuzz_npz.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_npz_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_npz_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
