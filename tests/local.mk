@@ -164,6 +164,7 @@ lm_script_tests = \
 	%D%/cli/samefile.sh \
 	%D%/cli/secrets.sh \
 	%D%/cli/sign.sh \
+	%D%/cli/skeletons.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/usage.sh \
