@@ -213,7 +213,7 @@ run 5 lmodel pack -o x.lmodel objects.npy
 like "$err" "'objects.npy'.*Python objects" "objects"
 run 5 lmodel pack -o x.lmodel objects.npz
 run 5 lmodel pack -o x.lmodel nested.npy
-printf 'PK\3\4' >cut.npz && run 5 lmodel pack -o x.lmodel cut.npz
+printf 'PK\3\4' >cut.npz && run 4 lmodel pack -o x.lmodel cut.npz
 head -c 1000 m.npz >cut.npz && run 4 lmodel pack -o x.lmodel cut.npz
 "$python" - <<'P' || exit 99
 import zlib, struct, zipfile

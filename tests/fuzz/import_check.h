@@ -8,11 +8,13 @@
 #include "base/base.h"
 #include "import/source.h"
 
-static void check_tensor(const struct lm_source_tensor *t, uint64_t place)
+/* Where tensors have a spool the file may be laid out anew: then check_layout() alone knows. */
+static void check_tensor(const struct lm_model *model, const struct lm_source_tensor *t,
+			 uint64_t place)
 {
 	uint64_t bytes;
 
-	if ((t->spool < 0 && t->offset != place) || t->rank > LM_RANK_LIMIT ||
+	if ((model->spool_count == 0 && t->offset != place) || t->rank > LM_RANK_LIMIT ||
 	    !lm_utf8_valid(t->name, strlen(t->name)) ||
 	    !lm_dtype_bytes(t->dtype, t->rank, t->shape, NULL, &bytes) || bytes != t->bytes)
 		abort();
@@ -50,7 +52,7 @@ static void check_source(const struct lm_model *model, size_t index, int layout)
 			if (n < next || n >= model->tensor_count || t->axes == NULL ||
 			    lm_get_u64(record + 9) != t->rank)
 				abort();
-			check_tensor(t, place);
+			check_tensor(model, t, place);
 			place += t->bytes;
 			next = (size_t)n + 1;
 			at += 17 + t->rank;
@@ -62,7 +64,7 @@ static void check_source(const struct lm_model *model, size_t index, int layout)
 		if (next > model->tensor_count)
 			abort();
 		for (size_t i = (size_t)n; i < next; i++) {
-			check_tensor(&model->tensors[i], place);
+			check_tensor(model, &model->tensors[i], place);
 			place += model->tensors[i].bytes;
 		}
 		at += 17;
