@@ -185,6 +185,8 @@ static int run(int count, char **inputs)
 	struct lmodel_attach *attach = calloc(attachments.count + 1, sizeof(*attach));
 	char **texts = calloc(attachments.count + 1, sizeof(*texts));
 	char *path = output != NULL ? text_format("%s", output) : default_output(count, inputs);
+	const char *const beside[] = { protect_args.scores, protect_args.reference,
+				       protect_args.ancestor };
 	int r = LMODEL_OK;
 
 	if (attach == NULL || texts == NULL)
@@ -211,6 +213,8 @@ static int run(int count, char **inputs)
 		r = signers_check_key(sign_key);
 	if (r == LMODEL_OK)
 		r = samefile_check(&cmd_pack, path, (const char *const *)inputs, (size_t)count);
+	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_pack, path, beside, COUNT(beside));
 	if (r == LMODEL_OK)
 		r = samefile_check(&cmd_pack, path, protect_args.like_keys.identities.items,
 				   protect_args.like_keys.identities.count);

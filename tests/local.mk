@@ -13,6 +13,7 @@ lm_unit_tests = \
 	%D%/unit/test_codec \
 	%D%/unit/test_crypto \
 	%D%/unit/test_decoy \
+	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
@@ -51,6 +52,7 @@ lm_unit_tests = \
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
@@ -139,6 +141,7 @@ lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
+	%D%/cli/ancestor.sh \
 	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
@@ -152,6 +155,7 @@ lm_script_tests = \
 	%D%/cli/keys_usage.sh \
 	%D%/cli/like.sh \
 	%D%/cli/list.sh \
+	%D%/cli/locks.sh \
 	%D%/cli/malformed.sh \
 	%D%/cli/memory.sh \
 	%D%/cli/numpy.sh \
@@ -207,6 +211,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
+	%D%/lib/relock.py \
 	%D%/lib/slots.py \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
@@ -216,6 +221,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/vectors/book.json \
 	%D%/vectors/chunked.json \
 	%D%/vectors/context.json \
+	%D%/vectors/deeplock.json \
 	%D%/vectors/grant.json \
 	%D%/vectors/keys.json \
 	%D%/vectors/padding.json \

@@ -298,7 +298,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	  "the feature formats is not named" },
 	{ "UPDATE source SET format = 'mixed'", LMODEL_EUNSUPPORTED, "format 'mixed' is not known" },
 	{ "UPDATE archive SET must_understand = 'tiers' || char(10) || 'formats'",
-	  LMODEL_ECORRUPT, "must_understand is not sorted" },
+	  LMODEL_ECORRUPT, "features are out of order" },
 	{ "UPDATE archive SET must_understand = 'tiers' || char(10)", LMODEL_EUNSUPPORTED,
 	  "needs the feature ''" },
 	{ "UPDATE archive SET must_understand = 'tiers' || char(10) || 'x'", LMODEL_EUNSUPPORTED,
