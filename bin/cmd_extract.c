@@ -93,6 +93,12 @@ static bool safe_default(const char *name)
 	return false;
 }
 
+/* What files of a format usually end in. */
+static const char *usual_suffix(const char *source_format)
+{
+	return strncmp(source_format, "pytorch", 7) == 0 ? "pth" : source_format;
+}
+
 /* When it is not given the format is what the output's name ends in: that of the input itself, or
  * of one that can be made. */
 static void choose_format(const struct lmodel_archive *archive, bool whole)
@@ -123,7 +129,8 @@ static char *default_output(const struct lmodel_archive *archive, const char *pa
 	else if (info.source_count == 1 && safe_default(lmodel_source_at(archive, 0)->name))
 		name = text_format("%s", text_base(lmodel_source_at(archive, 0)->name));
 	else if (info.source_count == 1)
-		name = text_format("%s.%s", stem, lmodel_source_at(archive, 0)->format);
+		name = text_format("%s.%s", stem,
+				   usual_suffix(lmodel_source_at(archive, 0)->format));
 	else
 		name = text_format("%s/", stem);
 	free(stem);

@@ -43,6 +43,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/crc.c %D%/crypto/crc.h \
 	%D%/crypto/crypto.c %D%/crypto/crypto.h \
 	%D%/crypto/curve.c %D%/crypto/curve.h \
+	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
@@ -157,6 +158,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/cat.c \
 	%D%/archive/change.c %D%/archive/change.h \
 	%D%/archive/content.c %D%/archive/content.h \
+	%D%/archive/deeplock.c %D%/archive/deeplock.h \
+	%D%/archive/deeplock_write.c \
 	%D%/archive/detached.c %D%/archive/detached.h \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
@@ -175,6 +178,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/positions.c \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
+	%D%/archive/protect_locks.c \
 	%D%/archive/protect_write.c \
 	%D%/archive/rekey.c \
 	%D%/archive/repack.c \

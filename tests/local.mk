@@ -13,6 +13,7 @@ lm_unit_tests = \
 	%D%/unit/test_codec \
 	%D%/unit/test_crypto \
 	%D%/unit/test_decoy \
+	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
@@ -22,6 +23,8 @@ lm_unit_tests = \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
+	%D%/unit/test_npy \
+	%D%/unit/test_permute \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
@@ -37,7 +40,8 @@ lm_unit_tests = \
 	%D%/unit/test_tar \
 	%D%/unit/test_text \
 	%D%/unit/test_units \
-	%D%/unit/test_vectors
+	%D%/unit/test_vectors \
+	%D%/unit/test_zip
 
 %C%_unit_test_age_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
@@ -48,6 +52,7 @@ lm_unit_tests = \
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
@@ -57,6 +62,8 @@ lm_unit_tests = \
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
@@ -73,6 +80,7 @@ lm_unit_tests = \
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_vectors_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_zip_CPPFLAGS = $(lm_test_cppflags)
 
 # A target takes bytes; libFuzzer or replay.c brings main().
 lm_fuzz_targets = \
@@ -80,6 +88,8 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_archive \
 	%D%/fuzz/fuzz_chunk \
 	%D%/fuzz/fuzz_gguf \
+	%D%/fuzz/fuzz_npy \
+	%D%/fuzz/fuzz_npz \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
@@ -99,6 +109,12 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_gguf_SOURCES = %D%/fuzz/fuzz_gguf.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
 %C%_fuzz_fuzz_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_gguf_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_npy_SOURCES = %D%/fuzz/fuzz_npy.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_npy_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_npz_SOURCES = %D%/fuzz/fuzz_npz.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_npz_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_npz_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -125,6 +141,7 @@ lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
+	%D%/cli/ancestor.sh \
 	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
@@ -138,7 +155,10 @@ lm_script_tests = \
 	%D%/cli/keys_usage.sh \
 	%D%/cli/like.sh \
 	%D%/cli/list.sh \
+	%D%/cli/locks.sh \
+	%D%/cli/malformed.sh \
 	%D%/cli/memory.sh \
+	%D%/cli/numpy.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
 	%D%/cli/pytorch.sh \
@@ -148,6 +168,7 @@ lm_script_tests = \
 	%D%/cli/samefile.sh \
 	%D%/cli/secrets.sh \
 	%D%/cli/sign.sh \
+	%D%/cli/skeletons.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/usage.sh \
@@ -190,6 +211,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
+	%D%/lib/relock.py \
 	%D%/lib/slots.py \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
@@ -199,6 +221,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/vectors/book.json \
 	%D%/vectors/chunked.json \
 	%D%/vectors/context.json \
+	%D%/vectors/deeplock.json \
 	%D%/vectors/grant.json \
 	%D%/vectors/keys.json \
 	%D%/vectors/padding.json \

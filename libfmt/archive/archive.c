@@ -388,11 +388,33 @@ size_t lm_archive_tensor_index(const struct lmodel_archive *a, const struct lmod
 		       (size_t)(t - a->tensors) : LM_NONE;
 }
 
+/* Bytes of a tensor that is no alias, at the level in force. */
+static int read_range(struct lmodel_archive *a, size_t tensor, uint64_t offset, void *buffer,
+		      size_t len, struct lmodel_error *error)
+{
+	int r = LMODEL_OK;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->reader == NULL)
+		a->reader = lm_reader_new(a, error);
+	if (a->reader == NULL)
+		r = LMODEL_EFAILED;
+	else
+		r = lm_reader_range(a->reader, a->manifest.tensors[tensor].member, offset, buffer,
+				    len, error);
+	pthread_mutex_unlock(&a->lock);
+	if (r == LMODEL_OK)
+		r = lm_patch_memory(a, tensor, offset, buffer, len, error);
+	return r;
+}
+
 int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *tensor,
 		       uint64_t offset, void *buffer, size_t len, struct lmodel_error *error)
 {
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	size_t index = lm_archive_tensor_index(a, tensor);
+	uint64_t from = offset, wide = len;
+	LM_FREE uint8_t *whole = NULL;
 	int r = LMODEL_OK;
 
 	error = error != NULL ? error : &local;
@@ -406,17 +428,15 @@ int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *ten
 	r = lm_archive_check_level(a, error);
 	if (r != LMODEL_OK)
 		return r;
-	pthread_mutex_lock(&a->lock);
-	if (a->reader == NULL)
-		a->reader = lm_reader_new(a, error);
-	if (a->reader == NULL)
-		r = LMODEL_EFAILED;
-	else
-		r = lm_reader_range(a->reader, lm_manifest_member_of(&a->manifest, index), offset,
-				    buffer, len, error);
-	pthread_mutex_unlock(&a->lock);
+	index = lm_manifest_original(&a->manifest, index);
+	lm_patch_range(a, index, &from, &wide);
+	if (wide == len)
+		return read_range(a, index, offset, buffer, len, error);
+	whole = malloc(wide);
+	if (whole == NULL)
+		return lm_fail_memory(error);
+	r = read_range(a, index, from, whole, wide, error);
 	if (r == LMODEL_OK)
-		r = lm_patch_memory(a, lm_manifest_original(&a->manifest, index), offset, buffer,
-				    len, error);
+		memcpy(buffer, whole + (offset - from), len);
 	return r;
 }

@@ -208,11 +208,11 @@ static int print_protection(const struct lm_manifest *m, FILE *out)
 {
 	char a[2 * LM_SHA256_SIZE + 1], b[2 * LM_SHA256_SIZE + 1];
 
-	for (const char *f = m->must_understand; f[0] != '\0';) {
-		int n = (int)strcspn(f, "\n");
-
-		fprintf(out, "must-understand %.*s\n", n, f);
-		f += n + (f[n] == '\n');
+	if (m->must_understand[0] != '\0') {
+		fputs("must-understand ", out);
+		for (const char *c = m->must_understand; *c != '\0'; c++)
+			fputc(*c == '\n' ? ' ' : *c, out);
+		fputc('\n', out);
 	}
 	if (m->owner.present) {
 		lm_hex(a, m->owner.public_key, sizeof(m->owner.public_key));

@@ -11,14 +11,14 @@ static bool describes(const char *descr, unsigned rank, const struct lm_tensor_r
 					     .shape = t->shape };
 	LM_FREE uint8_t *header = NULL;
 	struct lm_npy npy = { 0 };
-	size_t len;
+	size_t len, prefix;
 	bool same;
 
 	if (lm_export_npy_as(&as, &header, &len, error) != LMODEL_OK)
 		return false;
-	same = header[6] == 1 &&
-	       lm_npy_parse(&npy, (const char *)header + 10, len - 10, false, "", "", error) ==
-		       LMODEL_OK &&
+	prefix = header[6] == 1 ? 10 : 12;
+	same = lm_npy_parse(&npy, (const char *)header + prefix, len - prefix, false, "", "",
+			    error) == LMODEL_OK &&
 	       npy.dtype == t->dtype && npy.rank == t->rank && !npy.permuted &&
 	       (t->rank == 0 || memcmp(npy.shape, t->shape, t->rank * sizeof(*t->shape)) == 0);
 	lm_npy_free(&npy);

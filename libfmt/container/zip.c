@@ -324,6 +324,9 @@ static int read_local(const struct lm_zip *z, struct lm_zip_member *m, bool *des
 		return r;
 	if (s.name_len != name_len || memcmp(s.name, m->name, name_len) != 0)
 		return bad_member(z, m, error, "has another name than in the directory");
+	r = check_name(z, m, &s, error);
+	if (r != LMODEL_OK)
+		return r;
 	if (!widen(&s, true) || s.method != m->method ||
 	    !same_or_left(s.crc, m->crc, *descriptor) ||
 	    !same_or_left(s.size, m->size, *descriptor) ||

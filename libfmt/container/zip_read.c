@@ -83,7 +83,10 @@ static int fail_archive(const struct view *v, struct archive *a, size_t index)
 
 	if (v->error != NULL && v->error->code != LMODEL_OK)
 		return (int)v->error->code;
-	return bad(v->zip, index, v->error, why != NULL ? why : "cannot be read");
+	why = why != NULL ? why : "libarchive does not say why";
+	return lm_fail(v->error, LMODEL_ECORRUPT, "%s: ZIP member %s: cannot be inflated: %.*s",
+		       v->zip->label, LM_QUOTE(v->zip->members[index].name),
+		       (int)strcspn(why, "\r\n"), why);
 }
 
 /* No more than the size stated; what libarchive says about it afterwards does not matter, as size

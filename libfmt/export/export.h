@@ -12,7 +12,7 @@ struct lm_export_tensor {
 	unsigned rank;
 	const uint64_t *shape;
 	uint64_t bytes;
-	const char *descr; /* a Python literal of NumPy's type, ASCII; NULL: the dtype's own */
+	const char *descr; /* a Python literal of NumPy's type; NULL: the dtype's own */
 	uint64_t offset;   /* out: of its bytes in the file */
 };
 
@@ -49,7 +49,7 @@ int lm_export_index(const struct lm_export_tensor *tensors, size_t tensor_count,
 int lm_export_npy(const struct lm_dtype *dtype, unsigned rank, const uint64_t *shape,
 		  uint8_t **header, size_t *header_len, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* The same of a tensor that may bring its own `descr`. */
+/* The same of a tensor that may bring its own `descr`; version 3.0 where that is not ASCII. */
 int lm_export_npy_as(const struct lm_export_tensor *tensor, uint8_t **header, size_t *header_len,
 		     struct lmodel_error *error) LM_MUST_CHECK;
 

@@ -50,7 +50,8 @@ int lm_export_npy_as(const struct lm_export_tensor *t, uint8_t **header, size_t 
 {
 	LM_FREE char *dictionary = NULL;
 	LM_FREE uint8_t *bytes = NULL;
-	size_t len = 0, prefix = 10, total;
+	size_t len = 0, prefix, total;
+	uint8_t version = 1; /* 2: four bytes of length; 3: and UTF-8 */
 
 	if (t->dtype->npy == NULL)
 		return lm_fail(error, LMODEL_EUNSUPPORTED, "NumPy has no type for %s",
@@ -58,19 +59,20 @@ int lm_export_npy_as(const struct lm_export_tensor *t, uint8_t **header, size_t 
 	dictionary = make_dictionary(t, &len);
 	if (dictionary == NULL)
 		return lm_fail_memory(error);
+	for (size_t i = 0; i < len; i++)
+		version = (unsigned char)dictionary[i] >= 0x80 ? 3 : version;
+	if (version == 1 && lm_align(10 + len + 1, ALIGNMENT) - 10 > UINT16_MAX)
+		version = 2;
+	prefix = version == 1 ? 10 : 12;
 	total = (size_t)lm_align(prefix + len + 1, ALIGNMENT);
-	if (total - prefix > UINT16_MAX) {
-		prefix = 12; /* version 2.0: four bytes of length */
-		total = (size_t)lm_align(prefix + len + 1, ALIGNMENT);
-	}
 	if (total - prefix > UINT32_MAX)
 		return lm_fail(error, LMODEL_ELIMIT, "too many dimensions for NumPy: %u", t->rank);
 	bytes = malloc(total);
 	if (bytes == NULL)
 		return lm_fail_memory(error);
 	memcpy(bytes, "\x93NUMPY\1\0", 8);
-	if (prefix == 12) {
-		bytes[6] = 2;
+	bytes[6] = version;
+	if (version > 1) {
 		lm_put_u32(bytes + 8, (uint32_t)(total - prefix));
 	} else {
 		bytes[8] = (uint8_t)(total - prefix);

@@ -21,8 +21,10 @@ static bool is_uuid(const char *s)
 /* One feature a line, sorted; the first that is not known is named. */
 static int check_features(const struct lm_table *t, const char *features)
 {
-	const char *before = "";
-	static const char *const known[] = { LM_FEATURE_FORMATS, LM_FEATURE_TIERS };
+	static const char *const known[] = { LM_MASK_DEEP_LOCK, LM_FEATURE_FORMATS,
+					     LM_MASK_PERTURB, LM_FEATURE_TIERS };
+	const char *before = NULL;
+	bool sorted = true;
 	LM_FREE char *copy = lm_strdup(features, t->error);
 	char *rest = copy;
 
@@ -36,11 +38,10 @@ static int check_features(const struct lm_table *t, const char *features)
 		if (!found)
 			return lm_fail(t->error, LMODEL_EUNSUPPORTED, "%s: needs the feature %s",
 				       t->label, LM_QUOTE(line));
-		if (line[0] != '\0' && strcmp(before, line) >= 0)
-			return lm_table_bad(t, "must_understand is not sorted");
+		sorted &= before == NULL || strcmp(before, line) < 0;
 		before = line;
 	}
-	return LMODEL_OK;
+	return sorted ? LMODEL_OK : lm_table_bad(t, "features are out of order");
 }
 
 static int read_archive(struct lm_table *t, struct lm_manifest *m)

@@ -143,20 +143,19 @@ int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents,
 	return LMODEL_OK;
 }
 
-bool lm_manifest_needs(const struct lm_manifest *m, const char *feature)
+bool lm_feature_in(const char *features, const char *name)
 {
-	size_t len = strlen(feature);
-	const char *line = m->must_understand;
+	size_t len = strlen(name);
 
-	for (;;) {
-		size_t n = strcspn(line, "\n");
+	for (const char *line = features; line != NULL && *line != '\0';) {
+		const char *end = strchr(line, '\n');
 
-		if (n == len && memcmp(line, feature, n) == 0)
+		if (end == NULL ? strcmp(line, name) == 0 :
+				  (size_t)(end - line) == len && memcmp(line, name, len) == 0)
 			return true;
-		if (line[n] == '\0')
-			return false;
-		line += n + 1;
+		line = end != NULL ? end + 1 : NULL;
 	}
+	return false;
 }
 
 bool lm_manifest_has_formats(const struct lm_manifest *m)
@@ -167,13 +166,34 @@ bool lm_manifest_has_formats(const struct lm_manifest *m)
 	return false;
 }
 
+static bool has_mask(const struct lm_manifest *m, const char *mask)
+{
+	for (size_t i = 0; i < m->tier_count; i++)
+		if (strcmp(m->tiers[i].mask, mask) == 0)
+			return true;
+	return false;
+}
+
 int lm_manifest_set_features(struct lm_manifest *m, struct lmodel_error *error)
 {
-	bool formats = lm_manifest_has_formats(m), tiers = m->tier_count > 0;
+	const struct { const char *name; bool needed; } features[] = { /* sorted */
+		{ LM_MASK_DEEP_LOCK, has_mask(m, LM_MASK_DEEP_LOCK) },
+		{ LM_FEATURE_FORMATS, lm_manifest_has_formats(m) },
+		{ LM_MASK_PERTURB, has_mask(m, LM_MASK_PERTURB) },
+		{ LM_FEATURE_TIERS, m->tier_count > 0 },
+	};
+	char *text = lm_strdup("", error);
 
+	for (size_t i = 0; i < LM_COUNT(features) && text != NULL; i++) {
+		char *before = text;
+
+		if (!features[i].needed)
+			continue;
+		text = lm_format(error, "%s%s%s", before, before[0] != '\0' ? "\n" : "",
+				 features[i].name);
+		free(before);
+	}
 	free(m->must_understand);
-	m->must_understand = lm_format(error, "%s%s%s", formats ? LM_FEATURE_FORMATS : "",
-				       formats && tiers ? "\n" : "",
-				       tiers ? LM_FEATURE_TIERS : "");
-	return m->must_understand == NULL ? LMODEL_EFAILED : LMODEL_OK;
+	m->must_understand = text;
+	return text == NULL ? LMODEL_EFAILED : LMODEL_OK;
 }

@@ -71,6 +71,9 @@ enum lm_stream { LM_POSITIONS, LM_VALUES };
 
 #define LM_FEATURE_FORMATS "formats" /* a source of another format than safetensors */
 #define LM_FEATURE_TIERS "tiers"
+/* Masks that are features of the same name (spec: 3.2). */
+#define LM_MASK_DEEP_LOCK "deep-lock"
+#define LM_MASK_PERTURB "perturb"
 #define LM_TIER_NAME_LIMIT 64u
 
 struct lm_shard_row {
@@ -179,6 +182,9 @@ bool lm_amount_valid(const char *amount);
 
 void lm_manifest_free(struct lm_manifest *manifest);
 
+/* Whether `name` is a line of the text of features. */
+bool lm_feature_in(const char *features, const char *name);
+
 /* Stored bytes of the chunks of a member, without the list behind them. */
 uint64_t lm_member_stored(const struct lm_member *member);
 
@@ -202,9 +208,6 @@ static inline size_t lm_manifest_original(const struct lm_manifest *m, size_t in
 {
 	return m->tensors[index].alias != LM_NONE ? m->tensors[index].alias : index;
 }
-
-/* Whether must_understand names `feature`. */
-bool lm_manifest_needs(const struct lm_manifest *manifest, const char *feature);
 
 /* Whether LM_FEATURE_FORMATS has to be named. */
 bool lm_manifest_has_formats(const struct lm_manifest *manifest);
