@@ -95,10 +95,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/keys/slots.c %D%/keys/slots.h \
 	%D%/keys/tier_keys.c %D%/keys/tier_keys.h \
 	%D%/import/attachment.c \
-	%D%/import/directory.c %D%/import/directory.h \
+	%D%/import/directory.c \
 	%D%/import/gguf.c %D%/import/gguf.h \
 	%D%/import/gguf_values.c \
 	%D%/import/import.c \
+	%D%/import/index.c %D%/import/index.h \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \

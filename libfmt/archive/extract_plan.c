@@ -80,9 +80,11 @@ static int open_opaque(struct lm_export_tensor *placed, size_t count, uint64_t *
 	return LMODEL_OK;
 }
 
-/* The metadata of all sources, the first of equal keys: what a file made anew carries. */
-static int plan_safetensors(struct extraction *x, const char *name, size_t first, size_t count,
-			    struct lm_export_tensor *placed, struct lmodel_error *error)
+/* The metadata of all sources, the first of equal keys: what a file made anew carries. Names of
+ * tensors begin `skip` bytes into theirs. */
+static int plan_safetensors(struct extraction *x, const char *name, size_t skip, size_t first,
+			    size_t count, struct lm_export_tensor *placed,
+			    struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &x->archive->manifest;
 	LM_FREE struct lm_export_pair *pairs = calloc(m->metadata_count + 1, sizeof(*pairs));
@@ -95,8 +97,10 @@ static int plan_safetensors(struct extraction *x, const char *name, size_t first
 		return lm_fail_memory(error);
 	for (size_t i = 0; i < m->metadata_count; i++)
 		pairs[i] = (struct lm_export_pair){ m->metadata[i].key, m->metadata[i].value };
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		placed[i] = as_exported(x, first + i);
+		placed[i].name += skip;
+	}
 	file = lm_outputs_add(&x->outputs, name, &index, error);
 	if (file == NULL)
 		return LMODEL_EFAILED;
@@ -225,16 +229,23 @@ static int plan_attachments(struct extraction *x, bool native, struct lmodel_err
 	return LMODEL_OK;
 }
 
-/* How many of the chosen tensors from `first` on go into one shard: at least one. */
-static size_t shard_length(const struct extraction *x, size_t first)
+/* Chosen tensors that go into files of one folder; `folder` is "" or ends with a slash, `stem`
+ * begins the files' names. */
+struct group {
+	size_t first, count;
+	char *folder, *stem;
+};
+
+/* How many tensors of the group, from number `first` of it on, go into one shard: at least one. */
+static size_t shard_length(const struct extraction *x, const struct group *g, size_t first)
 {
 	const struct lm_manifest *m = &x->archive->manifest;
 	uint64_t most = x->options->max_shard_bytes > 0 ? x->options->max_shard_bytes : UINT64_MAX;
 	uint64_t sum = 0;
 	size_t n = 0;
 
-	while (first + n < x->chosen_count) {
-		uint64_t bytes = m->tensors[x->chosen[first + n]].bytes;
+	while (first + n < g->count) {
+		uint64_t bytes = m->tensors[x->chosen[g->first + first + n]].bytes;
 
 		if (n > 0 && (!lm_add(sum, bytes, &sum) || sum > most))
 			break;
@@ -245,37 +256,22 @@ static size_t shard_length(const struct extraction *x, size_t first)
 	return n;
 }
 
-static int plan_shards(struct extraction *x, struct lmodel_error *error)
+static int plan_index(struct extraction *x, const struct group *g,
+		      const struct lm_export_tensor *placed, const char *const *file_of,
+		      struct lmodel_error *error)
 {
-	LM_FREE struct lm_export_tensor *placed = calloc(x->chosen_count + 1, sizeof(*placed));
-	LM_FREE const char **file_of = calloc(x->chosen_count + 1, sizeof(*file_of));
+	LM_FREE char *name = lm_format(error, "%s%s.safetensors.index.json", g->folder, g->stem);
 	struct lm_output_file *file;
-	size_t shards = 0, index, done = 0;
+	size_t index;
 	char *text;
-	int r = LMODEL_OK;
+	int r;
 
-	if (placed == NULL || file_of == NULL)
-		return lm_fail_memory(error);
-	for (size_t at = 0; at < x->chosen_count; at += shard_length(x, at))
-		shards++;
-	if (shards <= 1)
-		return plan_safetensors(x, "model.safetensors", 0, x->chosen_count, placed, error);
-	for (size_t s = 0; s < shards && r == LMODEL_OK; s++) {
-		size_t n = shard_length(x, done);
-		char name[64];
-
-		snprintf(name, sizeof(name), "model-%05zu-of-%05zu.safetensors", s + 1, shards);
-		r = plan_safetensors(x, name, done, n, placed + done, error);
-		for (size_t i = 0; i < n && r == LMODEL_OK; i++)
-			file_of[done + i] = lm_outputs_name(&x->outputs, x->outputs.count - 1);
-		done += n;
-	}
-	if (r != LMODEL_OK)
-		return r;
-	file = lm_outputs_add(&x->outputs, "model.safetensors.index.json", &index, error);
+	if (name == NULL)
+		return LMODEL_EFAILED;
+	file = lm_outputs_add(&x->outputs, name, &index, error);
 	if (file == NULL)
 		return LMODEL_EFAILED;
-	r = lm_export_index(placed, x->chosen_count, file_of, &text, &file->head_len, error);
+	r = lm_export_index(placed, g->count, file_of, &text, &file->head_len, error);
 	if (r == LMODEL_OK) {
 		file->head = (uint8_t *)text;
 		file->size = file->head_len;
@@ -283,8 +279,101 @@ static int plan_shards(struct extraction *x, struct lmodel_error *error)
 	return r;
 }
 
+static int plan_group(struct extraction *x, const struct group *g, struct lmodel_error *error)
+{
+	LM_FREE struct lm_export_tensor *placed = calloc(g->count + 1, sizeof(*placed));
+	LM_FREE const char **file_of = calloc(g->count + 1, sizeof(*file_of));
+	size_t shards = 0, done = 0, skip = strlen(g->folder);
+	int r = LMODEL_OK;
+
+	if (placed == NULL || file_of == NULL)
+		return lm_fail_memory(error);
+	for (size_t at = 0; at < g->count; at += shard_length(x, g, at))
+		shards++;
+	for (size_t s = 0; s < LM_MAX(shards, (size_t)1) && r == LMODEL_OK; s++) {
+		size_t n = shard_length(x, g, done);
+		LM_FREE char *name = shards <= 1 ?
+			lm_format(error, "%s%s.safetensors", g->folder, g->stem) :
+			lm_format(error, "%s%s-%05zu-of-%05zu.safetensors", g->folder, g->stem,
+				  s + 1, shards);
+
+		if (name == NULL)
+			return LMODEL_EFAILED;
+		r = plan_safetensors(x, name, skip, g->first + done, n, placed + done, error);
+		for (size_t i = 0; i < n && r == LMODEL_OK; i++)
+			file_of[done + i] = lm_outputs_name(&x->outputs, x->outputs.count - 1) +
+					    skip;
+		done += n;
+	}
+	return r == LMODEL_OK && shards > 1 ? plan_index(x, g, placed, file_of, error) : r;
+}
+
+static const char *source_of(const struct extraction *x, size_t chosen)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+
+	return m->sources[m->tensors[x->chosen[chosen]].source].name;
+}
+
+static size_t folder_len(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	return slash == NULL ? 0 : (size_t)(slash + 1 - name);
+}
+
+/* Libraries look for the name that a model came with: "diffusion_pytorch_model" of
+ * "unet/diffusion_pytorch_model-00001-of-00002.safetensors". */
+static char *stem_of(const char *name, size_t folder, struct lmodel_error *error)
+{
+	static const char number[] = "-00001-of-00001";
+	const char *stem = name + folder, *dot = strchr(stem, '.'), *of = strstr(stem, "-of-");
+	size_t len = dot == NULL ? strlen(stem) : (size_t)(dot - stem), n = sizeof(number) - 1;
+
+	if (folder == 0)
+		return lm_strdup("model", error);
+	if (of != NULL && len > n && of == stem + len - 9)
+		len -= n;
+	return lm_format(error, "%.*s", (int)len, stem);
+}
+
+/* Models of several folders stay in these; tensors of one folder stand together. */
+static int plan_shards(struct extraction *x, struct lmodel_error *error)
+{
+	size_t at = 0;
+	int r = LMODEL_OK;
+
+	do {
+		const char *name = x->chosen_count == 0 ? "" : source_of(x, at);
+		size_t len = folder_len(name), end = at;
+		struct group g = { .first = at };
+
+		while (end < x->chosen_count && folder_len(source_of(x, end)) == len &&
+		       strncmp(source_of(x, end), name, len) == 0)
+			end++;
+		g.count = end - at;
+		g.folder = lm_format(error, "%.*s", (int)len, name);
+		g.stem = stem_of(name, len, error);
+		r = g.folder == NULL || g.stem == NULL ? LMODEL_EFAILED : plan_group(x, &g, error);
+		free(g.folder);
+		free(g.stem);
+		at = end;
+	} while (at < x->chosen_count && r == LMODEL_OK);
+	return r;
+}
+
+/* Whether there are models in folders: a file for each of them, not one for all. */
+static bool has_folders(const struct extraction *x)
+{
+	for (size_t i = 0; i < x->archive->manifest.source_count; i++)
+		if (folder_len(x->archive->manifest.sources[i].name) > 0)
+			return true;
+	return false;
+}
+
 /* Into files made anew; `name` is of the one that there is, unless shards are wanted. */
-static int plan_converted(struct extraction *x, const char *name, struct lmodel_error *error)
+static int plan_converted(struct extraction *x, const char *name, bool folders,
+			  struct lmodel_error *error)
 {
 	LM_FREE struct lm_export_tensor *placed = NULL;
 	int r = lm_extraction_check_loss(x, error);
@@ -295,12 +384,12 @@ static int plan_converted(struct extraction *x, const char *name, struct lmodel_
 		return plan_npy(x, name, error);
 	if (x->options->format == LMODEL_FORMAT_NPZ)
 		return plan_npz(x, name, error);
-	if (x->options->max_shard_bytes > 0)
+	if (x->options->max_shard_bytes > 0 || folders)
 		return plan_shards(x, error);
 	placed = calloc(x->chosen_count + 1, sizeof(*placed));
 	if (placed == NULL)
 		return lm_fail_memory(error);
-	return plan_safetensors(x, name, 0, x->chosen_count, placed, error);
+	return plan_safetensors(x, name, 0, 0, x->chosen_count, placed, error);
 }
 
 int lm_extraction_plan_directory(struct extraction *x, bool whole, struct lmodel_error *error)
@@ -319,7 +408,7 @@ int lm_extraction_plan_directory(struct extraction *x, bool whole, struct lmodel
 	else if (lm_extraction_is_native(x, whole))
 		r = plan_source(x, 0, name, error);
 	else
-		r = plan_converted(x, name, error);
+		r = plan_converted(x, name, has_folders(x), error);
 	if (r == LMODEL_OK && x->options->pattern_count == 0)
 		r = plan_attachments(x, native, error);
 	return r;
@@ -340,5 +429,5 @@ int lm_extraction_plan_file(struct extraction *x, const char *name, bool whole,
 			error, LMODEL_EUSAGE,
 			"%s: native format of %zu files is written into a directory: -o DIR/",
 			x->archive->label, m->source_count);
-	return plan_converted(x, name, error);
+	return plan_converted(x, name, false, error);
 }

@@ -135,12 +135,45 @@ static const struct importer importers[] = {
 	{ "pytorch-legacy", ".pth", is_torch_legacy, lm_import_torch_legacy },
 };
 
+/* Tensors of a file in a folder have the folder before their names, so that models in several
+ * folders may have tensors of one name (spec: 3.6). */
+static int add_folder(struct lm_model *model, size_t first, const char *name,
+		      struct lmodel_error *error)
+{
+	const char *slash = strrchr(name, '/');
+
+	for (size_t i = first; i < model->tensor_count && slash != NULL; i++) {
+		struct lm_source_tensor *t = &model->tensors[i];
+		char *full = lm_format(error, "%.*s%s", (int)(slash + 1 - name), name, t->name);
+
+		if (full == NULL)
+			return LMODEL_EFAILED;
+		free(t->name);
+		t->name = full;
+		if (strlen(full) > LM_NAME_LIMIT)
+			return lm_fail(error, LMODEL_ELIMIT,
+				       "tensor %s: name of %zu bytes; the limit is %u",
+				       LM_QUOTE(full), strlen(full), LM_NAME_LIMIT);
+	}
+	return LMODEL_OK;
+}
+
+static int import_by(const struct importer *importer, struct lm_model *model, int fd,
+		     uint64_t size, const char *name, const char *label,
+		     struct lmodel_error *error)
+{
+	size_t first = model->tensor_count;
+	int r = importer->import(model, fd, size, name, label, error);
+
+	return r == LMODEL_OK ? add_folder(model, first, name, error) : r;
+}
+
 int lm_import_format(struct lm_model *model, const char *format, int fd, uint64_t size,
 		     const char *name, const char *label, struct lmodel_error *error)
 {
 	for (size_t i = 0; i < LM_COUNT(importers); i++)
 		if (strcmp(importers[i].format, format) == 0)
-			return importers[i].import(model, fd, size, name, label, error);
+			return import_by(&importers[i], model, fd, size, name, label, error);
 	close(fd);
 	return lm_fail(error, LMODEL_EUNSUPPORTED, "%s: format %s is not known", label,
 		       LM_QUOTE(format));
@@ -182,7 +215,7 @@ int lm_import_file(struct lm_model *model, int fd, uint64_t size, const char *na
 			return LMODEL_EFAILED;
 	}
 	file = -1;
-	return importer->import(model, fd, size, name != NULL ? name : made, label, error);
+	return import_by(importer, model, fd, size, name != NULL ? name : made, label, error);
 }
 
 /* The last part of the path; NULL when it could not be extracted. */
