@@ -150,6 +150,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/whole.c %D%/protect/whole.h \
 	%D%/archive/access.c \
 	%D%/archive/archive.c %D%/archive/archive.h \
+	%D%/archive/attachments.c %D%/archive/attachments.h \
 	%D%/archive/audit.c \
 	%D%/archive/audit_against.c \
 	%D%/archive/audit_detect.c \
@@ -167,6 +168,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/extract_descr.c \
 	%D%/archive/extract_loss.c \
 	%D%/archive/extract_plan.c \
+	%D%/archive/extract_sealed.c \
 	%D%/archive/extraction.h \
 	%D%/archive/finish.c %D%/archive/finish.h \
 	%D%/archive/hidden.c %D%/archive/hidden.h \
@@ -179,8 +181,10 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
 	%D%/archive/protect_locks.c \
+	%D%/archive/protect_sealed.c \
 	%D%/archive/protect_write.c \
-	%D%/archive/rekey.c \
+	%D%/archive/rekey.c %D%/archive/rekey.h \
+	%D%/archive/rekey_write.c \
 	%D%/archive/repack.c \
 	%D%/archive/repair.c \
 	%D%/archive/scan.c %D%/archive/scan.h \
@@ -193,6 +197,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/tiers.c \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
+	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
 	%D%/archive/writer.c %D%/archive/writer.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h
