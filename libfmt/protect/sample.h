@@ -13,6 +13,7 @@ struct lm_sample {
 	bool all_public;      /* nothing of this tensor is selected */
 	uint64_t cell;        /* bytes of the smallest piece with whole elements: one element, or
 	                         the 1 (F4) or 3 (F6) bytes after which packed ones begin anew */
+	bool whole;           /* visits all of it, whatever its size */
 	uint8_t key[32];
 };
 
