@@ -130,7 +130,7 @@ static int make(struct lm_ahead *a, struct lm_grid *grid, struct lm_residual *re
 
 	if (r != LMODEL_OK || !usable)
 		return r;
-	r = lm_residual_make(residual, grid, error);
+	r = lm_residual_make(residual, grid, d->random, error);
 	return r == LMODEL_OK ? draw_all(a, d, error) : r;
 }
 

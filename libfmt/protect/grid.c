@@ -170,9 +170,9 @@ static void settle(float *scale, const double *sum, const uint32_t *count, size_
 	}
 }
 
-static double square_of(const struct lm_grid *g, size_t piece)
+static double square_of(const struct lm_grid *g, const float *values, size_t piece)
 {
-	const float *w = g->values + piece * g->inner;
+	const float *w = values + piece * g->inner;
 	double sum = 0;
 
 	for (size_t k = 0; k < g->inner; k++)
@@ -181,7 +181,8 @@ static double square_of(const struct lm_grid *g, size_t piece)
 }
 
 /* In turn rows by the scale of columns, and columns by that of rows. */
-static int find_scales(struct lm_grid *g, struct lm_keystream *random, struct lmodel_error *error)
+int lm_grid_scales(const struct lm_grid *g, const float *values, float *row, float *column,
+		   struct lm_keystream *random, struct lmodel_error *error)
 {
 	const size_t most = LM_MAX(g->rows, g->columns);
 	LM_FREE double *sum = malloc(most * sizeof(*sum));
@@ -190,25 +191,24 @@ static int find_scales(struct lm_grid *g, struct lm_keystream *random, struct lm
 	if (sum == NULL || count == NULL)
 		return lm_fail_memory(error);
 	for (size_t j = 0; j < g->columns; j++)
-		g->column[j] = 1;
+		column[j] = 1;
 	for (size_t turn = 0; turn < 2 * (size_t)ROUNDS; turn++) {
 		const bool rows = turn % 2 == 0;
-		const float *by = rows ? g->column : g->row;
+		const float *by = rows ? column : row;
 
 		memset(sum, 0, most * sizeof(*sum));
 		memset(count, 0, most * sizeof(*count));
 		for (size_t p = 0; p < g->pieces; p++) {
-			size_t row = p / g->columns, column = p % g->columns;
-			double other = (double)by[rows ? column : row];
-			size_t to = rows ? row : column;
+			size_t i = p / g->columns, j = p % g->columns, to = rows ? i : j;
+			double other = (double)by[rows ? j : i];
 
 			if (g->state[p] != LM_PIECE_OPEN)
 				continue;
 			count[to]++;
 			if (other > 0)
-				sum[to] += square_of(g, p) / (other * other);
+				sum[to] += square_of(g, values, p) / (other * other);
 		}
-		settle(rows ? g->row : g->column, sum, count, rows ? g->rows : g->columns, random,
+		settle(rows ? row : column, sum, count, rows ? g->rows : g->columns, random,
 		       (UINT64_C(1) << 40) + turn * (UINT64_C(1) << 32));
 	}
 	return LMODEL_OK;
@@ -260,7 +260,7 @@ int lm_grid_load(struct lm_grid *g, const struct lm_sample *sample, struct lm_ke
 	if (g->inner >= COPY_LEAST && sample->units.dtype->bits >= 16)
 		r = list_digests(g, error);
 	if (r == LMODEL_OK)
-		r = find_scales(g, random, error);
+		r = lm_grid_scales(g, g->values, g->row, g->column, random, error);
 	if (r != LMODEL_OK)
 		return r;
 	normalise(g, open);

@@ -38,6 +38,11 @@ bool lm_grid_form(struct lm_grid *grid, const struct lm_units *units);
 int lm_grid_load(struct lm_grid *grid, const struct lm_sample *sample, struct lm_keystream *random,
 		 bool *usable, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Scales of rows and columns by the open pieces of `values`, a number for each element: the root of
+ * the mean square is row[i] * column[j]. */
+int lm_grid_scales(const struct lm_grid *grid, const float *values, float *row, float *column,
+		   struct lm_keystream *random, struct lmodel_error *error) LM_MUST_CHECK;
+
 /* Of the values of a piece, as floats. */
 uint64_t lm_grid_digest(const float *values, size_t n);
 void lm_grid_free(struct lm_grid *grid);

@@ -6,6 +6,8 @@
 enum {
 	MIX = LM_RESIDUAL_MIX,
 	REACH = 40,        /* neighbours by size of the guess, on either side */
+	ROUNDS = 4,        /* of guessing what is left, where it is WIDE times less in some lines */
+	WIDE = 3,
 };
 
 /* A share of others' directions, so that what is missed is nobody's own: .6 was about the least at
@@ -37,7 +39,8 @@ static size_t place(const struct side *s, const struct lm_grid *g, size_t piece,
 }
 
 /* From the other rows, or the other columns; zeros where there are too many of them. */
-static int predict(const struct lm_grid *g, bool rows, float *out, struct lmodel_error *error)
+static int predict(const struct lm_grid *g, const float *values, bool rows, float *out,
+		   struct lmodel_error *error)
 {
 	struct side s = { .rows = rows, .width = rows ? g->rows : g->columns,
 			  .count = (rows ? g->columns : g->rows) * g->inner };
@@ -55,7 +58,7 @@ static int predict(const struct lm_grid *g, bool rows, float *out, struct lmodel
 		return lm_fail_memory(error);
 	for (size_t p = 0; p < g->pieces; p++)
 		for (size_t k = 0; k < g->inner && g->state[p] == LM_PIECE_OPEN; k++)
-			data[place(&s, g, p, k)] = g->values[p * g->inner + k];
+			data[place(&s, g, p, k)] = values[p * g->inner + k];
 	r = lm_ridge_predict(data, s.count, s.width, found, error);
 	for (size_t p = 0; p < g->pieces && r == LMODEL_OK; p++)
 		for (size_t k = 0; k < g->inner; k++)
@@ -63,8 +66,39 @@ static int predict(const struct lm_grid *g, bool rows, float *out, struct lmodel
 	return r;
 }
 
+/* Takes of each line's predictions as much as fits its open pieces: some lines are predictable,
+ * others are not. */
+static int fit_lines(const struct lm_grid *g, const float *values, bool rows, float *out,
+		     struct lmodel_error *error)
+{
+	const size_t n = g->pieces * g->inner, lines = rows ? g->rows : g->columns;
+	LM_FREE double *sum = calloc(2 * lines, sizeof(*sum));
+
+	if (sum == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < n; i++) {
+		const size_t piece = i / g->inner;
+		const size_t line = rows ? piece / g->columns : piece % g->columns;
+
+		if (g->state[piece] != LM_PIECE_OPEN)
+			continue;
+		sum[2 * line] += (double)values[i] * (double)out[i];
+		sum[2 * line + 1] += (double)out[i] * (double)out[i];
+	}
+	for (size_t i = 0; i < lines; i++)
+		sum[2 * i] = sum[2 * i + 1] > 0 ? fmax(0, sum[2 * i] / sum[2 * i + 1]) : 0;
+	for (size_t i = 0; i < n; i++) {
+		const size_t piece = i / g->inner;
+		const size_t line = rows ? piece / g->columns : piece % g->columns;
+
+		out[i] *= (float)sum[2 * line];
+	}
+	return LMODEL_OK;
+}
+
 /* How much of either prediction is right for the held pieces, by least squares. */
-static void weigh(const struct lm_grid *g, const float *a, const float *b, double share[2])
+static void weigh(const struct lm_grid *g, const float *values, const float *a, const float *b,
+		  double share[2])
 {
 	double aa = 0, ab = 0, bb = 0, av = 0, bv = 0, determinant;
 
@@ -73,7 +107,7 @@ static void weigh(const struct lm_grid *g, const float *a, const float *b, doubl
 
 		if (g->state[i / g->inner] != LM_PIECE_HELD)
 			continue;
-		v = fmax(-CLIP, fmin(CLIP, (double)g->values[i]));
+		v = fmax(-CLIP, fmin(CLIP, (double)values[i]));
 		aa += x * x;
 		ab += x * y;
 		bb += y * y;
@@ -87,41 +121,100 @@ static void weigh(const struct lm_grid *g, const float *a, const float *b, doubl
 	share[1] = determinant > 0 ? (bv * aa - av * ab) / determinant : 0;
 }
 
-static int guess(struct lm_residual *e, struct lmodel_error *error)
+static double scale_of(const struct lm_residual *e, size_t piece)
+{
+	return (double)e->row[piece / e->grid->columns] *
+	       (double)e->column[piece % e->grid->columns];
+}
+
+/* Adds to the guess what can be told of `left`, the values less the guess so far by their scale. */
+static int guess(struct lm_residual *e, const float *left, struct lmodel_error *error)
 {
 	const struct lm_grid *g = e->grid;
 	const size_t n = g->pieces * g->inner;
-	LM_FREE float *other = malloc(n * sizeof(*other));
+	LM_FREE float *a = malloc(n * sizeof(*a)), *b = malloc(n * sizeof(*b));
 	double share[2];
 	int r;
 
-	e->guess = malloc(n * sizeof(*e->guess));
-	if (e->guess == NULL || other == NULL)
+	if (a == NULL || b == NULL)
 		return lm_fail_memory(error);
-	r = predict(g, true, e->guess, error);
+	r = predict(g, left, true, a, error);
 	if (r == LMODEL_OK)
-		r = predict(g, false, other, error);
+		r = predict(g, left, false, b, error);
+	if (r == LMODEL_OK)
+		r = fit_lines(g, left, true, a, error);
+	if (r == LMODEL_OK)
+		r = fit_lines(g, left, false, b, error);
 	if (r != LMODEL_OK)
 		return r;
-	weigh(g, e->guess, other, share);
+	weigh(g, left, a, b, share);
 	for (size_t i = 0; i < n; i++) {
-		double v = share[0] * (double)e->guess[i] + share[1] * (double)other[i];
+		double v = (share[0] * (double)a[i] + share[1] * (double)b[i]) *
+			   scale_of(e, i / g->inner);
 
-		e->guess[i] = isfinite((float)v) ? (float)v : 0;
+		e->guess[i] += isfinite((float)v) ? (float)v : 0;
 	}
 	return LMODEL_OK;
 }
 
 /* ---- what they miss ---- */
 
+/* Whether some lines are predicted so much better than others that they are worth a second look. */
+static bool is_wide(const float *scale, size_t n)
+{
+	double mean = 0, least = INFINITY;
+
+	for (size_t i = 0; i < n; i++) {
+		mean += (double)scale[i] / (double)n;
+		least = fmin(least, (double)scale[i]);
+	}
+	return least * WIDE < mean;
+}
+
+/* Some rows are predicted better than others: those of an embedding's rare tokens are all alike. */
+static int guess_and_scale(struct lm_residual *e, struct lm_keystream *random,
+			   struct lmodel_error *error)
+{
+	const struct lm_grid *g = e->grid;
+	const size_t n = g->pieces * g->inner;
+	LM_FREE float *left = malloc(n * sizeof(*left));
+	int r = LMODEL_OK;
+
+	e->guess = calloc(n, sizeof(*e->guess));
+	e->row = malloc(g->rows * sizeof(*e->row));
+	e->column = malloc(g->columns * sizeof(*e->column));
+	if (left == NULL || e->guess == NULL || e->row == NULL || e->column == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < g->rows; i++)
+		e->row[i] = 1;
+	for (size_t j = 0; j < g->columns; j++)
+		e->column[j] = 1;
+	for (int round = 0; round < ROUNDS && r == LMODEL_OK; round++) {
+		if (round > 0 && !is_wide(e->row, g->rows) && !is_wide(e->column, g->columns))
+			break;
+		for (size_t i = 0; i < n; i++) {
+			double scale = scale_of(e, i / g->inner);
+
+			left[i] = scale > 0 ? (float)(((double)g->values[i] -
+						       (double)e->guess[i]) / scale) : 0;
+		}
+		r = guess(e, left, error);
+		for (size_t i = 0; i < n; i++)
+			left[i] = g->values[i] - e->guess[i];
+		if (r == LMODEL_OK)
+			r = lm_grid_scales(g, left, e->row, e->column, random, error);
+	}
+	return r;
+}
+
 static float size_of(const struct lm_residual *e, size_t piece)
 {
 	const size_t n = e->grid->inner;
-	double sum = 0;
+	double sum = 0, scale = scale_of(e, piece);
 
 	for (size_t k = 0; k < n; k++)
 		sum += (double)e->guess[piece * n + k] * (double)e->guess[piece * n + k];
-	return (float)sqrt(sum);
+	return scale > 0 ? (float)(sqrt(sum) / scale) : 0;
 }
 
 struct ranked {
@@ -155,13 +248,14 @@ static int miss(struct lm_residual *e, struct lmodel_error *error)
 	qsort(order, e->count, sizeof(*order), by_size);
 	for (size_t i = 0; i < e->count; i++) {
 		size_t from = order[i].piece * n;
-		double sum = 0;
+		double sum = 0, scale = scale_of(e, order[i].piece);
 
 		for (size_t k = 0; k < n; k++) {
-			float d = g->values[from + k] - e->guess[from + k];
+			double d = (double)g->values[from + k] - (double)e->guess[from + k];
 
-			e->missed[i * n + k] = d;
-			sum += (double)d * (double)d;
+			d = scale > 0 ? d / scale : 0;
+			e->missed[i * n + k] = (float)d;
+			sum += d * d;
 		}
 		e->norm[i] = (float)sqrt(sum);
 		e->size[i] = order[i].size;
@@ -169,34 +263,43 @@ static int miss(struct lm_residual *e, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-int lm_residual_make(struct lm_residual *e, const struct lm_grid *grid, struct lmodel_error *error)
+int lm_residual_make(struct lm_residual *e, const struct lm_grid *grid, struct lm_keystream *random,
+		     struct lmodel_error *error)
 {
 	int r;
 
 	*e = (struct lm_residual){ .grid = grid };
-	r = guess(e, error);
+	r = guess_and_scale(e, random, error);
 	return r == LMODEL_OK ? miss(e, error) : r;
 }
 
 /* ---- a decoy ---- */
 
-/* Where in the table guesses are as large as that of `piece`: `*count` of them. */
-static size_t neighbours(const struct lm_residual *e, size_t piece, uint32_t *count)
+static size_t find(const struct lm_residual *e, float size, bool behind)
 {
-	size_t low = 0, high = e->count, reach = LM_MIN(e->count / 4, (size_t)REACH);
-	float size = size_of(e, piece);
+	size_t low = 0, high = e->count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (e->size[middle] < size)
+		if (e->size[middle] < size || (behind && e->size[middle] <= size))
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	*count = (uint32_t)(2 * reach + 1);
-	low = low > reach ? low - reach : 0;
-	return LM_MIN(low, e->count - *count);
+	return low;
+}
+
+/* Where in the table guesses are about as large as that of `piece`: `*count` of them. */
+static size_t neighbours(const struct lm_residual *e, size_t piece, uint32_t *count)
+{
+	const size_t reach = LM_MIN(e->count / 4, (size_t)REACH);
+	const float size = size_of(e, piece);
+	size_t from = find(e, size, false), to = LM_MIN(find(e, size, true) + reach, e->count);
+
+	from = from > reach ? from - reach : 0;
+	*count = (uint32_t)(to - from);
+	return from;
 }
 
 /* Adds a direction of each of MIX neighbours, N(0, 1) / 4 of it. */
@@ -235,7 +338,7 @@ void lm_residual_draw(const struct lm_residual *e, size_t piece, const uint8_t *
 		mix(e, from, count, random + 16, values);
 	for (size_t k = 0; k < n; k++)
 		sum += values[k] * values[k];
-	length = sum > 0 ? length / sqrt(sum) : 0;
+	length = sum > 0 ? length * scale_of(e, piece) / sqrt(sum) : 0;
 	for (size_t k = 0; k < n; k++)
 		values[k] = (g->mean[k] + (double)e->guess[piece * n + k] + values[k] * length) *
 			    scale;
@@ -244,6 +347,8 @@ void lm_residual_draw(const struct lm_residual *e, size_t piece, const uint8_t *
 void lm_residual_free(struct lm_residual *e)
 {
 	free(e->guess);
+	free(e->row);
+	free(e->column);
 	free(e->missed);
 	free(e->norm);
 	free(e->size);

@@ -8,16 +8,17 @@
 struct lm_residual {
 	const struct lm_grid *grid; /* borrowed */
 	float *guess;            /* of all pieces, as the grid's values */
-	float *missed;           /* held pieces less their guess, by the size of that guess */
-	float *norm;             /* of each */
-	float *size;             /* of the guess, ascending */
+	float *row, *column;     /* scale of what guesses miss: row[i] * column[j] */
+	float *missed;           /* of held pieces, by that scale; in order of: */
+	float *size;             /* of the guess, by that scale, ascending */
+	float *norm;             /* of what is missed */
 	size_t count;
 };
 
 /* Predicts each piece from others of its row and of its column; how much of both to take, and what
  * is missed, is seen in the held pieces. Frees nothing on failure. */
 int lm_residual_make(struct lm_residual *residual, const struct lm_grid *grid,
-		     struct lmodel_error *error) LM_MUST_CHECK;
+		     struct lm_keystream *random, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Draws a decoy of piece `piece`, on the tensor's own scale. `random` is LM_RESIDUAL_DRAW bytes;
  * `attempt` is how many before this were copies. */
