@@ -4,8 +4,9 @@
 
 enum {
 	BATCH = 512,
-	LEAST = 256,       /* public pieces to predict from */
-	HELD_LEAST = 32,
+	LEAST = 40,        /* public pieces to predict from, and elements: */
+	ELEMENTS_LEAST = 256,
+	HELD_LEAST = 12,
 	HELD_WANTED = 400, /* a tenth of the pieces, or more of a small tensor */
 	ZEROS = 64,        /* one zero in so many: pruned, which predictions are not */
 	ROUNDS = 2,        /* of scales of rows and of columns */
@@ -32,6 +33,8 @@ bool lm_grid_form(struct lm_grid *g, const struct lm_units *u)
 	rows = u->shape[0];
 	for (unsigned i = 2; i < u->rank; i++)
 		inner *= u->shape[i];
+	if (u->rank == 2 && u->kind == LM_UNIT_BLOCK && u->shape[1] % (u->unit_bytes / cell) == 0)
+		inner = u->unit_bytes / cell;
 	if (inner > LM_GRID_INNER) {
 		inner = 1;
 		for (unsigned i = 1; i + 1 < u->rank && rows * rows < all; i++)
@@ -41,7 +44,7 @@ bool lm_grid_form(struct lm_grid *g, const struct lm_units *u)
 	g->inner = (size_t)inner;
 	g->columns = (size_t)(all / rows / inner);
 	g->pieces = g->rows * g->columns;
-	return g->rows >= 2 && g->columns >= 2;
+	return g->rows >= 2 && g->columns >= 2 && (u->rank > 2 || u->kind != LM_UNIT_ROW);
 }
 
 /* ---- what is public ---- */
@@ -255,7 +258,8 @@ int lm_grid_load(struct lm_grid *g, const struct lm_sample *sample, struct lm_ke
 	if (r != LMODEL_OK)
 		return r;
 	open = part(&l, random);
-	if (open + g->held < LEAST || g->held < HELD_LEAST || l.zeros > l.elements / ZEROS)
+	if (open + g->held < LEAST || l.elements < ELEMENTS_LEAST || g->held < HELD_LEAST ||
+	    l.zeros > l.elements / ZEROS)
 		return LMODEL_OK;
 	if (g->inner >= COPY_LEAST && sample->units.dtype->bits >= 16)
 		r = list_digests(g, error);

@@ -6,6 +6,9 @@
 #include "crypto/aead.h"
 #include "protect/sample.h"
 
+/* Elements of a grid at most, and of a piece. */
+enum { LM_GRID_MOST = 1 << 20, LM_GRID_INNER = 128 };
+
 enum lm_piece_state {
 	LM_PIECE_HIDDEN,
 	LM_PIECE_OPEN,
@@ -19,18 +22,16 @@ struct lm_grid {
 	float *values;           /* inner a piece: by the scale, less the mean; 0 for hidden ones */
 	uint8_t *state;          /* enum lm_piece_state */
 	float *row, *column;     /* scale: row[i] * column[j]; 0 where all is zero */
-	double mean[64];         /* of the scaled values, by place in a piece */
+	double mean[LM_GRID_INNER];         /* of the scaled values, by place in a piece */
 	size_t held;
 	uint64_t *digests;       /* of public pieces, ascending: decoys are to be no copies */
 	size_t digest_count;     /* 0: copies are no matter */
 };
 
-/* Elements of a grid at most, and of a piece. */
-enum { LM_GRID_MOST = 1 << 20, LM_GRID_INNER = 64 };
-
-/* Whether the tensor is to be had as a grid; `grid` gets its form. A kernel slice is a piece; where
- * dimensions behind the second are no kernel, an element is, in rows and columns of about equal
- * number. */
+/* Whether the tensor is to be had as a grid; `grid` gets its form. A kernel slice is a piece, or a
+ * block of a matrix that is a unit. Else an element is: of a matrix, or where the dimensions behind
+ * the second are no kernel, in rows and columns of about equal number. A row of a matrix that is a
+ * unit has nothing beside it that would tell of it: no grid. */
 bool lm_grid_form(struct lm_grid *grid, const struct lm_units *units);
 
 /* Reads the public units of `sample`, which has the form `grid`. `*usable` says whether there are

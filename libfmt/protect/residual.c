@@ -6,12 +6,15 @@
 enum {
 	MIX = LM_RESIDUAL_MIX,
 	REACH = 40,        /* neighbours by size of the guess, on either side */
+	OTHERS = 256,      /* pieces that are looked at for the nearest */
 	ROUNDS = 4,        /* of guessing what is left, where it is WIDE times less in some lines */
 	WIDE = 3,
 };
 
-/* A share of others' directions, so that what is missed is nobody's own: .6 was about the least at
- * which decoys are no nearer to a public piece than pieces are to each other (measured). */
+/* The most that a decoy takes of others' directions, so that what is missed is nobody's own: about
+ * the least at which decoys are no nearer to a public piece than pieces are to each other
+ * (measured). Pieces that are nearer to each other, like rows of an embedding's rare tokens, are to
+ * stay so. */
 #define SHARE 0.6
 
 /* Of the length, so that no two are alike. */
@@ -47,7 +50,7 @@ static int predict(const struct lm_grid *g, const float *values, bool rows, floa
 	LM_FREE float *data = NULL, *found = NULL;
 	int r;
 
-	if (s.width > LM_RIDGE_MOST) {
+	if (s.width < 2 || s.width > LM_RIDGE_MOST) {
 		memset(out, 0, g->pieces * g->inner * sizeof(*out));
 		return LMODEL_OK;
 	}
@@ -240,7 +243,9 @@ static int miss(struct lm_residual *e, struct lmodel_error *error)
 	e->missed = malloc(g->held * n * sizeof(*e->missed));
 	e->norm = malloc(g->held * sizeof(*e->norm));
 	e->size = malloc(g->held * sizeof(*e->size));
-	if (order == NULL || e->missed == NULL || e->norm == NULL || e->size == NULL)
+	e->share = calloc(g->held, sizeof(*e->share));
+	if (order == NULL || e->missed == NULL || e->norm == NULL || e->size == NULL ||
+	    e->share == NULL)
 		return lm_fail_memory(error);
 	for (size_t p = 0; p < g->pieces; p++)
 		if (g->state[p] == LM_PIECE_HELD)
@@ -263,6 +268,33 @@ static int miss(struct lm_residual *e, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+/* How near what one misses is to what another misses, by its norm. */
+static void find_shares(struct lm_residual *e)
+{
+	const size_t n = e->grid->inner, step = (e->count + OTHERS - 1) / OTHERS;
+
+	for (size_t i = 0; i < e->count; i++) {
+		const float *a = e->missed + i * n;
+		double least = INFINITY;
+
+		for (size_t j = i % step; j < e->count; j += step) {
+			const float *b = e->missed + j * n;
+			double sum = 0;
+
+			if (j == i)
+				continue;
+			for (size_t k = 0; k < n; k++)
+				sum += (double)(a[k] - b[k]) * (double)(a[k] - b[k]);
+			least = fmin(least, sum);
+		}
+		/* Of a unit vector, cos t of one and sin t of another one at right angles are as
+		 * far away as 2 - 2 cos t, in squares. */
+		least /= (double)e->norm[i] * (double)e->norm[i];
+		least = fmax(0, 1 - least / 2);
+		e->share[i] = e->norm[i] > 0 ? (float)sqrt(1 - least * least) : 1;
+	}
+}
+
 int lm_residual_make(struct lm_residual *e, const struct lm_grid *grid, struct lm_keystream *random,
 		     struct lmodel_error *error)
 {
@@ -270,7 +302,11 @@ int lm_residual_make(struct lm_residual *e, const struct lm_grid *grid, struct l
 
 	*e = (struct lm_residual){ .grid = grid };
 	r = guess_and_scale(e, random, error);
-	return r == LMODEL_OK ? miss(e, error) : r;
+	if (r == LMODEL_OK)
+		r = miss(e, error);
+	if (r == LMODEL_OK && grid->inner > 1)
+		find_shares(e);
+	return r;
 }
 
 /* ---- a decoy ---- */
@@ -303,14 +339,14 @@ static size_t neighbours(const struct lm_residual *e, size_t piece, uint32_t *co
 }
 
 /* Adds a direction of each of MIX neighbours, N(0, 1) / 4 of it. */
-static void mix(const struct lm_residual *e, size_t from, uint32_t count, const uint8_t *random,
-		double *values)
+static void mix(const struct lm_residual *e, size_t from, uint32_t count, double share,
+		const uint8_t *random, double *values)
 {
 	const size_t n = e->grid->inner;
 
 	for (size_t m = 0; m < MIX; m++) {
 		size_t i = from + lm_draw_index(lm_get_u32(random + 8 * m), count);
-		double w = lm_draw_weight(lm_get_u32(random + 8 * m + 4)) / 4 * SHARE;
+		double w = lm_draw_weight(lm_get_u32(random + 8 * m + 4)) / 4 * share;
 
 		w = e->norm[i] > 0 ? w / (double)e->norm[i] : 0;
 		for (size_t k = 0; k < n; k++)
@@ -324,18 +360,19 @@ void lm_residual_draw(const struct lm_residual *e, size_t piece, const uint8_t *
 	const struct lm_grid *g = e->grid;
 	const size_t n = g->inner;
 	double scale = (double)g->row[piece / g->columns] * (double)g->column[piece % g->columns];
-	double spread = SPREAD * (1 + attempt) * lm_draw_weight(lm_get_u32(random + 4));
-	double own, sum = 0, length;
+	double own, share, sum = 0, length = SPREAD * lm_draw_weight(lm_get_u32(random + 4));
 	uint32_t count;
 	size_t from = neighbours(e, piece, &count), i;
 
 	i = from + lm_draw_index(lm_get_u32(random), count);
-	length = (double)e->norm[i] * (1 + spread);
-	own = e->norm[i] > 0 ? (n > 1 ? sqrt(1 - SHARE * SHARE) : 1) / (double)e->norm[i] : 0;
+	share = n > 1 ? fmin(1, (double)e->share[i] * (1 + attempt)) : 0;
+	length *= n > 1 ? share : 1;
+	length = (double)e->norm[i] * (1 + length * (1 + attempt));
+	own = e->norm[i] > 0 ? sqrt(1 - share * share) / (double)e->norm[i] : 0;
 	for (size_t k = 0; k < n; k++)
 		values[k] = own * (double)e->missed[i * n + k];
 	if (n > 1) /* of one value the direction is its sign */
-		mix(e, from, count, random + 16, values);
+		mix(e, from, count, share, random + 16, values);
 	for (size_t k = 0; k < n; k++)
 		sum += values[k] * values[k];
 	length = sum > 0 ? length * scale_of(e, piece) / sqrt(sum) : 0;
@@ -351,6 +388,7 @@ void lm_residual_free(struct lm_residual *e)
 	free(e->column);
 	free(e->missed);
 	free(e->norm);
+	free(e->share);
 	free(e->size);
 	*e = (struct lm_residual){ 0 };
 }

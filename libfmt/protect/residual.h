@@ -12,6 +12,7 @@ struct lm_residual {
 	float *missed;           /* of held pieces, by that scale; in order of: */
 	float *size;             /* of the guess, by that scale, ascending */
 	float *norm;             /* of what is missed */
+	float *share;            /* of others' directions that a decoy from it has */
 	size_t count;
 };
 
