@@ -26,6 +26,7 @@ lm_unit_tests = \
 	%D%/unit/test_positions \
 	%D%/unit/test_protect \
 	%D%/unit/test_publish \
+	%D%/unit/test_residual \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
 	%D%/unit/test_select_inputs \
@@ -60,6 +61,7 @@ lm_unit_tests = \
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_residual_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_inputs_CPPFLAGS = $(lm_test_cppflags)

@@ -44,7 +44,9 @@ bool lm_grid_form(struct lm_grid *g, const struct lm_units *u)
 	g->inner = (size_t)inner;
 	g->columns = (size_t)(all / rows / inner);
 	g->pieces = g->rows * g->columns;
-	return g->rows >= 2 && g->columns >= 2 && (u->rank > 2 || u->kind != LM_UNIT_ROW);
+	if (inner == 1 && lm_units_contiguous(u) && u->unit_bytes / cell >= g->columns)
+		return false;
+	return g->rows >= 2 && g->columns >= 2;
 }
 
 /* ---- what is public ---- */

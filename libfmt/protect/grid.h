@@ -30,8 +30,8 @@ struct lm_grid {
 
 /* Whether the tensor is to be had as a grid; `grid` gets its form. A kernel slice is a piece, or a
  * block of a matrix that is a unit. Else an element is: of a matrix, or where the dimensions behind
- * the second are no kernel, in rows and columns of about equal number. A row of a matrix that is a
- * unit has nothing beside it that would tell of it: no grid. */
+ * the second are no kernel, in rows and columns of about equal number. Where a unit
+ * is a whole row of elements nothing beside it would tell of it: no grid. */
 bool lm_grid_form(struct lm_grid *grid, const struct lm_units *units);
 
 /* Reads the public units of `sample`, which has the form `grid`. `*usable` says whether there are

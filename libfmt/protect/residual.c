@@ -7,8 +7,7 @@ enum {
 	MIX = LM_RESIDUAL_MIX,
 	REACH = 40,        /* neighbours by size of the guess, on either side */
 	OTHERS = 256,      /* pieces that are looked at for the nearest */
-	ROUNDS = 4,        /* of guessing what is left, where it is WIDE times less in some lines */
-	WIDE = 3,
+	ROUNDS = 4,        /* of guessing */
 };
 
 /* The most that a decoy takes of others' directions, so that what is missed is nobody's own: about
@@ -20,14 +19,17 @@ enum {
 /* Of the length, so that no two are alike. */
 #define SPREAD 0.02
 
+/* Of the held pieces' squares: where more is missed another round would not pay. */
+#define ENOUGH 0.8
+
 /* What lies outside counts as this when predictions are weighed: a few large numbers of a tensor
  * with heavy tails would decide. */
 #define CLIP 6.0
 
 /* ---- predictions ---- */
 
-/* Piece p's value k stands in row `across ? column : row` ... of a table whose rows are what one
- * regression sees. */
+/* One regression. Its table has a row for each place in a piece and each line across, and in that the
+ * numbers that predict each other. */
 struct side {
 	bool rows;               /* from the other rows */
 	size_t width, count, stride;
@@ -42,9 +44,9 @@ static size_t place(const struct side *s, const struct lm_grid *g, size_t piece,
 }
 
 /* From the other rows, or the other columns; zeros where there are too many of them. */
-static int predict(const struct lm_grid *g, const float *values, bool rows, float *out,
-		   struct lmodel_error *error)
+static int predict(const struct lm_residual *e, bool rows, float *out, struct lmodel_error *error)
 {
+	const struct lm_grid *g = e->grid;
 	struct side s = { .rows = rows, .width = rows ? g->rows : g->columns,
 			  .count = (rows ? g->columns : g->rows) * g->inner };
 	LM_FREE float *data = NULL, *found = NULL;
@@ -60,8 +62,9 @@ static int predict(const struct lm_grid *g, const float *values, bool rows, floa
 	if (data == NULL || found == NULL)
 		return lm_fail_memory(error);
 	for (size_t p = 0; p < g->pieces; p++)
-		for (size_t k = 0; k < g->inner && g->state[p] == LM_PIECE_OPEN; k++)
-			data[place(&s, g, p, k)] = values[p * g->inner + k];
+		for (size_t k = 0; k < g->inner; k++)
+			data[place(&s, g, p, k)] =
+				(g->state[p] == LM_PIECE_OPEN ? g->values : e->guess)[p * g->inner + k];
 	r = lm_ridge_predict(data, s.count, s.width, found, error);
 	for (size_t p = 0; p < g->pieces && r == LMODEL_OK; p++)
 		for (size_t k = 0; k < g->inner; k++)
@@ -71,8 +74,7 @@ static int predict(const struct lm_grid *g, const float *values, bool rows, floa
 
 /* Takes of each line's predictions as much as fits its open pieces: some lines are predictable,
  * others are not. */
-static int fit_lines(const struct lm_grid *g, const float *values, bool rows, float *out,
-		     struct lmodel_error *error)
+static int fit_lines(const struct lm_grid *g, bool rows, float *out, struct lmodel_error *error)
 {
 	const size_t n = g->pieces * g->inner, lines = rows ? g->rows : g->columns;
 	LM_FREE double *sum = calloc(2 * lines, sizeof(*sum));
@@ -85,7 +87,7 @@ static int fit_lines(const struct lm_grid *g, const float *values, bool rows, fl
 
 		if (g->state[piece] != LM_PIECE_OPEN)
 			continue;
-		sum[2 * line] += (double)values[i] * (double)out[i];
+		sum[2 * line] += (double)g->values[i] * (double)out[i];
 		sum[2 * line + 1] += (double)out[i] * (double)out[i];
 	}
 	for (size_t i = 0; i < lines; i++)
@@ -100,8 +102,7 @@ static int fit_lines(const struct lm_grid *g, const float *values, bool rows, fl
 }
 
 /* How much of either prediction is right for the held pieces, by least squares. */
-static void weigh(const struct lm_grid *g, const float *values, const float *a, const float *b,
-		  double share[2])
+static void weigh(const struct lm_grid *g, const float *a, const float *b, double share[2])
 {
 	double aa = 0, ab = 0, bb = 0, av = 0, bv = 0, determinant;
 
@@ -110,7 +111,7 @@ static void weigh(const struct lm_grid *g, const float *values, const float *a, 
 
 		if (g->state[i / g->inner] != LM_PIECE_HELD)
 			continue;
-		v = fmax(-CLIP, fmin(CLIP, (double)values[i]));
+		v = fmax(-CLIP, fmin(CLIP, (double)g->values[i]));
 		aa += x * x;
 		ab += x * y;
 		bb += y * y;
@@ -124,90 +125,92 @@ static void weigh(const struct lm_grid *g, const float *values, const float *a, 
 	share[1] = determinant > 0 ? (bv * aa - av * ab) / determinant : 0;
 }
 
-static double scale_of(const struct lm_residual *e, size_t piece)
-{
-	return (double)e->row[piece / e->grid->columns] *
-	       (double)e->column[piece % e->grid->columns];
-}
-
-/* Adds to the guess what can be told of `left`, the values less the guess so far by their scale. */
-static int guess(struct lm_residual *e, const float *left, struct lmodel_error *error)
+/* One guess of all pieces, in which those that are not open are as guessed before. `*missed` is its
+ * share of the held pieces' squares that it does not explain. */
+static int guess_once(struct lm_residual *e, float *next, double *missed,
+		      struct lmodel_error *error)
 {
 	const struct lm_grid *g = e->grid;
 	const size_t n = g->pieces * g->inner;
-	LM_FREE float *a = malloc(n * sizeof(*a)), *b = malloc(n * sizeof(*b));
-	double share[2];
+	LM_FREE float *other = malloc(n * sizeof(*other));
+	double share[2], all = 0, left = 0;
 	int r;
 
-	if (a == NULL || b == NULL)
+	if (other == NULL)
 		return lm_fail_memory(error);
-	r = predict(g, left, true, a, error);
+	r = predict(e, true, next, error);
 	if (r == LMODEL_OK)
-		r = predict(g, left, false, b, error);
+		r = predict(e, false, other, error);
 	if (r == LMODEL_OK)
-		r = fit_lines(g, left, true, a, error);
+		r = fit_lines(g, true, next, error);
 	if (r == LMODEL_OK)
-		r = fit_lines(g, left, false, b, error);
+		r = fit_lines(g, false, other, error);
 	if (r != LMODEL_OK)
 		return r;
-	weigh(g, left, a, b, share);
+	weigh(g, next, other, share);
 	for (size_t i = 0; i < n; i++) {
-		double v = (share[0] * (double)a[i] + share[1] * (double)b[i]) *
-			   scale_of(e, i / g->inner);
+		double v = share[0] * (double)next[i] + share[1] * (double)other[i], value;
 
-		e->guess[i] += isfinite((float)v) ? (float)v : 0;
+		next[i] = isfinite((float)v) ? (float)v : 0;
+		if (g->state[i / g->inner] != LM_PIECE_HELD)
+			continue;
+		value = fmax(-CLIP, fmin(CLIP, (double)g->values[i]));
+		all += value * value;
+		left += (value - v) * (value - v);
 	}
+	*missed = all > 0 ? left / all : 1;
 	return LMODEL_OK;
+}
+
+/* Again as long as that helps: the more can be told at all, the more it matters that hidden pieces
+ * are not taken for zeros. */
+static int guess(struct lm_residual *e, struct lmodel_error *error)
+{
+	const size_t n = e->grid->pieces * e->grid->inner;
+	double before = 1, missed = ENOUGH;
+	int r = LMODEL_OK;
+
+	e->guess = calloc(n, sizeof(*e->guess));
+	if (e->guess == NULL)
+		return lm_fail_memory(error);
+	for (int round = 0; round < ROUNDS && missed <= ENOUGH; round++) {
+		float *next = malloc(n * sizeof(*next));
+
+		r = next == NULL ? lm_fail_memory(error) : guess_once(e, next, &missed, error);
+		if (r != LMODEL_OK || (round > 0 && missed > before)) {
+			free(next);
+			break;
+		}
+		free(e->guess);
+		e->guess = next;
+		before = missed;
+	}
+	return r;
 }
 
 /* ---- what they miss ---- */
 
-/* Whether some lines are predicted so much better than others that they are worth a second look. */
-static bool is_wide(const float *scale, size_t n)
-{
-	double mean = 0, least = INFINITY;
-
-	for (size_t i = 0; i < n; i++) {
-		mean += (double)scale[i] / (double)n;
-		least = fmin(least, (double)scale[i]);
-	}
-	return least * WIDE < mean;
-}
-
 /* Some rows are predicted better than others: those of an embedding's rare tokens are all alike. */
-static int guess_and_scale(struct lm_residual *e, struct lm_keystream *random,
-			   struct lmodel_error *error)
+static int find_scales(struct lm_residual *e, struct lm_keystream *random,
+		       struct lmodel_error *error)
 {
 	const struct lm_grid *g = e->grid;
 	const size_t n = g->pieces * g->inner;
 	LM_FREE float *left = malloc(n * sizeof(*left));
-	int r = LMODEL_OK;
 
-	e->guess = calloc(n, sizeof(*e->guess));
 	e->row = malloc(g->rows * sizeof(*e->row));
 	e->column = malloc(g->columns * sizeof(*e->column));
-	if (left == NULL || e->guess == NULL || e->row == NULL || e->column == NULL)
+	if (left == NULL || e->row == NULL || e->column == NULL)
 		return lm_fail_memory(error);
-	for (size_t i = 0; i < g->rows; i++)
-		e->row[i] = 1;
-	for (size_t j = 0; j < g->columns; j++)
-		e->column[j] = 1;
-	for (int round = 0; round < ROUNDS && r == LMODEL_OK; round++) {
-		if (round > 0 && !is_wide(e->row, g->rows) && !is_wide(e->column, g->columns))
-			break;
-		for (size_t i = 0; i < n; i++) {
-			double scale = scale_of(e, i / g->inner);
+	for (size_t i = 0; i < n; i++)
+		left[i] = g->values[i] - e->guess[i];
+	return lm_grid_scales(g, left, e->row, e->column, random, error);
+}
 
-			left[i] = scale > 0 ? (float)(((double)g->values[i] -
-						       (double)e->guess[i]) / scale) : 0;
-		}
-		r = guess(e, left, error);
-		for (size_t i = 0; i < n; i++)
-			left[i] = g->values[i] - e->guess[i];
-		if (r == LMODEL_OK)
-			r = lm_grid_scales(g, left, e->row, e->column, random, error);
-	}
-	return r;
+static double scale_of(const struct lm_residual *e, size_t piece)
+{
+	return (double)e->row[piece / e->grid->columns] *
+	       (double)e->column[piece % e->grid->columns];
 }
 
 static float size_of(const struct lm_residual *e, size_t piece)
@@ -301,7 +304,9 @@ int lm_residual_make(struct lm_residual *e, const struct lm_grid *grid, struct l
 	int r;
 
 	*e = (struct lm_residual){ .grid = grid };
-	r = guess_and_scale(e, random, error);
+	r = guess(e, error);
+	if (r == LMODEL_OK)
+		r = find_scales(e, random, error);
 	if (r == LMODEL_OK)
 		r = miss(e, error);
 	if (r == LMODEL_OK && grid->inner > 1)
