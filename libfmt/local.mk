@@ -117,6 +117,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/positions_meter.c \
 	%D%/protect/positions_read.c \
 	%D%/protect/positions_write.c \
+	%D%/protect/predict.c %D%/protect/predict.h \
 	%D%/protect/public_bytes.c %D%/protect/public_bytes.h \
 	%D%/protect/rank.c %D%/protect/rank.h \
 	%D%/protect/residual.c %D%/protect/residual.h \

@@ -121,6 +121,7 @@ lm_script_tests = \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
 	%D%/cli/damage.sh \
+	%D%/cli/decoys.sh \
 	%D%/cli/diff.sh \
 	%D%/cli/extract.sh \
 	%D%/cli/forged.sh \
@@ -183,6 +184,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \
+	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
 	%D%/unit/mask_world.h \
 	%D%/vectors/book.json \

@@ -94,8 +94,9 @@ static void draw(const struct drawing *d, size_t piece, uint8_t *bytes)
 		lm_dtype_store(d->donors->dtype, values, g->inner, bytes);
 		if (attempt == ATTEMPTS || !is_copy(g, d->donors, bytes))
 			break;
-		lm_keystream_read(d->random, REDRAWS + ((uint64_t)piece * ATTEMPTS + attempt) * DRAW,
-				  random, DRAW);
+		lm_keystream_read(d->random,
+				  REDRAWS + ((uint64_t)piece * ATTEMPTS + attempt) * DRAW, random,
+				  DRAW);
 		attempt++;
 	}
 	lm_wipe(random, sizeof(random));

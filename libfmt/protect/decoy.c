@@ -258,8 +258,9 @@ static void mix(const struct lm_donors *donors, uint64_t unit, const uint8_t *ra
 		mean += lm_draw_weight(lm_get_u32(random + 8 * m + 4)) / MIX;
 	for (unsigned m = 0; m < MIX; m++) {
 		const float *direction = pick(donors, unit, lm_get_u32(random + 8 * m));
-		double w = (lm_draw_weight(lm_get_u32(random + 8 * m + 4)) - mean) / 4 + MEAN_SHARE / MIX;
+		double w = lm_draw_weight(lm_get_u32(random + 8 * m + 4));
 
+		w = (w - mean) / 4 + MEAN_SHARE / MIX;
 		for (uint32_t k = 0; k < donors->length; k++)
 			values[k] += w * (double)direction[k];
 	}

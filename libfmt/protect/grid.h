@@ -12,7 +12,7 @@ enum { LM_GRID_MOST = 1 << 20, LM_GRID_INNER = 128 };
 enum lm_piece_state {
 	LM_PIECE_HIDDEN,
 	LM_PIECE_OPEN,
-	LM_PIECE_HELD,   /* public, but treated like a hidden one: shows how wrong predictions are */
+	LM_PIECE_HELD,   /* public, but treated like a hidden one: shows what predictions miss */
 };
 
 /* Piece p is row p / columns, column p % columns, and elements p * inner .. on of the tensor. */

@@ -5,7 +5,7 @@
 enum { MATES = 8 }; /* tensors that a class takes its donors from */
 
 /* Of a whole model: multiplications of a round of predictions (a second or two, on one processor)
- * and bytes kept for decoys that are drawn ahead. Tensors get them in order as long as they last. */
+ * and bytes kept of decoys drawn ahead. Tensors get them in order as long as they last. */
 #define AHEAD_WORK (UINT64_C(1) << 32)
 #define AHEAD_BYTES (UINT64_C(1) << 25)
 
