@@ -40,6 +40,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/chunked.c %D%/crypto/chunked.h \
 	%D%/crypto/crypto.c %D%/crypto/crypto.h \
 	%D%/crypto/curve.c %D%/crypto/curve.h \
+	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
@@ -133,6 +134,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/whole.c %D%/protect/whole.h \
 	%D%/archive/access.c \
 	%D%/archive/archive.c %D%/archive/archive.h \
+	%D%/archive/attachments.c %D%/archive/attachments.h \
 	%D%/archive/audit.c \
 	%D%/archive/audit_against.c \
 	%D%/archive/audit_detect.c \
@@ -141,10 +143,13 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/cat.c \
 	%D%/archive/change.c %D%/archive/change.h \
 	%D%/archive/content.c %D%/archive/content.h \
+	%D%/archive/deeplock.c %D%/archive/deeplock.h \
+	%D%/archive/deeplock_write.c \
 	%D%/archive/detached.c %D%/archive/detached.h \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
+	%D%/archive/extract_sealed.c \
 	%D%/archive/hidden.c %D%/archive/hidden.h \
 	%D%/archive/like.c %D%/archive/like.h \
 	%D%/archive/member.c %D%/archive/member.h \
@@ -154,8 +159,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/positions.c \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
+	%D%/archive/protect_locks.c \
+	%D%/archive/protect_sealed.c \
 	%D%/archive/protect_write.c \
-	%D%/archive/rekey.c \
+	%D%/archive/rekey.c %D%/archive/rekey.h \
+	%D%/archive/rekey_write.c \
 	%D%/archive/repack.c \
 	%D%/archive/repair.c \
 	%D%/archive/scan.c %D%/archive/scan.h \
@@ -168,6 +176,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/tiers.c \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
+	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
 	%D%/archive/writer.c %D%/archive/writer.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h

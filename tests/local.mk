@@ -8,11 +8,13 @@ lm_unit_tests = \
 	%D%/unit/test_age_keys \
 	%D%/unit/test_age_text \
 	%D%/unit/test_archive \
+	%D%/unit/test_attachments \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
 	%D%/unit/test_crypto \
 	%D%/unit/test_decoy \
+	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
@@ -43,11 +45,13 @@ lm_unit_tests = \
 %C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_archive_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_attachments_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunk_decode_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunked_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
@@ -117,6 +121,8 @@ lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
+	%D%/cli/ancestor.sh \
+	%D%/cli/attach.sh \
 	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
@@ -131,6 +137,7 @@ lm_script_tests = \
 	%D%/cli/keys_usage.sh \
 	%D%/cli/like.sh \
 	%D%/cli/list.sh \
+	%D%/cli/locks.sh \
 	%D%/cli/memory.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
@@ -180,6 +187,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
+	%D%/lib/relock.py \
 	%D%/lib/slots.py \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
@@ -187,9 +195,11 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
 	%D%/unit/mask_world.h \
+	%D%/vectors/attachment.json \
 	%D%/vectors/book.json \
 	%D%/vectors/chunked.json \
 	%D%/vectors/context.json \
+	%D%/vectors/deeplock.json \
 	%D%/vectors/grant.json \
 	%D%/vectors/keys.json \
 	%D%/vectors/padding.json \

@@ -183,8 +183,7 @@ static int begin(struct lm_audit *a, struct lmodel_error *error)
 	for (size_t i = 0; i < m->tier_count; i++)
 		a->tiers[i] = (struct lmodel_audit_tier){
 			.tier = &a->archive->tiers[i],
-			.recoverable = strcmp(m->tiers[i].mask, "deep-lock") == 0 ||
-				       strcmp(m->tiers[i].mask, "perturb") == 0,
+			.recoverable = a->archive->tiers[i].recoverable,
 			.given = strcmp(m->tiers[i].mask, "reference") == 0,
 		};
 	for (size_t i = 0; i < m->shard_count; i++)

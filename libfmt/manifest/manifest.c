@@ -46,10 +46,13 @@ static void free_tiers(struct lm_manifest *m)
 		free(m->tiers[i].scope);
 		free(m->tiers[i].amount);
 	}
+	for (size_t i = 0; i < m->sealed_count; i++)
+		free(m->sealed[i].name);
 	for (size_t i = 0; i < m->slot_count; i++)
 		lm_slot_row_free(&m->slots[i]);
 	free(m->tiers);
 	free(m->shards);
+	free(m->sealed);
 	free(m->slots);
 	free(m->owner.book);
 	for (size_t i = 0; i < m->signature_count; i++)
@@ -141,4 +144,19 @@ int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents,
 	*extents = e;
 	*count = n;
 	return LMODEL_OK;
+}
+
+bool lm_feature_in(const char *features, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = features; line != NULL && *line != '\0';) {
+		const char *end = strchr(line, '\n');
+
+		if (end == NULL ? strcmp(line, name) == 0 :
+				  (size_t)(end - line) == len && memcmp(line, name, len) == 0)
+			return true;
+		line = end != NULL ? end + 1 : NULL;
+	}
+	return false;
 }

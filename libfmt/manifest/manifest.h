@@ -69,12 +69,22 @@ enum lm_stream { LM_POSITIONS, LM_VALUES };
 #define LM_BOOK_LIMIT (UINT64_C(1) << 28)
 
 #define LM_FEATURE_TIERS "tiers"
+/* Masks that are features of the same name (spec: 3.2). */
+#define LM_MASK_DEEP_LOCK "deep-lock"
+#define LM_MASK_PERTURB "perturb"
 #define LM_TIER_NAME_LIMIT 64u
 
 struct lm_shard_row {
 	size_t tier, tensor;
 	char unit[8];
 	struct lm_stream_row stream[2];
+};
+
+/* A side file in a tier: a stream behind the values of the tier's shards. */
+struct lm_sealed_row {
+	char *name;
+	size_t tier;
+	struct lm_stream_row stream;
 };
 
 struct lm_tier_row {
@@ -87,6 +97,7 @@ struct lm_tier_row {
 	uint64_t offset[2];      /* of the member of each kind of stream, unless absent */
 	uint64_t length[2];      /* sum of its streams */
 	size_t first_shard, shard_count;
+	size_t first_sealed, sealed_count;
 };
 
 struct lm_slot_row {
@@ -142,6 +153,8 @@ struct lm_manifest {
 	size_t tier_count;
 	struct lm_shard_row *shards;
 	size_t shard_count;
+	struct lm_sealed_row *sealed;
+	size_t sealed_count;
 	struct lm_slot_row *slots;
 	size_t slot_count;
 	struct lm_owner_row owner;
@@ -176,6 +189,9 @@ void lm_slot_digest(const struct lm_slot_row *slot, uint8_t digest[LM_SHA256_SIZ
 bool lm_amount_valid(const char *amount);
 
 void lm_manifest_free(struct lm_manifest *manifest);
+
+/* Whether `name` is a line of the text of features. */
+bool lm_feature_in(const char *features, const char *name);
 
 /* Stored bytes of the chunks of a member, without the list behind them. */
 uint64_t lm_member_stored(const struct lm_member *member);

@@ -50,11 +50,11 @@ static int check_reference(const struct lm_scorer *s, const struct lm_source_ten
 	const struct lm_source_tensor *other = &s->reference->tensors[s->reference_tensor];
 
 	if (other->dtype != tensor->dtype)
-		return lm_fail(error, LMODEL_EUSAGE, "reference: tensor %s is of type %s, not %s",
-			       LM_QUOTE(tensor->name), other->dtype->name, tensor->dtype->name);
+		return lm_fail(error, LMODEL_EUSAGE, "%s: tensor %s is of type %s, not %s",
+			       s->reference_name, LM_QUOTE(tensor->name), other->dtype->name, tensor->dtype->name);
 	if (!same_shape(other, tensor))
-		return lm_fail(error, LMODEL_EUSAGE, "reference: tensor %s has another shape",
-			       LM_QUOTE(tensor->name));
+		return lm_fail(error, LMODEL_EUSAGE, "%s: tensor %s has another shape",
+			       s->reference_name, LM_QUOTE(tensor->name));
 	return LMODEL_OK;
 }
 

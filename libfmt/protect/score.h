@@ -16,6 +16,7 @@ struct lm_scorer {
 	size_t scores_tensor;
 	bool scores_by_unit;           /* one a unit, not one an element */
 	const struct lm_model *reference;
+	const char *reference_name;    /* for messages */
 	size_t reference_tensor;
 	uint64_t elements;
 	uint64_t unit_elements;        /* the last unit may have fewer */
