@@ -18,11 +18,14 @@ lm_unit_tests = \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
+	%D%/unit/test_gguf \
 	%D%/unit/test_hidden \
 	%D%/unit/test_import \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
+	%D%/unit/test_npy \
+	%D%/unit/test_permute \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
@@ -39,7 +42,8 @@ lm_unit_tests = \
 	%D%/unit/test_tar \
 	%D%/unit/test_text \
 	%D%/unit/test_units \
-	%D%/unit/test_vectors
+	%D%/unit/test_vectors \
+	%D%/unit/test_zip
 
 %C%_unit_test_age_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
@@ -55,11 +59,14 @@ lm_unit_tests = \
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
@@ -77,17 +84,22 @@ lm_unit_tests = \
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_vectors_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_zip_CPPFLAGS = $(lm_test_cppflags)
 
 # A target takes bytes; libFuzzer or replay.c brings main().
 lm_fuzz_targets = \
 	%D%/fuzz/fuzz_age \
 	%D%/fuzz/fuzz_archive \
 	%D%/fuzz/fuzz_chunk \
+	%D%/fuzz/fuzz_gguf \
+	%D%/fuzz/fuzz_npy \
+	%D%/fuzz/fuzz_npz \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors \
-	%D%/fuzz/fuzz_sshsig
+	%D%/fuzz/fuzz_sshsig \
+	%D%/fuzz/fuzz_torch
 
 %C%_fuzz_fuzz_age_SOURCES = %D%/fuzz/fuzz_age.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_age_CPPFLAGS = $(lm_test_cppflags)
@@ -98,6 +110,15 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_chunk_SOURCES = %D%/fuzz/fuzz_chunk.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_chunk_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_chunk_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_gguf_SOURCES = %D%/fuzz/fuzz_gguf.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_gguf_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_gguf_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_npy_SOURCES = %D%/fuzz/fuzz_npy.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_npy_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_npz_SOURCES = %D%/fuzz/fuzz_npz.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_npz_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_npz_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -113,6 +134,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_sshsig_SOURCES = %D%/fuzz/fuzz_sshsig.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_sshsig_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_sshsig_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_torch_SOURCES = %D%/fuzz/fuzz_torch.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_torch_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_torch_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
 lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
@@ -138,15 +162,19 @@ lm_script_tests = \
 	%D%/cli/like.sh \
 	%D%/cli/list.sh \
 	%D%/cli/locks.sh \
+	%D%/cli/malformed.sh \
 	%D%/cli/memory.sh \
+	%D%/cli/numpy.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/samefile.sh \
 	%D%/cli/secrets.sh \
 	%D%/cli/sign.sh \
+	%D%/cli/skeletons.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/usage.sh \
@@ -163,6 +191,17 @@ lm_script_tests = \
 	%D%/meta/help.sh \
 	%D%/meta/layers.sh \
 	%D%/meta/symbols.sh \
+	%D%/python/abi.sh \
+	%D%/python/archive.sh \
+	%D%/python/errors.sh \
+	%D%/python/install.sh \
+	%D%/python/keys.sh \
+	%D%/python/memory.sh \
+	%D%/python/pack.sh \
+	%D%/python/readme.sh \
+	%D%/python/reports.sh \
+	%D%/python/safetensors.sh \
+	%D%/python/stand_in.sh \
 	%D%/vectors/age.sh \
 	%D%/vectors/check.py
 
@@ -178,12 +217,17 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/large/make_bf16.py \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
+	%D%/lib/by_hand.py \
 	%D%/lib/age_keys.h \
 	%D%/lib/faults.py \
 	%D%/lib/find_secrets.py \
 	%D%/lib/forge.py \
+	%D%/lib/mkgguf.py \
 	%D%/lib/mkmodel.py \
+	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
+	%D%/lib/pytap.py \
+	%D%/lib/python.sh \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
@@ -194,6 +238,16 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/python/abi.py \
+	%D%/python/archive.py \
+	%D%/python/errors.py \
+	%D%/python/keys.py \
+	%D%/python/memory.py \
+	%D%/python/pack.py \
+	%D%/python/readme.py \
+	%D%/python/reports.py \
+	%D%/python/safetensors.py \
+	%D%/python/stand_in.py \
 	%D%/unit/mask_world.h \
 	%D%/vectors/attachment.json \
 	%D%/vectors/book.json \

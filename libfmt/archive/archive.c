@@ -10,7 +10,6 @@
 #include "archive/attachments.h"
 #include "archive/content.h"
 #include "archive/member.h"
-#include "archive/shard.h"
 #include "archive/sign.h"
 #include "archive/unlock.h"
 #include "base/io.h"
@@ -44,6 +43,8 @@ static int make_tensors(struct lmodel_archive *a, struct lmodel_error *error)
 			.stored_bytes = row->alias == LM_NONE ? lm_member_stored(member) : 0,
 			.alias_of = row->alias == LM_NONE ? NULL : m->tensors[row->alias].name,
 			.source = m->sources[row->source].name, .member = member->path,
+			.block_elements = row->dtype->block,
+			.block_bytes = row->dtype->block_bytes,
 		};
 	}
 	return LMODEL_OK;
@@ -374,57 +375,4 @@ size_t lm_archive_tensor_index(const struct lmodel_archive *a, const struct lmod
 {
 	return t >= a->tensors && t < a->tensors + a->manifest.tensor_count ?
 		       (size_t)(t - a->tensors) : LM_NONE;
-}
-
-/* Bytes of a tensor that is no alias, at the level in force. */
-static int read_range(struct lmodel_archive *a, size_t tensor, uint64_t offset, void *buffer,
-		      size_t len, struct lmodel_error *error)
-{
-	int r = LMODEL_OK;
-
-	pthread_mutex_lock(&a->lock);
-	if (a->reader == NULL)
-		a->reader = lm_reader_new(a, error);
-	if (a->reader == NULL)
-		r = LMODEL_EFAILED;
-	else
-		r = lm_reader_range(a->reader, a->manifest.tensors[tensor].member, offset, buffer,
-				    len, error);
-	pthread_mutex_unlock(&a->lock);
-	if (r == LMODEL_OK)
-		r = lm_patch_memory(a, tensor, offset, buffer, len, error);
-	return r;
-}
-
-int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *tensor,
-		       uint64_t offset, void *buffer, size_t len, struct lmodel_error *error)
-{
-	struct lmodel_error local = LMODEL_ERROR_INIT;
-	size_t index = lm_archive_tensor_index(a, tensor);
-	uint64_t from = offset, wide = len;
-	LM_FREE uint8_t *whole = NULL;
-	int r = LMODEL_OK;
-
-	error = error != NULL ? error : &local;
-	if (index == LM_NONE)
-		return lm_fail(error, LMODEL_EUSAGE, "tensor of another archive");
-	if (offset > tensor->bytes || len > tensor->bytes - offset)
-		return lm_fail(error, LMODEL_EUSAGE,
-			       "tensor %s: bytes %ju to %ju of %ju were asked for",
-			       LM_QUOTE(tensor->name), (uintmax_t)offset, (uintmax_t)(offset + len),
-			       (uintmax_t)tensor->bytes);
-	r = lm_archive_check_level(a, error);
-	if (r != LMODEL_OK)
-		return r;
-	index = lm_manifest_original(&a->manifest, index);
-	lm_patch_range(a, index, &from, &wide);
-	if (wide == len)
-		return read_range(a, index, offset, buffer, len, error);
-	whole = malloc(wide);
-	if (whole == NULL)
-		return lm_fail_memory(error);
-	r = read_range(a, index, from, whole, wide, error);
-	if (r == LMODEL_OK)
-		memcpy(buffer, whole + (offset - from), len);
-	return r;
 }

@@ -211,7 +211,7 @@ int lm_content_base_digest(const struct lm_manifest *m, size_t tensor,
 	return leaf.failed ? LMODEL_EFAILED : LMODEL_OK;
 }
 
-/* Lines of the statement that only protected archives have. */
+/* Lines of the statement that only some archives have. */
 static int print_protection(const struct lm_manifest *m, FILE *out)
 {
 	char a[2 * LM_SHA256_SIZE + 1], b[2 * LM_SHA256_SIZE + 1];

@@ -128,7 +128,7 @@ static int add_tiers(struct lm_protection *p, struct lmodel_error *error)
 		    row->unit == NULL || row->scope == NULL || row->amount == NULL)
 			return LMODEL_EFAILED;
 	}
-	return lm_protection_features(m, error);
+	return lm_manifest_set_features(m, error);
 }
 
 /* A shard wherever a tensor has units in a tier. */

@@ -37,19 +37,6 @@ int lm_protection_check_locks(const struct lmodel_protect_options *o, struct lmo
 	return LMODEL_OK;
 }
 
-int lm_protection_features(struct lm_manifest *m, struct lmodel_error *error)
-{
-	const char *mask = m->tiers[0].mask;
-	bool is_feature = strcmp(mask, LM_MASK_DEEP_LOCK) == 0 ||
-			  strcmp(mask, LM_MASK_PERTURB) == 0;
-
-	/* Sorted: both begin with a letter below that of tiers. */
-	free(m->must_understand);
-	m->must_understand = is_feature ? lm_format(error, "%s\n%s", mask, LM_FEATURE_TIERS) :
-					  lm_strdup(LM_FEATURE_TIERS, error);
-	return m->must_understand == NULL ? LMODEL_EFAILED : LMODEL_OK;
-}
-
 /* ---- the ancestor ---- */
 
 static int differs(const struct lm_protection *p, size_t tensor, size_t beside, bool *differ,

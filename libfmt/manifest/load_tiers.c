@@ -290,25 +290,28 @@ static int check_locked(const struct lm_load *l)
 }
 
 /* What a reader has to know is named, and nothing else is. */
-static int check_feature(const struct lm_load *l, const char *name, bool used)
+static int check_feature(const struct lm_load *l, const char *name, const char *of, bool used)
 {
 	if (lm_feature_in(l->m->must_understand, name) == used)
 		return LMODEL_OK;
-	return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s", l->label, name,
-		       used ? "is not named" : "without a tier");
+	return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s%s", l->label, name,
+		       used ? "is not named" : "without a ", used ? "" : of);
 }
 
 static int check_features(const struct lm_load *l)
 {
 	static const char *const masks[] = { LM_MASK_DEEP_LOCK, LM_MASK_PERTURB };
-	int r = check_feature(l, LM_FEATURE_TIERS, l->m->tier_count > 0);
+	int r = check_feature(l, LM_FEATURE_TIERS, "tier", l->m->tier_count > 0);
 
+	if (r == LMODEL_OK)
+		r = check_feature(l, LM_FEATURE_FORMATS, "file that needs it",
+				  lm_manifest_has_formats(l->m));
 	for (size_t k = 0; k < LM_COUNT(masks) && r == LMODEL_OK; k++) {
 		bool used = false;
 
 		for (size_t i = 0; i < l->m->tier_count; i++)
 			used |= strcmp(l->m->tiers[i].mask, masks[k]) == 0;
-		r = check_feature(l, masks[k], used);
+		r = check_feature(l, masks[k], "tier", used);
 	}
 	return r;
 }

@@ -25,7 +25,7 @@ bool lm_grid_form(struct lm_grid *g, const struct lm_units *u)
 	uint64_t cell = u->element_bytes, all, rows, inner = 1;
 
 	*g = (struct lm_grid){ 0 };
-	if (u->rank < 2 || cell == 0)
+	if (u->rank < 2 || cell == 0 || u->unit_bytes < cell)
 		return false;
 	all = u->bytes / cell;
 	if (all > LM_GRID_MOST)

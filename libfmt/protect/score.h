@@ -64,7 +64,7 @@ int lm_score_load(const struct lm_scorer *scorer, uint64_t first, size_t n, cons
 
 static inline uint64_t lm_score_bytes(const struct lm_scorer *scorer, uint64_t elements)
 {
-	return elements * scorer->units->dtype->bits / 8;
+	return elements * lm_dtype_number_bits(scorer->units->dtype) / 8;
 }
 
 /* Whether elements are read at all. */

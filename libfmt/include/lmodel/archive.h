@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <lmodel/error.h>
+#include <lmodel/run.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -52,7 +53,7 @@ struct lmodel_info {
 struct lmodel_tensor {
 	const char *name;
 	const char *dtype;            /* safetensors name: "F32", "BF16", "F8_E4M3", ... */
-	unsigned dtype_bits;          /* bits an element */
+	unsigned dtype_bits;          /* bits an element; 0: quantised, only blocks have a size */
 	unsigned rank;                /* 0 for a scalar */
 	const uint64_t *shape;        /* rank entries, row-major (last varies fastest) */
 	uint64_t elements;
@@ -61,6 +62,8 @@ struct lmodel_tensor {
 	const char *alias_of;         /* name of the tensor with the same bytes, or NULL */
 	const char *source;           /* input file that it came from */
 	const char *member;           /* tar member that holds it */
+	unsigned block_elements;      /* stored together: 1, or a block of a quantised or sub-byte */
+	unsigned block_bytes;         /* type, and its bytes */
 };
 
 /* A side file: config.json, tokenizer.json, a licence. */
@@ -121,6 +124,22 @@ const struct lmodel_metadata *lmodel_metadata_at(const struct lmodel_archive *ar
  * Errors: EUSAGE (range past the end, tensor of another archive), ECORRUPT, EFAILED. */
 int lmodel_tensor_read(struct lmodel_archive *archive, const struct lmodel_tensor *tensor,
 		       uint64_t offset, void *buffer, size_t len, struct lmodel_error *error);
+
+/* Raw bytes [offset, offset + len) of a tensor, and where they go. */
+struct lmodel_read {
+	const struct lmodel_tensor *tensor;
+	uint64_t offset;
+	size_t len;
+	void *buffer;                 /* the caller's, `len` bytes; buffers do not overlap */
+};
+
+/* Reads many ranges at once, of many tensors or of one, on `run->jobs` threads: chunks that lie
+ * whole in a range are decoded right into the caller's memory. Otherwise as lmodel_tensor_read();
+ * progress counts bytes. `run` may be NULL.
+ *
+ * Errors: EUSAGE, ECORRUPT, EFAILED (also: interrupted by `run->progress`). */
+int lmodel_read_tensors(struct lmodel_archive *archive, const struct lmodel_read *reads,
+			size_t count, const struct lmodel_run *run, struct lmodel_error *error);
 
 /* Reads `len` bytes of a side file from byte `offset` into `buffer`. One of a tier is read and
  * proven whole at each call, whatever the range: ask for all of it at once. Its `bytes` are those
