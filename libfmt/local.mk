@@ -16,13 +16,15 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
+	%D%/include/lmodel/transform.h \
 	%D%/include/lmodel/version.h
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
-	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
+	$(PNG_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
 %C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(ARCHIVE_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) \
-	$(JANSSON_LIBS) -lpthread -lm
+	$(JANSSON_LIBS) $(PNG_LIBS) -lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -98,6 +100,16 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/export.h \
 	%D%/export/npy.c \
 	%D%/export/safetensors.c \
+	%D%/transform/apply.c \
+	%D%/transform/draw.c \
+	%D%/transform/file.c \
+	%D%/transform/input.c %D%/transform/input.h \
+	%D%/transform/key.c \
+	%D%/transform/npy.c \
+	%D%/transform/npy_header.c \
+	%D%/transform/picture.h \
+	%D%/transform/png.c \
+	%D%/transform/transform.h \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
 	%D%/protect/detect_features.c \

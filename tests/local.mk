@@ -35,6 +35,7 @@ lm_unit_tests = \
 	%D%/unit/test_tamper \
 	%D%/unit/test_tar \
 	%D%/unit/test_text \
+	%D%/unit/test_transform \
 	%D%/unit/test_units \
 	%D%/unit/test_vectors
 
@@ -69,6 +70,7 @@ lm_unit_tests = \
 %C%_unit_test_tamper_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_tar_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_transform_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_vectors_CPPFLAGS = $(lm_test_cppflags)
 
@@ -191,6 +193,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/vectors/padding.json \
 	%D%/vectors/positions.json \
 	%D%/vectors/statement.json \
+	%D%/vectors/transform.json \
 	%D%/run
 
 # Minutes and gigabytes: not a part of `make check`.
