@@ -1,0 +1,1 @@
+"""lmodel: archives of model weights, some of them behind keys."""
