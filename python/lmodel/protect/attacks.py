@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lmodel.protect import batchnorm
+from . import batchnorm
 
 Positions = Mapping[str, Tensor]
 Progress = Callable[[Iterable, str], Iterable]
