@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import batchnorm
+from lmodel.errors import UsageError
+from lmodel.protect import batchnorm
 
 Positions = Mapping[str, Tensor]
 Progress = Callable[[Iterable, str], Iterable]
 
 
-class AttackError(ValueError):
+class AttackError(UsageError):
     """An attack was asked for something that makes no sense for the net or the samples."""
 
 
@@ -30,26 +31,31 @@ class AttackError(ValueError):
 class Strength:
     """How hard an attacker tries.
 
-    batch: samples a step. steps: training steps. rate: the highest learning rate, for all
-    parameters; hidden_rate: the same where only hidden slots are trained. shift: images are moved
-    at random by up to this many pixels in training. matching: weight of the distance to the
-    published BatchNorm statistics where only hidden slots are trained. rounds: iterations of
-    matrix completion.
+    batch: samples a step. steps: training steps, and epochs: more where so many passes over the
+    samples take more. rate: the highest learning rate, for all parameters; hidden_rate: the same
+    where only hidden slots are trained. shift: images are moved at random by up to this many
+    pixels in training. matching: weight of the distance to the published BatchNorm statistics
+    where only hidden slots are trained. rounds: iterations of matrix completion.
     """
 
     batch: int = 40
     steps: int = 90
+    epochs: int = 4
     rate: float = 2e-3
     hidden_rate: float = 2e-2
     shift: int = 0
     matching: float = 0.1
     rounds: int = 30
 
+    def steps_for(self, samples: int) -> int:
+        """Training steps with so many samples."""
+        return max(self.steps, -(-self.epochs * samples // self.batch))
+
 
 STRENGTHS: dict[str, Strength] = {
-    "quick": Strength(steps=30, rounds=10),
+    "quick": Strength(steps=30, epochs=2, rounds=10),
     "normal": Strength(),
-    "strong": Strength(steps=400, shift=2, rounds=60),
+    "strong": Strength(steps=400, epochs=12, shift=2, rounds=60),
 }
 
 
@@ -156,7 +162,7 @@ def fine_tune(net: nn.Module, images: Tensor, labels: Tensor, steps: int | None 
     """Trains on the samples that the attacker has, by Adam with a cosine schedule.
 
     images: N x ...; labels: N classes (cross-entropy), N x T tokens for outputs N x T x V (the
-    same, of each token), or floating point of the output's shape (squared error). steps: those of
+    same, of each next token), or floating point of the output's shape (squared error). steps: those of
     the strength unless given. hidden: trains these places alone and keeps all else, BatchNorm's
     published statistics included, whose distance from the batch's is a part of the loss where
     they are not hidden themselves; None: trains all parameters, and measures BatchNorm as it goes.
@@ -166,7 +172,7 @@ def fine_tune(net: nn.Module, images: Tensor, labels: Tensor, steps: int | None 
     if len(images) < 2:
         raise AttackError("fine-tuning needs at least 2 samples")
     tuned = _copy(net)
-    steps = strength.steps if steps is None else steps
+    steps = strength.steps_for(len(images)) if steps is None else steps
     masks = None if hidden is None else _checked(tuned, hidden)
     parameters = dict(tuned.named_parameters())
     trained = parameters if masks is None else \
@@ -235,10 +241,12 @@ def from_scratch(net: nn.Module, images: Tensor, labels: Tensor, steps: int | No
 
 
 def task_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Squared error where the target is floating point, else cross-entropy over the last
-    dimension of the output."""
+    """Squared error where the target is floating point; else cross-entropy of classes, or, for
+    outputs N x T x V and tokens N x T, of the token that follows each."""
     if target.is_floating_point():
         return functional.mse_loss(output, target)
+    if output.dim() == 3:
+        output, target = output[:, :-1], target[:, 1:]
     return functional.cross_entropy(output.flatten(0, -2), target.flatten())
 
 

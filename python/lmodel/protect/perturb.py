@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from .attacks import task_loss
+from lmodel.errors import UsageError
+from lmodel.protect.attacks import task_loss
 
 MINIMUM_ELEMENTS = 64    # as `lmodel pack`: smaller tensors are not encrypted by default
 
 
-class PerturbError(ValueError):
+class PerturbError(UsageError):
     """The perturbation was asked for something that makes no sense for the net or the samples."""
 
 
@@ -156,7 +157,7 @@ class _Search:
         return True
 
     def _measure(self) -> tuple[float, float, dict[str, Tensor]]:
-        """Mean loss, accuracy in %, gradients; at most 256 samples in memory at a time."""
+        """Mean loss, accuracy in % (100 where there are no classes), gradients; at most 256 samples in memory at a time."""
         for value in self.parameters.values():
             value.grad = None
         total, right, count = 0.0, 0, 0
@@ -165,7 +166,7 @@ class _Search:
             loss = task_loss(output, y) * (len(x) / len(self.images))
             loss.backward()
             total += float(loss.detach())
-            if not y.is_floating_point():
+            if not y.is_floating_point() and output.dim() == 2:
                 right += int((output.argmax(-1) == y).sum())
                 count += y.numel()
         return total, 100 * right / max(1, count) if count else 100.0, \
