@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .dtypes import Dtype, find
-from .errors import LmodelError, UnsupportedError
+from .errors import LmodelError, UnsupportedError, warn
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +48,7 @@ def from_numpy(array: np.ndarray, dtype: Dtype) -> torch.Tensor:
             raise UnsupportedError(f"torch {torch.__version__} has no uint64, and a value does "
                                    "not fit int64")
         return torch.from_numpy(wide)
-    warnings.warn(f"torch {torch.__version__} has no {dtype.name}: its bits are given as uint8",
-                  stacklevel=3)
+    warn(f"torch {torch.__version__} has no {dtype.name}: its bits are given as uint8", UserWarning)
     return torch.from_numpy(array)
 
 

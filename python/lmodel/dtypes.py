@@ -7,11 +7,14 @@ raw bytes, as a flat array.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .errors import UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from .views import TensorInfo
 
 
 class Dtype(NamedTuple):
@@ -22,6 +25,11 @@ class Dtype(NamedTuple):
     numpy: str     # exact NumPy type, or an unsigned integer of the same width
     exact: bool    # whether `numpy` is the type itself
     torch: str     # name in the torch module
+
+    @property
+    def whole(self) -> bool:
+        """Whether an element is one of the NumPy type; otherwise arrays are flat bytes."""
+        return self.bits == 8 * np.dtype(self.numpy).itemsize
 
 
 _ALL = (
@@ -60,6 +68,11 @@ def find(name: str) -> Dtype:
         raise UnsupportedError(f"dtype {name!r} is not known") from None
 
 
+def of_tensor(info: TensorInfo) -> Dtype:
+    """The element type of an archive's tensor. What this package does not know is raw bytes."""
+    return _BY_NAME.get(info.dtype) or Dtype(info.dtype, 0, "|u1", False, "")
+
+
 def of_array(array: np.ndarray) -> Dtype:
     """The element type that an array is stored as; UnsupportedError for objects, strings, ..."""
     dtype = _BY_NUMPY.get(array.dtype.newbyteorder("<"))
@@ -80,7 +93,7 @@ def byte_count(dtype: Dtype, shape: tuple[int, ...]) -> int:
 
 def numpy_shape(dtype: Dtype, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape of the NumPy array for a tensor: its own, or flat bytes for types below a byte."""
-    return shape if dtype.bits >= 8 else (byte_count(dtype, shape),)
+    return shape if dtype.whole else (byte_count(dtype, shape),)
 
 
 def widen(raw: np.ndarray) -> np.ndarray:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
+
 
 class LmodelError(Exception):
     """The operation failed (1): no such file, disk full, interrupted. Base of all others.
@@ -60,3 +64,12 @@ _CLASSES = {c.code: c for c in (LmodelError, UsageError, NoKeyError, CorruptErro
 def from_code(code: int, message: str) -> LmodelError:
     """The exception for a code of ``enum lmodel_code``."""
     return _CLASSES.get(code, LmodelError)(message)
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warns at the line of the caller's own code that led here."""
+    package, level = os.path.dirname(__file__) + os.sep, 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -15,14 +15,20 @@ _PLAN = [8, 8, "M", 16, 16]
 
 
 def loss(net: Net, inputs: Tensor, targets: Tensor) -> Tensor:
-    """The task's loss, differentiable: cross-entropy of labels or of next tokens, or the mean
-    square of what noise is left (x 100, so that it is of the size of the others)."""
-    if net.task == "classify":
-        return F.cross_entropy(net.module(inputs), targets)
-    if net.task == "denoise":
-        return 100 * F.mse_loss(net.module(inputs), targets)
-    logits = net.module(inputs)[:, :-1]
-    return F.cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten())
+    """The mean loss of a network's task over a batch, differentiable; see losses()."""
+    return losses(net.task, net.module(inputs), targets).mean()
+
+
+def losses(task: str, outputs: Tensor, targets: Tensor) -> Tensor:
+    """The loss of each of N inputs: cross-entropy of labels or of next tokens, or the mean square
+    of the noise that is left (x 100, so that it is of the size of the others)."""
+    if task == "classify":
+        return F.cross_entropy(outputs, targets, reduction="none")
+    if task == "denoise":
+        return 100 * (outputs - targets).square().flatten(1).mean(1)
+    each = F.cross_entropy(outputs[:, :-1].flatten(0, 1), targets[:, 1:].flatten(),
+                           reduction="none")
+    return each.view(len(targets), -1).mean(1)
 
 
 def fit(net: Net, inputs: Tensor, targets: Tensor, steps: int, seed: int = 0, lr: float = 5e-3,
