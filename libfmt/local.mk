@@ -161,6 +161,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
 	%D%/archive/protect_write.c \
+	%D%/archive/read.c \
 	%D%/archive/rekey.c \
 	%D%/archive/repack.c \
 	%D%/archive/repair.c \

@@ -9,7 +9,6 @@
 
 #include "archive/content.h"
 #include "archive/member.h"
-#include "archive/shard.h"
 #include "archive/sign.h"
 #include "archive/unlock.h"
 #include "base/io.h"
@@ -384,37 +383,4 @@ size_t lm_archive_tensor_index(const struct lmodel_archive *a, const struct lmod
 {
 	return t >= a->tensors && t < a->tensors + a->manifest.tensor_count ?
 		       (size_t)(t - a->tensors) : LM_NONE;
-}
-
-int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *tensor,
-		       uint64_t offset, void *buffer, size_t len, struct lmodel_error *error)
-{
-	struct lmodel_error local = LMODEL_ERROR_INIT;
-	size_t index = lm_archive_tensor_index(a, tensor);
-	int r = LMODEL_OK;
-
-	error = error != NULL ? error : &local;
-	if (index == LM_NONE)
-		return lm_fail(error, LMODEL_EUSAGE, "tensor of another archive");
-	if (offset > tensor->bytes || len > tensor->bytes - offset)
-		return lm_fail(error, LMODEL_EUSAGE,
-			       "tensor %s: bytes %ju to %ju of %ju were asked for",
-			       LM_QUOTE(tensor->name), (uintmax_t)offset, (uintmax_t)(offset + len),
-			       (uintmax_t)tensor->bytes);
-	r = lm_archive_check_level(a, error);
-	if (r != LMODEL_OK)
-		return r;
-	pthread_mutex_lock(&a->lock);
-	if (a->reader == NULL)
-		a->reader = lm_reader_new(a, error);
-	if (a->reader == NULL)
-		r = LMODEL_EFAILED;
-	else
-		r = lm_reader_range(a->reader, lm_manifest_member_of(&a->manifest, index), offset,
-				    buffer, len, error);
-	pthread_mutex_unlock(&a->lock);
-	if (r == LMODEL_OK)
-		r = lm_patch_memory(a, lm_manifest_original(&a->manifest, index), offset, buffer,
-				    len, error);
-	return r;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <lmodel/error.h>
+#include <lmodel/run.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -117,6 +118,27 @@ const struct lmodel_metadata *lmodel_metadata_at(const struct lmodel_archive *ar
  * Errors: EUSAGE (range past the end, tensor of another archive), ECORRUPT, EFAILED. */
 int lmodel_tensor_read(struct lmodel_archive *archive, const struct lmodel_tensor *tensor,
 		       uint64_t offset, void *buffer, size_t len, struct lmodel_error *error);
+
+/* Raw bytes [offset, offset + len) of a tensor, and where they go. */
+struct lmodel_read {
+	const struct lmodel_tensor *tensor;
+	uint64_t offset;
+	size_t len;
+	void *buffer;                 /* the caller's, `len` bytes; buffers do not overlap */
+};
+
+/* Reads many ranges at once, of many tensors or of one, on `run->jobs` threads: chunks that lie
+ * whole in a range are decoded right into the caller's memory. Otherwise as lmodel_tensor_read();
+ * progress counts bytes. `run` may be NULL.
+ *
+ * Errors: EUSAGE, ECORRUPT, EFAILED (also: interrupted by `run->progress`). */
+int lmodel_read_tensors(struct lmodel_archive *archive, const struct lmodel_read *reads,
+			size_t count, const struct lmodel_run *run, struct lmodel_error *error);
+
+/* Reads `len` bytes of a side file from `offset` into `buffer`, as lmodel_tensor_read() does. */
+int lmodel_attachment_read(struct lmodel_archive *archive,
+			   const struct lmodel_attachment *attachment, uint64_t offset,
+			   void *buffer, size_t len, struct lmodel_error *error);
 
 /* Whether `name` is picked by `pattern`, as every PATTERN argument of lmodel(1): a shell
  * pattern (fnmatch) over the whole name in which `*` also matches '.' and '/'; without a
