@@ -112,18 +112,32 @@ static void print_dtypes(const struct dtype_sum *sums, size_t count)
 	}
 }
 
+/* ", of tier gold, open": nothing for one that is public. */
+static char *sealed_text(const struct lmodel_attachment *a)
+{
+	char *tier, *text;
+
+	if (a->tier == NULL)
+		return text_format("%s", "");
+	tier = text_cut(a->tier, 64);
+	text = text_format(", tier %s, %s", tier, a->open ? "open" : "locked");
+	free(tier);
+	return text;
+}
+
 static void print_attachments(const struct lmodel_archive *archive, size_t count)
 {
 	if (count == 0)
 		inspect_line("attachments", "none");
 	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
 		const struct lmodel_attachment *a = lmodel_attachment_at(archive, i);
-		char *name = text_cut(a->name, INSPECT_WIDTH - 30);
+		char *name = text_cut(a->name, INSPECT_WIDTH - 30), *sealed = sealed_text(a);
 		char size[TEXT_HUMAN];
 
-		inspect_line(i > 0 ? "" : "attachments", "%s (%s)", name,
-			     text_human(size, a->bytes));
+		inspect_line(i > 0 ? "" : "attachments", "%s (%s%s%s)", name,
+			     a->open ? "" : "at most ", text_human(size, a->bytes), sealed);
 		free(name);
+		free(sealed);
 	}
 	inspect_more(count);
 }
@@ -238,6 +252,8 @@ static json_t *attachments_json(const struct lmodel_archive *archive)
 		json_put(object, "name", json_text(a->name));
 		json_put(object, "bytes", json_number(a->bytes));
 		json_put(object, "stored_bytes", json_number(a->stored_bytes));
+		json_put(object, "tier", json_text(a->tier));
+		json_put(object, "open", json_bool(a->open));
 		json_push(array, object);
 	}
 	return array;

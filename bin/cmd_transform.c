@@ -5,12 +5,16 @@
 #include <lmodel.h>
 
 #include "cmd.h"
+#include "keys.h"
 #include "message.h"
 #include "progress.h"
 #include "samefile.h"
+#include "signers.h"
 #include "text.h"
 
-static const char *key;
+static const char *key, *name;
+static struct key_options keys;
+static struct signer_options signers;
 static bool force;
 static struct lmodel_transform_options how;
 
@@ -32,6 +36,10 @@ static const char *option_layout(void *value, const char *argument)
 
 static const struct option_row options[] = {
 	{ "key", 'k', "FILE", "the key file of the transform", option_text, &key },
+	{ "name", 0, "NAME", "of the key in ARCHIVE; input-transform.json unless given",
+	  option_text, &name },
+	OPTIONS_KEYS(keys),
+	OPTIONS_SIGNERS(signers),
 	{ "inverse", 0, NULL, "back to the images", option_flag, &how.inverse },
 	{ "layout", 0, "DIMS", "of an array: hw, nhw, hwc, chw, nhwc or nchw", option_layout,
 	  &how.layout },
@@ -53,48 +61,88 @@ static int transform(const struct lmodel_transform *t, char **files)
 	return r != LMODEL_OK ? message_fail(&error) : LMODEL_OK;
 }
 
-static int check(char **operands)
+/* `archive` is NULL with a key file. */
+static int check_source(const char *archive, char **files)
 {
-	const char *inputs[] = { key, operands[0] };
-
-	if (key == NULL)
-		return message_usage(&cmd_transform, "--key is missing");
-	if (strcmp(key, "-") == 0 && strcmp(operands[0], "-") == 0)
+	if (archive == NULL && key == NULL)
+		return message_usage(&cmd_transform, "ARCHIVE or --key is missing");
+	if (archive != NULL && key != NULL)
+		return message_usage(&cmd_transform, "ARCHIVE and --key exclude each other");
+	if (key != NULL && (keys_given(&keys) || name != NULL))
+		return message_usage(&cmd_transform, "--%s is for the key in an ARCHIVE",
+				     name != NULL ? "name" : "identity");
+	if (strcmp(files[0], "-") == 0 && strcmp(key != NULL ? key : archive, "-") == 0)
 		return message_usage(&cmd_transform,
 				     "one thing alone can come from standard input");
-	if (strcmp(operands[1], "-") == 0 && isatty(STDOUT_FILENO))
+	return archive != NULL && strcmp(files[0], "-") == 0 ?
+		       keys_check(&cmd_transform, &keys, "-") :
+		       keys_check(&cmd_transform, &keys, archive != NULL ? archive : "");
+}
+
+static int check(const char *archive, char **files)
+{
+	const char *inputs[] = { key, archive, files[0] };
+	int r = check_source(archive, files);
+
+	if (r == LMODEL_OK)
+		r = signers_check(&cmd_transform, &signers);
+	if (r != LMODEL_OK)
+		return r;
+	if (strcmp(files[1], "-") == 0 && isatty(STDOUT_FILENO))
 		return message_usage(&cmd_transform, "images are not written to a terminal");
-	return samefile_check(&cmd_transform, operands[1], inputs, COUNT(inputs));
+	return samefile_check(&cmd_transform, files[1], inputs, COUNT(inputs));
+}
+
+/* The archive is closed again before the images are read. */
+static int open_key(struct lmodel_transform **t, const char *path)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lmodel_archive *archive;
+	bool unlocked;
+	int r;
+
+	if (lmodel_open(&archive, path, &error) != LMODEL_OK)
+		return message_fail(&error);
+	r = signers_demand(archive, path, &signers);
+	if (r == LMODEL_OK)
+		r = keys_unlock(archive, &keys, true, &unlocked);
+	if (r == LMODEL_OK && lmodel_transform_open(t, archive, name, &error) != LMODEL_OK)
+		r = message_fail(&error);
+	lmodel_close(archive);
+	return r;
 }
 
 static int run(int count, char **operands)
 {
 	struct lmodel_error error = LMODEL_ERROR_INIT;
+	const char *archive = count == 3 ? operands[0] : NULL;
+	char **files = operands + (count - 2);
 	struct lmodel_transform *t;
-	int r = check(operands);
+	int r = check(archive, files);
 
-	(void)count;
+	if (r == LMODEL_OK && archive != NULL)
+		r = open_key(&t, archive);
+	else if (r == LMODEL_OK && lmodel_transform_load(&t, key, &error) != LMODEL_OK)
+		r = message_fail(&error);
 	if (r != LMODEL_OK)
 		return r;
-	if (lmodel_transform_load(&t, key, &error) != LMODEL_OK)
-		return message_fail(&error);
-	r = transform(t, operands);
+	r = transform(t, files);
 	lmodel_transform_free(t);
 	return r;
 }
 
 const struct cmd cmd_transform = {
 	.name = "transform",
-	.synopsis = "[options] IN OUT",
+	.synopsis = "[options] [ARCHIVE] IN OUT",
 	.summary = "transform images for a model with a key",
 	.about =
 	"Transforms the image in IN, a PNG file, or the images of an array, a NumPy .npy\n"
-	"file, as the model wants them that was trained with the key; \"-\" is standard\n"
-	"input or output.\n",
+	"file, as the model in ARCHIVE wants them. The key is an attachment of it, under a\n"
+	"tier, or in a file: --key. \"-\" is standard input or output.\n",
 	.options = options,
 	.secrets = true,
 	.least = 2,
-	.most = 2,
+	.most = 3,
 	.missing = "IN or OUT",
 	.run = run,
 };

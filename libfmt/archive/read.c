@@ -60,23 +60,6 @@ int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *ten
 	return r;
 }
 
-int lmodel_attachment_read(struct lmodel_archive *a, const struct lmodel_attachment *attachment,
-			   uint64_t offset, void *buffer, size_t len, struct lmodel_error *error)
-{
-	const struct lm_manifest *m = &a->manifest;
-	struct lmodel_error local = LMODEL_ERROR_INIT;
-	int r;
-
-	error = error != NULL ? error : &local;
-	if (attachment < a->attachments || attachment >= a->attachments + m->attachment_count)
-		return lm_fail(error, LMODEL_EUSAGE, "side file of another archive");
-	r = check_range("side file", attachment->name, attachment->bytes, offset, len, error);
-	if (r != LMODEL_OK)
-		return r;
-	return read_member(a, m->attachments[attachment - a->attachments].member, offset, buffer,
-			   len, error);
-}
-
 /* ---- many ---- */
 
 struct reading {

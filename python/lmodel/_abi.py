@@ -73,7 +73,8 @@ class Tensor(Structure):
 
 
 class Attachment(Structure):
-    _fields_ = [("name", c_char_p), ("bytes", c_uint64), ("stored_bytes", c_uint64)]
+    _fields_ = [("name", c_char_p), ("bytes", c_uint64), ("stored_bytes", c_uint64),
+                ("tier", c_char_p), ("open", c_bool)]
 
 
 class Source(Structure):
@@ -177,7 +178,7 @@ class ProtectOptions(Structure):
 
 
 class Attach(Structure):
-    _fields_ = [("path", c_char_p), ("name", c_char_p)]
+    _fields_ = [("path", c_char_p), ("name", c_char_p), ("tier", c_char_p)]
 
 
 class PackOptions(Structure):

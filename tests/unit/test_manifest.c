@@ -372,7 +372,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	  " WHERE id = 2", LMODEL_ECORRUPT, "alias does not fit its target" },
 	/* dead */
 	{ "UPDATE dead SET offset = offset + 1", LMODEL_ECORRUPT, "dead 0: offset and length" },
-	{ "UPDATE dead SET length = 0", LMODEL_ECORRUPT, "dead 0: offset and length" },
+	{ "UPDATE dead SET length = -1", LMODEL_ECORRUPT, "dead 0: offset and length" },
 	{ "UPDATE dead SET length = 1048576", LMODEL_ECORRUPT, "dead 0: offset and length" },
 	{ "UPDATE dead SET state = 'gone'", LMODEL_ECORRUPT, "state is not defined" },
 	{ "UPDATE dead SET offset = (SELECT offset FROM member WHERE id = 2), length = 1",
@@ -390,7 +390,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	{ "DROP TABLE dead", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead ADD COLUMN more INTEGER", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead RENAME COLUMN state TO stat", LMODEL_ECORRUPT, "schema" },
-	{ "PRAGMA user_version = 2", LMODEL_EUNSUPPORTED, "schema version 2" },
+	{ "PRAGMA user_version = 3", LMODEL_EUNSUPPORTED, "schema version 3" },
 	{ "PRAGMA application_id = 1", LMODEL_ECORRUPT, "application id" },
 	{ "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')",
 	  LMODEL_ECORRUPT, "" },

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <lmodel/archive.h>
 #include <lmodel/error.h>
 #include <lmodel/run.h>
 
@@ -46,6 +47,12 @@ int lmodel_transform_parse(struct lmodel_transform **out, const char *text, size
 /* The same of a file; "-" is standard input. */
 int lmodel_transform_load(struct lmodel_transform **out, const char *path,
 			  struct lmodel_error *error);
+
+/* The attachment of that name of the archive (NULL: input-transform.json), whose tier has been opened
+ * with lmodel_unlock() unless it is public. EUSAGE when there is none, ENOKEY when it is closed. */
+#define LMODEL_TRANSFORM_NAME "input-transform.json"
+int lmodel_transform_open(struct lmodel_transform **out, struct lmodel_archive *archive,
+			  const char *name, struct lmodel_error *error);
 
 /* Writes the key file: mode 0600, never over a file that exists; NULL or "-" is standard output. */
 int lmodel_transform_save(const struct lmodel_transform *transform, const char *path,
