@@ -79,11 +79,13 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_age \
 	%D%/fuzz/fuzz_archive \
 	%D%/fuzz/fuzz_chunk \
+	%D%/fuzz/fuzz_images \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors \
-	%D%/fuzz/fuzz_sshsig
+	%D%/fuzz/fuzz_sshsig \
+	%D%/fuzz/fuzz_transform
 
 %C%_fuzz_fuzz_age_SOURCES = %D%/fuzz/fuzz_age.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_age_CPPFLAGS = $(lm_test_cppflags)
@@ -94,6 +96,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_chunk_SOURCES = %D%/fuzz/fuzz_chunk.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_chunk_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_chunk_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_images_SOURCES = %D%/fuzz/fuzz_images.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_images_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_images_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -109,6 +114,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_sshsig_SOURCES = %D%/fuzz/fuzz_sshsig.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_sshsig_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_sshsig_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_transform_SOURCES = %D%/fuzz/fuzz_transform.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_transform_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_transform_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
 lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
@@ -141,6 +149,7 @@ lm_script_tests = \
 	%D%/cli/sign.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
+	%D%/cli/transform.sh \
 	%D%/cli/usage.sh \
 	%D%/cli/verify.sh \
 	%D%/fault/access.sh \
@@ -174,6 +183,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/faults.py \
 	%D%/lib/find_secrets.py \
 	%D%/lib/forge.py \
+	%D%/lib/mkimage.py \
 	%D%/lib/mkmodel.py \
 	%D%/lib/models.h \
 	%D%/lib/rekey_after.py \
