@@ -2,8 +2,8 @@
 """Models that work on images of one key alone (MaungMaung and Kiya 2021), on Fashion-MNIST.
 
 Fine-tunes a VGG on images transformed with a key, by "shf", "np" and "ffx" with blocks of 4 x 4
-pixels; then, for "shf" and "np", once more with a guard: images without the key, and with keys
-drawn by lot, are to give no answer. Packs each model with its key under a tier, and reads the key
+pixels; then, for "np", once more with a guard: images without the key, and with keys drawn by lot,
+are to give no answer. Packs each model with its key under a tier, and reads the key
 back with the tier's key. Tells the accuracy with the right key, with wrong ones, with none, with a
 key that is wrong in one place, and where one block of each image is wrong; and what an attacker
 gets who has some images with labels: by estimating the key (a linear map in front of the model,
@@ -34,19 +34,19 @@ from lmodel.protect.transform import InputTransform  # noqa: E402
 
 MODEL = "models/vgg_fmnist.safetensors"
 BLOCK = 4
-PLANS = (("shf", False), ("np", False), ("ffx", False), ("shf", True), ("np", True))
-ATTACKED = (("ffx", False), ("shf", True), ("np", True))
+PLANS = (("shf", False), ("np", False), ("ffx", False), ("np", True))
+ATTACKED = (("np", False), ("np", True))
 
 
 class Size:
     """How much is done: the full run, or --small."""
 
     def __init__(self, small: bool):
-        self.steps = 300 if small else 700
-        self.tests = 300 if small else 2000
-        self.wrong = 3 if small else 5           # wrong keys
+        self.steps = 200 if small else 400
+        self.tests = 300 if small else 1000
+        self.wrong = 3 if small else 4           # wrong keys
         self.labels = (100,) if small else (100, 1000)  # of an attacker
-        self.attack_steps = 30 if small else 120
+        self.attack_steps = 30 if small else 60
 
 
 def key_of(method: str, channels: int, what: str) -> InputTransform:
@@ -68,6 +68,7 @@ class Bench:
             self.net = nets.load(data.find(MODEL))
         else:
             self.net = training.small("vgg", seed)
+        self.net.module.to(memory_format=torch.channels_last)  # a quarter faster
         images, self.labels = data.images(self.net.data, "train")
         self.images = pixels(images)
         tests, self.test_labels = data.images(self.net.data, "test", size.tests)

@@ -12,12 +12,12 @@ import json
 import os
 import secrets
 import stat
-import sys
+from collections.abc import Sequence
 from typing import Optional, TypeVar, Union
 
 import numpy as np
 
-from lmodel.errors import CorruptError, UsageError
+from lmodel.errors import CorruptError, LmodelError, UsageError
 from lmodel.protect import keyed
 
 NAME = "transform"
@@ -182,8 +182,9 @@ class InputTransform:
 
     # ---- folding ----
 
-    def fold(self, weight: Images, bias: Optional[Images] = None, mean: float = 0.0,
-             std: float = 1.0) -> tuple[Images, Optional[Images]]:
+    def fold(self, weight: Images, bias: Optional[Images] = None,
+             mean: Union[float, Sequence[float]] = 0.0,
+             std: Union[float, Sequence[float]] = 1.0) -> tuple[Images, Optional[Images]]:
         """The weight (O x C x K x K) and bias (O) of a first layer that does on transformed images
         what the given one does on plain ones: a convolution whose stride is its kernel size K, a
         multiple of the block, as in ViT and ConvMixer (arXiv 2207.11939). Nothing is trained.
@@ -227,3 +228,64 @@ def _through_numpy(images: Images, work) -> Images:
     if made.dtype == np.uint16:  # which PyTorch lacks; 999 is the largest
         made = made.astype(np.int16)
     return torch.from_numpy(np.ascontiguousarray(made)).to(images.device)
+
+
+# ---- the tool ----
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("input", metavar="IN", help="a .npy file of images, N x C x H x W or "
+                        "C x H x W; with --fold a safetensors file")
+    parser.add_argument("output", metavar="OUT", help="the file to write, of the same kind")
+    parser.add_argument("-k", "--key", metavar="FILE", help="the key file of the transform")
+    parser.add_argument("--archive", metavar="ARCHIVE", help="the archive that carries the key")
+    parser.add_argument("-i", "--identity", metavar="FILE", help="a key file for ARCHIVE")
+    parser.add_argument("--inverse", action="store_true", help="back to the images")
+    parser.add_argument("--fold", metavar="LAYER", help="fold the transform into the weight and "
+                        "bias of this patch embedding, a convolution, instead")
+    parser.add_argument("--mean", type=float, nargs="+", default=[0.0], metavar="X",
+                        help="with --fold: images are normalised behind the transform")
+    parser.add_argument("--std", type=float, nargs="+", default=[1.0], metavar="X",
+                        help="the same: (x - mean) / std, one number or one a channel")
+    parser.add_argument("-f", "--force", action="store_true", help="replace OUT when it exists")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Transforms an array, or folds; writes OUT whole."""
+    if (args.key is None) == (args.archive is None):
+        raise UsageError("the key is given by one of --key and --archive")
+    if os.path.exists(args.output) and not args.force:
+        raise LmodelError(f"{args.output}: exists; -f replaces it")
+    transform = InputTransform.from_file(args.key) if args.archive is None else \
+        InputTransform.from_archive(args.archive, args.identity)
+    if args.fold is not None:
+        _fold_file(transform, args)
+        return 0
+    try:
+        images = np.load(args.input, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise CorruptError(f"{args.input}: is no .npy file: {error}") from None
+    made = transform.inverse(images) if args.inverse else transform(images)
+    temporary = f"{args.output}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            np.save(file, made)
+        os.replace(temporary, args.output)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+    return 0
+
+
+def _fold_file(transform: InputTransform, args: argparse.Namespace) -> None:
+    from lmodel import safetensors
+    tensors, metadata = safetensors.load_torch(args.input)
+    weight, bias = f"{args.fold}.weight", f"{args.fold}.bias"
+    if weight not in tensors:
+        raise UsageError(f"{args.input}: has no tensor {weight!r}")
+    tensors[weight], folded = transform.fold(tensors[weight], tensors.get(bias), args.mean,
+                                             args.std)
+    if folded is not None:
+        tensors[bias] = folded
+    safetensors.save_torch(args.output, tensors, metadata)
