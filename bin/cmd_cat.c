@@ -84,7 +84,8 @@ const struct cmd cmd_cat = {
 	.about =
 	"Writes one tensor of ARCHIVE (\"-\": standard input) to standard output as a NumPy\n"
 	".npy file. NAME is its whole name. Of an archive with tiers it is the weights\n"
-	"that the keys open. A side file is written as it is, when no tensor has its name.\n",
+	"that the keys open. When no tensor has that name a side file is written, as it\n"
+	"is.\n",
 	.options = options,
 	.secrets = true,
 	.least = 2,

@@ -11,6 +11,7 @@
 #include "inspect.h"
 #include "json.h"
 #include "keys.h"
+#include "licence.h"
 #include "message.h"
 #include "text.h"
 
@@ -158,7 +159,7 @@ static void print_metadata(const struct lmodel_archive *archive, size_t count)
 	inspect_more(count);
 }
 
-static void print_text(const struct lmodel_archive *archive, const char *path)
+static void print_text(struct lmodel_archive *archive, const char *path)
 {
 	char a[TEXT_HUMAN], b[TEXT_HUMAN], ratio[TEXT_RATIO], count[TEXT_COUNT], when[32];
 	char *name = text_archive(strcmp(path, "-") == 0 ? path : text_base(path));
@@ -194,6 +195,7 @@ static void print_text(const struct lmodel_archive *archive, const char *path)
 	inspect_line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
 		     text_human(b, info.manifest_room));
 	print_attachments(archive, info.attachment_count);
+	licence_print(archive);
 	print_metadata(archive, info.metadata_count);
 	inspect_tiers(archive);
 	inspect_slots(archive);
@@ -275,7 +277,7 @@ static json_t *metadata_json(const struct lmodel_archive *archive)
 	return array;
 }
 
-static void print_json(const struct lmodel_archive *archive)
+static void print_json(struct lmodel_archive *archive)
 {
 	json_t *d = json_document();
 	struct lmodel_info info;
@@ -303,6 +305,8 @@ static void print_json(const struct lmodel_archive *archive)
 	json_put(d, "manifest_bytes", json_number(info.manifest_bytes));
 	json_put(d, "manifest_room", json_number(info.manifest_room));
 	json_put(d, "attachments", attachments_json(archive));
+	json_put(d, "licences", licence_json(archive));
+	json_put(d, "model_card", licence_card_json(archive));
 	json_put(d, "metadata", metadata_json(archive));
 	json_put(d, "protected", json_bool(lmodel_tier_count(archive) > 0));
 	json_put(d, "tiers", inspect_tiers_json(archive));

@@ -8,6 +8,7 @@ lm_unit_tests = \
 	%D%/unit/test_age_keys \
 	%D%/unit/test_age_text \
 	%D%/unit/test_archive \
+	%D%/unit/test_attachments \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
@@ -43,6 +44,7 @@ lm_unit_tests = \
 %C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_archive_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_attachments_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunk_decode_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunked_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
@@ -125,6 +127,7 @@ lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
+	%D%/cli/attach.sh \
 	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
@@ -195,6 +198,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/vectors.h \
 	%D%/unit/mask_world.h \
+	%D%/vectors/attachment.json \
 	%D%/vectors/book.json \
 	%D%/vectors/chunked.json \
 	%D%/vectors/context.json \

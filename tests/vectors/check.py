@@ -139,6 +139,13 @@ def context(given):
     return out
 
 
+def attachment(given):
+    """What the stream of a tier's attachment is bound to (spec: 7.8)."""
+    fields = ("lmodel/1/attachment", given["archive"], given["tier"], given["generation"],
+              given["name"], given["padded"])
+    return {"context": b"".join(map(field, fields)).hex()}
+
+
 class Bits:
     """Bits that fill each byte from the low end on."""
 
@@ -250,6 +257,8 @@ def statement(given):
         root += member_leaf(i, m)
     for i, d in enumerate(given["metadata"]):
         root += leaf("metadata", i, d["source"], d["key"], d["value"])
+    for i, s in enumerate(given["sealed"]):
+        root += leaf("sealed", i, s["name"], s["tier"], s["length"], digest(s["digest"]))
     for i, s in enumerate(given["shards"]):
         streams = [value for kind in ("positions", "values")
                    for value in (s[kind]["length"], digest(s[kind]["digest"]))]
@@ -364,6 +373,7 @@ def transform(given):
 
 
 FILES = {
+    "attachment.json": attachment,
     "book.json": book,
     "chunked.json": chunked,
     "context.json": context,
