@@ -37,11 +37,12 @@ class Plan:
 
     def __init__(self, small: bool):
         self.pictures = 3 if small else 12
-        self.fewer = 1 if small else 4        # for other ladders and repairs
+        self.fewer = 1 if small else 2        # for other ladders and repairs
+        self.repaired = ("base", "gold") if small else ("base", "bronze", "gold")
         self.side = 96 if small else SIDE
-        self.gate_steps = 12 if small else 100
-        self.tune_steps = 8 if small else 60
-        self.batch = 8 if small else 16
+        self.gate_steps = 12 if small else 80
+        self.tune_steps = 8 if small else 40
+        self.batch = 8
         self.patches = 64 if small else 512
         self.patch = 24 if small else 32
 
@@ -77,9 +78,13 @@ class Bench:
         hidden = {net.inner(name): state[name] != self.truth[name] for name in self.names
                   if bool((state[name] != self.truth[name]).any())}
         zeros = attacks.zero_fill(net.module, hidden)
-        strength = attacks.Strength(batch=plan.batch, rate=5e-4)
-        modules = {"zeros": zeros, "completed": attacks.complete(net.module, hidden),
-                   "fine-tuned": attacks.fine_tune(zeros, self.noisy.flip(0), self.clean.flip(0),
+        # From a layer that is zeros as a whole nothing can be trained.
+        start = attacks.random_fill(zeros, {name: places for name, places in hidden.items()
+                                            if bool(places.all())}, self.seed)
+        strength = attacks.Strength(batch=plan.batch, rate=1e-3)
+        modules = {"zeros": zeros,
+                   "completed": attacks.complete(net.module, hidden, attacks.STRENGTHS["quick"]),
+                   "fine-tuned": attacks.fine_tune(start, self.noisy.flip(0), self.clean.flip(0),
                                                    plan.tune_steps, self.seed, None, strength)}
         return {label: self.psnr(nets.Net(module, net.kind, net.names, net.task, net.data),
                                  plan.fewer) for label, module in modules.items()}
@@ -105,8 +110,7 @@ def figures(bench: Bench, locker: Locker, out: report.Report) -> dict:
     plan = bench.plan
     model = locker.path("model.safetensors")
     nets.save(bench.net, model)
-    settings = pss.Settings(steps=plan.gate_steps, batch=plan.batch, robust="affine",
-                            seed=bench.seed)
+    settings = pss.Settings(steps=plan.gate_steps, batch=plan.batch, seed=bench.seed)
     found = pss.learn(bench.net, bench.names, bench.noisy, bench.clean, settings)
     scores.save(locker.path("scores"), bench.net, "pss", found)
     out.note(f"gates: {plan.gate_steps} steps of {plan.batch} patches")
@@ -124,7 +128,8 @@ def figures(bench: Bench, locker: Locker, out: report.Report) -> dict:
         if selection == "pss":
             result["levels"] = [bench.psnr(net, plan.pictures) for net in bar(levels, "levels")]
             out.note("all pictures: " + ", ".join(f"{v:.2f}" for v in result["levels"]))
-            for level, net in zip(LEVELS[:-1], levels):
+            for level in plan.repaired:
+                net = levels[LEVELS.index(level)]
                 result["repaired"][level] = bench.repaired(net)
                 out.note(f"{level}, repaired: {result['repaired'][level]}")
     return result
@@ -143,7 +148,8 @@ def show(out: report.Report, bench: Bench, found: dict, noise: float) -> None:
                "fine-tuned"], rows)
     places = list(range(len(LEVELS)))
     ticks = dict(zip(places, LEVELS))
-    repaired = {label: (places[:-1], [found["repaired"][level][label] for level in LEVELS[:-1]])
+    repaired = {label: ([LEVELS.index(level) for level in plan.repaired],
+                        [found["repaired"][level][label] for level in plan.repaired])
                 for label in ("zeros", "completed", "fine-tuned")}
     common = {"x": "level opened", "y": "PSNR, dB", "ticks": ticks}
     out.lines([
