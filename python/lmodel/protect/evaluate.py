@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from lmodel.errors import LmodelError, UsageError
-from lmodel.protect import detect, nets, panel, progress, quality, samples, views, wrongkey
+from lmodel.protect import detect, levels as archive_levels, nets, panel, progress, quality, samples, wrongkey
 from lmodel.protect.attacks import STRENGTHS
 
 NAME = "evaluate"

@@ -12,50 +12,37 @@ import math
 import os
 import shutil
 import subprocess
-import tempfile
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lmodel import safetensors
+import lmodel
 from lmodel.errors import CorruptError, LmodelError, from_code
 
 
-@dataclass(frozen=True)
-class Tier:
-    """A tier as the manifest declares it, and what the given keys open of it."""
-
-    name: str
-    amount: str
-    select: str
-    mask: str
-    open: bool
-    positions_open: bool
-
-
-class Archive:
+class Leveled:
     """An archive and the key files to read it with."""
 
     def __init__(self, path: str | os.PathLike, identities: Sequence[str | os.PathLike] = ()):
-        """Reads the manifest. LmodelError as the program answers."""
+        """Reads the manifest, and opens what the keys open. LmodelError as lmodel.open()."""
         self.path = Path(path)
-        self.identities = [str(identity) for identity in identities]
-        told = json.loads(run("inspect", "--json", *self._keys(), str(path)))
-        self.tiers = [Tier(row["name"], row["amount"] or "all", row["select"], row["mask"],
-                           row["open"], row["positions_open"]) for row in told["tiers"]]
+        self.identities = [os.fspath(identity) for identity in identities]
+        with warnings.catch_warnings():
+            # The evaluation tells of each tier what it is.
+            warnings.simplefilter("ignore", lmodel.ObfuscationWarning)
+            with lmodel.open(self.path, self.identities or None, base=True) as archive:
+                self.tiers = archive.tiers
+                self.metadata = archive.metadata()
 
-    def weights(self, level: int) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and metadata at a level. LmodelError where no key opens it."""
-        wanted = ["--base"] if level == 0 else \
-            ["--tier", self.tiers[level - 1].name, *self._keys()]
-        with tempfile.TemporaryDirectory(prefix="lmodel-evaluate-") as folder:
-            output = os.path.join(folder, "level.safetensors")
-            run("extract", "-q", "-o", output, *wanted, str(self.path))
-            tensors, metadata = safetensors.load_torch(output)
-            return {name: tensor.clone() for name, tensor in tensors.items()}, metadata
+    def weights(self, level: int) -> dict[str, Tensor]:
+        """The tensors at a level. lmodel.NoKeyError where no key opens it."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", lmodel.ObfuscationWarning)
+            return lmodel.load_torch(self.path, self.identities or None, base=level == 0,
+                                     tier=self.tiers[level - 1].name if level else None)
 
     def hidden(self, shapes: dict[str, Sequence[int]]) -> list[dict[str, Tensor]]:
         """For each tier, which elements of the tensors it hides: boolean, of these shapes; tensors
@@ -77,12 +64,10 @@ class Archive:
     def _positions(self, name: str) -> list[dict]:
         if not any(tier.positions_open for tier in self.tiers):
             return []
+        keys = [part for identity in self.identities for part in ("-i", identity)]
         return [row for tier in self.tiers if tier.positions_open for row in json.loads(
-            run("audit", "-q", *self._keys(), "--tier", tier.name, "--positions", name,
+            run("audit", "-q", *keys, "--tier", tier.name, "--positions", name,
                 "--format", "json", str(self.path)))["tiers"]]
-
-    def _keys(self) -> list[str]:
-        return [part for identity in self.identities for part in ("-i", identity)]
 
 
 def numbers(row: dict) -> Tensor:
