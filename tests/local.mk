@@ -167,6 +167,19 @@ lm_script_tests = \
 	%D%/meta/help.sh \
 	%D%/meta/layers.sh \
 	%D%/meta/symbols.sh \
+	%D%/python/abi.sh \
+	%D%/python/archive.sh \
+	%D%/python/errors.sh \
+	%D%/python/install.sh \
+	%D%/python/keys.sh \
+	%D%/python/learnt.sh \
+	%D%/python/memory.sh \
+	%D%/python/pack.sh \
+	%D%/python/protect.sh \
+	%D%/python/readme.sh \
+	%D%/python/reports.sh \
+	%D%/python/safetensors.sh \
+	%D%/python/stand_in.sh \
 	%D%/vectors/age.sh \
 	%D%/vectors/check.py
 
@@ -189,6 +202,8 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/mkimage.py \
 	%D%/lib/mkmodel.py \
 	%D%/lib/models.h \
+	%D%/lib/pytap.py \
+	%D%/lib/python.sh \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
@@ -197,6 +212,18 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \
 	%D%/lib/vectors.h \
+	%D%/python/abi.py \
+	%D%/python/archive.py \
+	%D%/python/errors.py \
+	%D%/python/keys.py \
+	%D%/python/learnt.py \
+	%D%/python/memory.py \
+	%D%/python/pack.py \
+	%D%/python/read_st.py \
+	%D%/python/readme.py \
+	%D%/python/reports.py \
+	%D%/python/safetensors.py \
+	%D%/python/stand_in.py \
 	%D%/unit/mask_world.h \
 	%D%/vectors/attachment.json \
 	%D%/vectors/book.json \

@@ -26,8 +26,11 @@ def _candidates() -> list[str]:
     chosen = os.environ.get("LMODEL_LIBRARY")
     if chosen:
         return [chosen]
-    beside = pathlib.Path(__file__).with_name(SONAME)
-    return ([str(beside)] if beside.exists() else []) + [SONAME]
+    package = pathlib.Path(__file__).resolve().parent
+    near = [package / SONAME]
+    if package.parent.name in ("site-packages", "dist-packages"):
+        near.append(package.parents[2] / SONAME)  # installed together: PREFIX/lib
+    return [str(path) for path in near if path.exists()] + [SONAME]
 
 
 @functools.lru_cache(maxsize=None)

@@ -233,13 +233,29 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 # ---- opening ----
 
 
-def _check_signers(handle: ctypes.c_void_p, signers: Path | None, required: bool) -> None:
+def check_signers(handle: ctypes.c_void_p, signers: Path | None, required: bool) -> str | None:
+    """Who of `signers` has signed; None when nobody is asked for. CorruptError when nobody has."""
     signers = signers or os.environ.get("LMODEL_SIGNERS") or None
     if signers is None:
         if required:
             raise UsageError("require_signature needs signers")
-        return
-    call("lmodel_check_signers", handle, c_path(signers), None)
+        return None
+    principal = ctypes.c_char_p()
+    call("lmodel_check_signers", handle, c_path(signers), ctypes.byref(principal))
+    name = (principal.value or b"").decode("utf-8", "replace")
+    free = ctypes.CDLL(None).free
+    free.argtypes, free.restype = [ctypes.c_void_p], None
+    free(ctypes.cast(principal, ctypes.c_void_p))
+    return name
+
+
+def look(path: Path) -> Archive:
+    """Opens to look at: at the base, without keys, whoever signed."""
+    handle = ctypes.c_void_p()
+    call("lmodel_open", ctypes.byref(handle), c_path(path))
+    archive = Archive(path, handle)
+    call("lmodel_use_tier", handle, None)
+    return archive
 
 
 def _use_highest(handle: ctypes.c_void_p, path: Path, allow_absent: bool) -> None:
@@ -330,11 +346,10 @@ def open(path: Path, identity: Identity = None, tier: str | None = None, base: b
     """
     if base and tier is not None:
         raise UsageError("base and tier exclude each other")
-    handle = ctypes.c_void_p()
-    call("lmodel_open", ctypes.byref(handle), c_path(path))
-    archive = Archive(path, handle)
+    archive = look(path)
+    handle = archive._handle
     try:
-        _check_signers(handle, signers, require_signature)
+        check_signers(handle, signers, require_signature)
         _use_level(archive, handle, identity, passphrase, tier, base, allow_absent,
                    remember=remember, allow_rollback=allow_rollback)
         weak = [t.name for t in views.tiers(handle) if t.obfuscation]

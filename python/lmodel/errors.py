@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 
 
 class LmodelError(Exception):
@@ -32,6 +33,7 @@ class CorruptError(LmodelError):
     """The file is damaged, forged, or not signed as required (4)."""
 
     code = 4
+    findings: Sequence[dict[str, str]] = ()  # of verify(): all that is wrong
 
 
 class UnsupportedError(LmodelError):

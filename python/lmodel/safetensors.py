@@ -110,7 +110,8 @@ def dtypes(path: Path) -> dict[str, str]:
     return {name: entry.dtype for name, entry in header(path)[0].items()}
 
 
-def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Entry], dict[str, str]]:
+def load_all(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Entry], dict[str, str]]:
+    """Arrays that map the file, what the header says of them, and the metadata."""
     with open(path, "rb") as file:
         entries, metadata = _parse(path, file)
         # Private: the arrays can be written to (torch insists), the file stays.
@@ -131,7 +132,7 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     8-bit floats as uint8, smaller ones as flat uint8. ``dtypes()`` tells them apart, and
     ``lmodel.dtypes.widen()`` makes float32 of BF16. Errors: as ``header()``.
     """
-    arrays, _, metadata = _load(path)
+    arrays, _, metadata = load_all(path)
     return arrays, metadata
 
 
@@ -140,7 +141,7 @@ def load_torch(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
     What this torch has no type for: see ``lmodel._torch.from_numpy()``.
     """
-    arrays, entries, metadata = _load(path)
+    arrays, entries, metadata = load_all(path)
     return {name: _torch.from_numpy(array, find(entries[name].dtype))
             for name, array in arrays.items()}, metadata
 

@@ -211,8 +211,8 @@ def fine_tune(net: nn.Module, images: Tensor, labels: Tensor, steps: int | None 
             schedule.step()
     if matcher is not None:
         matcher.remove()
-    if unknown:
-        batchnorm.measure(tuned, images, 250)
+    if masks is None or unknown:
+        batchnorm.measure(tuned, images, 250)    # running averages lag behind few steps
     tuned.requires_grad_(True)
     return tuned.eval()
 

@@ -4,10 +4,11 @@ CVPR 2021), and writes them as scores.
 
 Each gate scales one kernel slice, or one row of a matrix (--unit). Gates minimise the loss of the
 task plus --lambda times the expected number of open gates: those that the task needs stay open.
-The score of a gate is alpha = exp(log alpha), from 0.01 to 100: monotone, and never negative, as
+The score of a gate is exp(log alpha / T), T being --temperature: monotone, and never negative, as
 `lmodel pack --select pss` needs it, which draws units in proportion to their scores. To draw so
-without replacement is to take the highest log alpha + Gumbel noise: the gates' own distribution.
-`--select magnitude` takes the highest scores without chance.
+without replacement is to take the highest of log alpha + Gumbel noise of scale T. At 1 the draw is
+wide, and much that matters stays public; at 0.1 it is near the highest log alpha, which
+`--select magnitude` takes without chance.
 
 --robust makes whoever repairs the network a part of the loss: while gates are learnt he adapts what
 stays public, so gates that he can do without shut.
@@ -58,6 +59,7 @@ class Settings:
     robust: str = "none"        # one of ROBUST
     repair_rate: float = 2e-3   # of the repairer's Adam
     unit: str = "row"           # of matrices
+    temperature: float = .1     # of the scores
     seed: int = 0
 
 
@@ -87,6 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="draw gates at random in each step, in place of their mean")
     parser.add_argument("--unit", choices=gates.UNITS, default=d.unit,
                         help="what a gate scales in a matrix (default: %(default)s)")
+    parser.add_argument("--temperature", type=float, default=d.temperature, metavar="T",
+                        help="how far chance goes beyond the ranking, .1 to 10 (default: "
+                             "%(default)s)")
     parser.add_argument("--start", metavar="SCORES",
                         help="go on from the scores that an earlier run wrote")
 
@@ -95,11 +100,13 @@ def run(args: argparse.Namespace) -> int:
     """Runs the method as a tool."""
     if args.rate is not None and not args.rate > 0 or not args.weight >= 0:
         raise UsageError("--rate must be above 0, --lambda at least 0")
+    if not .1 <= args.temperature <= 10:
+        raise UsageError("--temperature must be from .1 to 10")
     net, names, inputs, targets = scores.start(args)
     earlier = scores.load(args.start, net) if args.start else {}
     settings = Settings(**{field: getattr(args, field) for field in
                            ("steps", "batch", "optimiser", "rate", "weight", "layerwise",
-                            "sampled", "robust", "unit", "seed")})
+                            "sampled", "robust", "unit", "temperature", "seed")})
     scores.save(args.output, net, NAME, learn(net, names, inputs, targets, settings, earlier))
     return 0
 
@@ -117,8 +124,8 @@ def learn(net: Net, names: list[str], inputs: Tensor, targets: Tensor,
     rounds = [[name] for name in names] if settings.layerwise else [names]
     for learnt in rounds:
         _learn_some(gated, learnt, inputs, targets, settings, generator)
-    return {name: scores.spread(gated.log_alpha[name].detach().exp(), gated.weights[name])
-            for name in names}
+    return {name: scores.spread((gated.log_alpha[name].detach() / settings.temperature).exp(),
+                                gated.weights[name]) for name in names}
 
 
 def _learn_some(gated: "_Gated", names: list[str], inputs: Tensor, targets: Tensor,
@@ -161,7 +168,8 @@ class _Gated:
         self.log_alpha = {}
         for name, weight in self.weights.items():
             start = torch.randn(gates.shape(weight, settings.unit), generator=generator) * 1e-5
-            start += _resumed(earlier[name], weight, start) if name in earlier else settings.start
+            start += settings.start if name not in earlier else \
+                _resumed(earlier[name], weight, start, settings.temperature)
             self.log_alpha[name] = start.requires_grad_()
         robust = ROBUST.index(settings.robust)
         if robust >= ROBUST.index("batchnorm"):
@@ -197,13 +205,13 @@ class _Gated:
         return functional_call(self.module, replaced, inputs)
 
 
-def _resumed(earlier: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+def _resumed(earlier: Tensor, weight: Tensor, like: Tensor, temperature: float) -> Tensor:
     """log alpha of earlier scores; those of a row or column are equal, and their mean is taken."""
-    found = earlier.view(weight.shape[:2]).float()
+    found = earlier.view(weight.shape[:2]).float().log() * temperature
     for axis in (0, 1):
         if like.shape[axis] == 1:
             found = found.mean(axis, keepdim=True)
-    return found.log().clamp(-gates.LIMIT, gates.LIMIT)
+    return found.clamp(-gates.LIMIT, gates.LIMIT)
 
 
 def _use_batch_statistics(module: nn.Module) -> None:
