@@ -154,7 +154,7 @@ class Archived:
         nets.save(net, model)
         key.unlink(missing_ok=True)
         transform.save(key)
-        self.run("pack", "-f", "-o", str(archive), "--tier", "full=4%", "--owner", self.owner,
+        self.run("pack", "-f", "-o", str(archive), "--tier", "full=0", "--owner", self.owner,
                  "--attach", f"{key}@full", str(model))
         return InputTransform.from_archive(archive, self.identity)
 

@@ -31,6 +31,7 @@ lm_python_protect = \
 	%D%/lmodel/protect/data.py \
 	%D%/lmodel/protect/fisher.py \
 	%D%/lmodel/protect/gates.py \
+	%D%/lmodel/protect/keyed.py \
 	%D%/lmodel/protect/loo.py \
 	%D%/lmodel/protect/madeup.py \
 	%D%/lmodel/protect/nets.py \
@@ -39,6 +40,7 @@ lm_python_protect = \
 	%D%/lmodel/protect/quality.py \
 	%D%/lmodel/protect/scores.py \
 	%D%/lmodel/protect/training.py \
+	%D%/lmodel/protect/transform.py \
 	%D%/lmodel/protect/wanda.py
 
 if HAVE_PYTHON

@@ -180,6 +180,7 @@ lm_script_tests = \
 	%D%/python/reports.sh \
 	%D%/python/safetensors.sh \
 	%D%/python/stand_in.sh \
+	%D%/python/transform.sh \
 	%D%/vectors/age.sh \
 	%D%/vectors/check.py
 
@@ -224,6 +225,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/reports.py \
 	%D%/python/safetensors.py \
 	%D%/python/stand_in.py \
+	%D%/python/transform.py \
 	%D%/unit/mask_world.h \
 	%D%/vectors/attachment.json \
 	%D%/vectors/book.json \

@@ -243,7 +243,7 @@ python3 "$srcdir/tests/lib/mkmodel.py" m.safetensors a.weight:F32:48x80 || exit 
 lmodel keygen -q -o owner.key
 lmodel keygen -q -o holder.key
 lmodel keygen -q -o other.key
-run 0 lmodel pack --tier low=1 --tier full=2 --owner "$(lmodel keygen -y owner.key)" \
+run 0 lmodel pack --tier low=1 --tier full=0 --owner "$(lmodel keygen -y owner.key)" \
 	--attach shf.json=input-transform.json@full --attach np.json=public.json \
 	--attach rgb.png=picture.png -o m.lmodel m.safetensors
 run 0 lmodel grant -i owner.key --tier full -r "$(lmodel keygen -y holder.key)" m.lmodel

@@ -140,7 +140,7 @@ def check_archive():
                            text=True).stdout.strip()
     from lmodel import safetensors
     safetensors.save("m.safetensors", {"w": np.arange(4096, dtype=np.float32).reshape(64, 64)})
-    program("pack", "-q", "--tier", "full=4%", "--owner", owner, "--attach",
+    program("pack", "-q", "--tier", "full=0", "--owner", owner, "--attach",
             "shf.json=input-transform.json@full", "-o", "m.lmodel", "m.safetensors")
     images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8)
     wanted = InputTransform.from_file("shf.json")(images)
