@@ -181,8 +181,8 @@ static void check_key_files(void)
 		KEY("shf", 4, [3]), KEY("s\\u0068f", 4, 3),
 		"{\"lmodel\": \"other\", \"version\": 1, \"method\": \"shf\", \"block\": 4, "
 		"\"channels\": 3, \"key\": \"" DIGITS "\"}",
-		HEAD "\"version\": 1, \"method\": \"shf\", \"block\": 4, \"channels\": 3, "
-		     "\"key\": \"" DIGITS "\"}",
+		HEAD "\"version\": 1, \"method\": \"shf\", \"block\": 4, \"channels\": 3, \"key\": \"" DIGITS
+		"\"}",
 		HEAD "\"method\": \"shf\", \"block\": 4, \"channels\": 3, \"key\": \"" DIGITS "0\"}",
 		HEAD "\"method\": \"shf\", \"block\": 4, \"channels\": 3, \"key\": \"0001\"}",
 		HEAD "\"method\": \"shf\", \"block\": 4, \"channels\": 3, \"key\": \"" DIGITS "\",}",
@@ -315,8 +315,8 @@ static void check_headers(void)
 		"{'descr': '|u1', 'descr': '|u1', 'fortran_order': False, 'shape': (1,), }",
 		"{'descr': '|u1', 'fortran_order': False, 'shape': (1,), 'more': 1}",
 		"{'descr': '|u1' 'fortran_order': False, 'shape': (1,)}",
-		"{'descr': '|u1', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
-		"1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)}",
+		("{'descr': '|u1', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
+		 "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)}"),
 	};
 	struct lmodel_error error;
 	struct lm_npy npy;
