@@ -137,8 +137,8 @@ const struct cmd cmd_transform = {
 	.summary = "transform images for a model with a key",
 	.about =
 	"Transforms the image in IN, a PNG file, or the images of an array, a NumPy .npy\n"
-	"file, as the model in ARCHIVE wants them. The key is an attachment of it, under a\n"
-	"tier, or in a file: --key. \"-\" is standard input or output.\n",
+	"file, as the model in ARCHIVE wants them. The key is an attachment of it, under\n"
+	"a tier, or in a file: --key. \"-\" is standard input or output.\n",
 	.options = options,
 	.secrets = true,
 	.least = 2,
