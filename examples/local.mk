@@ -1,3 +1,4 @@
 EXTRA_DIST += \
 	%D%/gnubg-to-safetensors.py \
+	%D%/keyed_inputs.py \
 	%D%/quickstart.sh

@@ -16,13 +16,15 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
+	%D%/include/lmodel/transform.h \
 	%D%/include/lmodel/version.h
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
-	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
+	$(PNG_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
 %C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(ARCHIVE_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) \
-	$(JANSSON_LIBS) -lpthread -lm
+	$(JANSSON_LIBS) $(PNG_LIBS) -lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -154,6 +156,16 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/units.c %D%/protect/units.h \
 	%D%/protect/walk.c %D%/protect/walk.h \
 	%D%/protect/whole.c %D%/protect/whole.h \
+	%D%/transform/apply.c \
+	%D%/transform/array.c \
+	%D%/transform/draw.c \
+	%D%/transform/file.c \
+	%D%/transform/input.c %D%/transform/input.h \
+	%D%/transform/key.c \
+	%D%/transform/npy.c \
+	%D%/transform/picture.h \
+	%D%/transform/png.c \
+	%D%/transform/transform.h \
 	%D%/archive/access.c \
 	%D%/archive/archive.c %D%/archive/archive.h \
 	%D%/archive/attachments.c %D%/archive/attachments.h \
@@ -202,6 +214,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \
 	%D%/archive/tiers.c \
+	%D%/archive/transform.c \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
