@@ -230,8 +230,8 @@ def main() -> int:
         nets.save(bench.net, folder / "model.safetensors")
         learnt = [pool.submit(learn, label, folder) for label in CHOOSES]
         floors = {name: pool.submit(floor, name) for name in plan.floors}
-        for _ in bar([job.result() for job in learnt], "scores"):
-            pass
+        for job in bar(learnt, "scores"):
+            job.result()
         out.note("scores are learnt")
         jobs = {(scope, selection, fraction): pool.submit(one, scope, selection, fraction, folder)
                 for scope in SCOPES for selection in SELECTIONS for fraction in plan.fractions}
