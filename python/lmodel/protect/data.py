@@ -112,7 +112,10 @@ def _arrays(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     if not found:
         raise DataError(f"{name}: {folder / stem} is not there")
     with np.load(found[0], allow_pickle=False) as arrays:
-        return arrays["x"].transpose(0, 3, 1, 2), arrays["y"]
+        x, y = arrays["x"].transpose(0, 3, 1, 2), arrays["y"]
+    # The files are in the order of classes; the first so many are to be of all of them.
+    order = np.random.default_rng(0).permutation(len(y))
+    return x[order], y[order]
 
 
 def pictures(name: str, count: int | None = None) -> list[Tensor]:
