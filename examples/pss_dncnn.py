@@ -90,13 +90,6 @@ class Bench:
                 for label, module in modules.items()}
 
 
-    def from_scratch(self) -> float:
-        """PSNR on the fewer pictures of a new network, after three times as many steps."""
-        module = attacks.from_scratch(self.net.module, self.noisy.flip(0), self.clean.flip(0),
-                                      3 * self.plan.tune_steps, self.seed, self.strength)
-        return self.psnr(self.net.with_module(module), self.plan.fewer)
-
-
 def _middle(picture: torch.Tensor, side: int) -> torch.Tensor:
     height, width = (min(side, size) for size in picture.shape[1:])
     top, left = (picture.shape[1] - height) // 2, (picture.shape[2] - width) // 2
@@ -139,8 +132,6 @@ def figures(bench: Bench, locker: Locker, out: report.Report) -> dict:
                 net = levels[LEVELS.index(level)]
                 result["repaired"][level] = bench.repaired(net)
                 out.note(f"{level}, repaired: {result['repaired'][level]}")
-    result["from scratch"] = bench.from_scratch()
-    out.note(f"from scratch: {result['from scratch']:.2f}")
     return result
 
 
@@ -152,8 +143,7 @@ def show(out: report.Report, bench: Bench, found: dict, noise: float) -> None:
                                             "fine-tuned": None}).values()]
             for i, level in enumerate(LEVELS)]
     out.table("table", f"PSNR in dB, {HIDDEN:g} % of kernel slices in five tiers; noisy pictures: "
-              f"{noise:.2f}, a new network: {found['from scratch']:.2f}. Behind the first column: "
-              f"{plan.fewer} of {plan.pictures} pictures",
+              f"{noise:.2f}. Behind the first column: {plan.fewer} of {plan.pictures} pictures",
               ["level", f"{plan.pictures} pictures", *SELECTIONS, "zeros", "completed",
                "fine-tuned"], rows)
     places = list(range(len(LEVELS)))
@@ -170,7 +160,7 @@ def show(out: report.Report, bench: Bench, found: dict, noise: float) -> None:
          "levels": {"noisy pictures": noise}},
         {**common, "title": f"learnt gates, after repair, {plan.fewer} pictures",
          "lines": {"as it is": (places, found["ladders"]["pss"]), **repaired},
-         "levels": {"noisy pictures": noise, "from scratch": found["from scratch"]}}], columns=3)
+         "levels": {"noisy pictures": noise}}], columns=3)
 
 
 def main() -> int:
@@ -185,7 +175,7 @@ def main() -> int:
     rising = all(a < b for a, b in zip(found["levels"], found["levels"][1:]))
     out.put(data=bench.net.data, noisy=noise, hidden_percent=HIDDEN, tiers=STEPS,
             levels=dict(zip(LEVELS, found["levels"])), ladders=found["ladders"],
-            repaired=found["repaired"], from_scratch=found["from scratch"], rising=rising, exact_with_key=True)
+            repaired=found["repaired"], rising=rising, exact_with_key=True)
     show(out, bench, found, noise)
     print("with the key: bit for bit; PSNR " + ("rises" if rising else "does NOT rise") +
           " with each tier")
