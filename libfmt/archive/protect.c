@@ -10,7 +10,7 @@
 /* ---- what the options say ---- */
 
 static const char *const select_names[] = { "pss", "magnitude", "random", "all" };
-static const char *const mask_names[] = { "dprm", "zero" };
+static const char *const mask_names[] = { "dprm", "zero", LM_MASK_DEEP_LOCK, LM_MASK_PERTURB };
 static const char *const unit_names[] = { "default", "element", "slice", "row", "column", "block" };
 static const char *const scope_names[] = { "equal", "model", "layer" };
 
@@ -24,8 +24,17 @@ static int check_enums(const struct lmodel_protect_options *o, struct lmodel_err
 	return LMODEL_OK;
 }
 
-static int check_tiers(const struct lmodel_protect_options *o, struct lmodel_error *error)
+/* A tier of which no weights were asked for: it holds side files alone. */
+static bool is_bare(const struct lmodel_protect_options *o, size_t tier)
 {
+	return o->select != LMODEL_SELECT_ALL && o->tiers[tier].units == 0 &&
+	       !(o->tiers[tier].share > 0);
+}
+
+static int check_tiers(const struct lm_protection *p, struct lmodel_error *error)
+{
+	const struct lmodel_protect_options *o = p->options;
+
 	if (o->tier_count == 0 || o->tier_count > LM_TIER_ROW_LIMIT)
 		return lm_fail(error, LMODEL_EUSAGE, "%zu tiers: 1 to %u are possible",
 			       o->tier_count, LM_TIER_ROW_LIMIT);
@@ -44,6 +53,8 @@ static int check_tiers(const struct lmodel_protect_options *o, struct lmodel_err
 			if (strcmp(t->name, o->tiers[k].name) == 0)
 				return lm_fail(error, LMODEL_EUSAGE, "two tiers are named %s",
 					       LM_QUOTE(t->name));
+		if (is_bare(o, i) && t->share >= 0 && lm_protection_attaches(p, t->name))
+			continue;
 		if (o->select != LMODEL_SELECT_ALL && !(t->share > 0 && t->share <= 1) &&
 		    t->units == 0)
 			return lm_fail(error, LMODEL_EUSAGE, "tier %s: its amount is out of range",
@@ -88,7 +99,7 @@ static char *amount_text(const struct lmodel_protect_options *o, size_t index,
 		return lm_strdup("100%", error);
 	if (t->text != NULL)
 		return lm_strdup(t->text, error);
-	if (t->units > 0)
+	if (t->units > 0 || is_bare(o, index))
 		return lm_format(error, "%ju", (uintmax_t)t->units);
 	return lm_format(error, "%.10g%%", t->share * 100);
 }
@@ -108,7 +119,8 @@ static int add_tiers(struct lm_protection *p, struct lmodel_error *error)
 		row->name = lm_strdup(o->tiers[i].name, error);
 		row->selection = lm_strdup(p->has_reference ? "reference" : select_names[o->select],
 					   error);
-		row->mask = lm_strdup(p->has_reference ? "reference" : mask_names[o->mask], error);
+		row->mask = lm_strdup(p->has_reference && o->mask != LMODEL_MASK_PERTURB ?
+					      "reference" : mask_names[o->mask], error);
 		row->unit = lm_strdup(unit_names[o->unit], error);
 		row->scope = lm_strdup(scope_names[o->scope], error);
 		row->amount = amount_text(o, i, error);
@@ -116,9 +128,7 @@ static int add_tiers(struct lm_protection *p, struct lmodel_error *error)
 		    row->unit == NULL || row->scope == NULL || row->amount == NULL)
 			return LMODEL_EFAILED;
 	}
-	free(m->must_understand);
-	m->must_understand = lm_strdup(LM_FEATURE_TIERS, error);
-	return m->must_understand == NULL ? LMODEL_EFAILED : LMODEL_OK;
+	return lm_manifest_set_features(m, error);
 }
 
 /* A shard wherever a tensor has units in a tier. */
@@ -212,16 +222,29 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 		.includes = o->includes, .include_count = o->include_count,
 		.excludes = o->excludes, .exclude_count = o->exclude_count,
 		.scores = p->has_scores ? &p->scores : NULL,
-		.reference = p->has_reference ? &p->reference : NULL,
+		.reference = p->has_reference ? &p->reference :
+			     p->has_ancestor  ? &p->ancestor : NULL,
+		.ancestor = p->has_ancestor,
+		.elements = o->mask == LMODEL_MASK_PERTURB,
 	};
 	LM_FREE size_t *left = NULL;
+	bool weights = false;
 	int r;
 
+	if (p->lock_key != NULL) {
+		s.unit_given = true;
+		s.unit = LM_UNIT_TENSOR;
+	}
 	for (size_t i = 0; i < o->tier_count; i++)
 		amounts[i] = (struct lm_select_amount){
 			.name = o->tiers[i].name, .is_share = o->tiers[i].units == 0,
 			.share = o->tiers[i].share, .units = o->tiers[i].units,
+			.bare = is_bare(o, i),
 		};
+	for (size_t i = 0; i < o->tier_count; i++)
+		weights |= !amounts[i].bare;
+	if (!weights)
+		return LMODEL_OK;
 	left = calloc(p->model.model->tensor_count + 1, sizeof(*left));
 	if (left == NULL)
 		return lm_fail_memory(error);
@@ -231,6 +254,18 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 	r = lm_select(&p->model.selection, p->model.model, left, &s, p->run, error);
 	lm_wipe(s.key, sizeof(s.key));
 	return r;
+}
+
+static int make_lock(struct lm_protection *p, struct lmodel_error *error)
+{
+	if (p->options->mask != LMODEL_MASK_DEEP_LOCK)
+		return LMODEL_OK;
+	p->lock_key = lm_secret_alloc(LM_KEY, error);
+	if (p->lock_key == NULL)
+		return LMODEL_EFAILED;
+	lm_protection_key(p, LM_MASK_DEEP_LOCK, "", p->lock_key);
+	p->model.lock_key = p->lock_key;
+	return LMODEL_OK;
 }
 
 /* Decoys come from the owner's key. */
@@ -243,7 +278,7 @@ static int make_mask(struct lm_protection *p, struct lmodel_error *error)
 	uint8_t key[LM_KEY];
 	int r;
 
-	if (p->model.selection == NULL)
+	if (p->model.selection == NULL || p->lock_key != NULL)
 		return LMODEL_OK;
 	lm_derive(key, p->owner->owner_key, "decoys", &scope);
 	r = lm_mask_new(&p->model.mask, method, key, p->model.model, p->model.selection,
@@ -324,7 +359,9 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 	p->model.tier_count = o->tier_count;
 	r = check_enums(o, error);
 	if (r == LMODEL_OK)
-		r = check_tiers(o, error);
+		r = lm_protection_check_locks(o, error);
+	if (r == LMODEL_OK)
+		r = check_tiers(p, error);
 	if (r == LMODEL_OK)
 		r = check_grantees(given, error);
 	if (r == LMODEL_OK && o->scores != NULL) {
@@ -335,12 +372,18 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 		p->has_reference = true;
 		r = import_side(&p->reference, o->reference, p->run, error);
 	}
+	if (r == LMODEL_OK && o->ancestor != NULL) {
+		p->has_ancestor = true;
+		r = import_side(&p->ancestor, o->ancestor, p->run, error);
+	}
 	if (r == LMODEL_OK)
 		r = add_tiers(p, error);
 	if (r == LMODEL_OK)
 		r = lm_protection_keys(p, given, error);
 	if (r == LMODEL_OK)
 		r = lm_protection_slots(p, error);
+	if (r == LMODEL_OK)
+		r = make_lock(p, error);
 	if (r == LMODEL_OK)
 		r = take_over(p, alias, error);
 	if (r == LMODEL_OK)
@@ -352,7 +395,11 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 	if (r == LMODEL_OK)
 		r = add_shards(p, error);
 	if (r == LMODEL_OK)
+		r = lm_protection_add_sealed(p, error);
+	if (r == LMODEL_OK)
 		warn(p, alias);
+	if (r == LMODEL_OK)
+		r = lm_protection_warn_locks(p, alias, error);
 	return r;
 }
 
@@ -365,7 +412,11 @@ void lm_protection_release(struct lm_protection *p)
 		lm_model_free(&p->scores);
 	if (p->has_reference)
 		lm_model_free(&p->reference);
+	if (p->has_ancestor)
+		lm_model_free(&p->ancestor);
 	lm_secret_free(p->master);
+	lm_secret_free(p->lock_key);
 	lm_secret_free(p->owner);
 	free(p->content);
+	free(p->sealed_from);
 }

@@ -69,6 +69,7 @@ static int add_attachment(const struct lm_source_attachment *a, struct lm_hash *
 	int r = LMODEL_OK;
 
 	add_text(hash, a->name);
+	add_text(hash, a->tier);
 	for (uint64_t at = 0; at < a->size && r == LMODEL_OK;) {
 		size_t n = (size_t)LM_MIN(a->size - at, (uint64_t)sizeof(buffer));
 
@@ -136,6 +137,8 @@ static int seed_master(struct lm_protection *p, const struct lmodel_pack_options
 		r = add_tensors(&p->scores, hash, error);
 	if (r == LMODEL_OK && p->has_reference)
 		r = add_tensors(&p->reference, hash, error);
+	if (r == LMODEL_OK && p->has_ancestor)
+		r = add_tensors(&p->ancestor, hash, error);
 	lm_hash_finish(hash, digest);
 	lm_hash_free(hash);
 	lm_hmac_sha256(p->master, given->seed, given->seed_len, digest, sizeof(digest));

@@ -20,6 +20,7 @@ struct lm_select_amount {
 	bool is_share;
 	double share;       /* (0, 1]: of the candidates of each tensor (layer), of the model */
 	uint64_t units;     /* of each tensor, where it has as many (layer); of the model */
+	bool bare;          /* adds nothing to the tier below; both amounts are ignored */
 };
 
 struct lm_select_options {
@@ -35,6 +36,11 @@ struct lm_select_options {
 	const struct lm_model *scores;        /* NULL: |w|; random and all have none */
 	const struct lm_model *reference;     /* NULL, or the public weights: units that differ are
 	                                         candidates, no others */
+	bool ancestor;                        /* the reference is one: the tiers need not hold all
+	                                         that differs, and a tensor that it has not differs
+	                                         as a whole */
+	bool elements;                        /* the unit, if none is given: element where there is
+	                                         such a thing */
 	uint8_t key[32];                      /* of all random choices */
 };
 

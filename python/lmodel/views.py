@@ -10,8 +10,6 @@ from . import _abi
 from ._library import library, text
 
 OBFUSCATION = "obfuscation: recoverable without a key"
-# Their stand-ins are a function of the true values, which who knows it undoes.
-_OBFUSCATING = {"deep-lock", "perturb", "reference"}
 _ROLES = {_abi.LMODEL_HOLDER: "holder", _abi.LMODEL_AUDITOR: "audit", _abi.LMODEL_OWNER: "owner"}
 
 
@@ -52,6 +50,7 @@ class ShardInfo:
     unit: str                 # "element", "slice", ...
     stored_bytes: int         # ciphertext
     most_bytes: int           # at most so many bytes of the tensor
+    recoverable: bool         # without a key: its tier is obfuscation
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,17 @@ class TierInfo:
     generation: int
     stored_bytes: int         # ciphertext
     tensor_count: int         # tensors of which it hides something
+    recoverable: bool         # its mask is obfuscation; what it covers counts as public
     absent: bool              # not in this file
     open: bool                # the keys given read it
     positions_open: bool      # they read which units it hides
+    attachment_count: int     # side files in it
 
     @property
     def obfuscation(self) -> Optional[str]:
         """``OBFUSCATION`` where stand-ins are a function of the true values: whoever knows it has
         these without a key. None where only the key gives them."""
-        return OBFUSCATION if self.mask in _OBFUSCATING else None
+        return OBFUSCATION if self.recoverable or self.mask == "reference" else None
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,10 @@ class AttachmentInfo:
     """A side file: config.json, tokenizer.json, a licence."""
 
     name: str
-    nbytes: int
+    nbytes: int               # of one that is not open: at most
     stored_bytes: int
+    tier: Optional[str]       # that it is sealed for; None: public
+    open: bool                # public, or the keys given open its tier
 
 
 def values(struct: Any) -> dict[str, Any]:
@@ -184,8 +187,8 @@ def attachments(handle: ctypes.c_void_p) -> list[AttachmentInfo]:
     """Side files."""
     lib, found, i = library(), [], 0
     while row := lib.lmodel_attachment_at(handle, i):
-        found.append(AttachmentInfo(text(row.contents.name), row.contents.bytes,
-                                    row.contents.stored_bytes))
+        fields = values(row.contents)
+        found.append(AttachmentInfo(nbytes=fields.pop("bytes"), **fields))
         i += 1
     return found
 

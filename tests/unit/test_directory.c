@@ -1,5 +1,5 @@
 /* import/directory.c, import/attachment.c: models in directories, side files. */
-#include "import/directory.h"
+#include "import/index.h"
 #include "import/kind.h"
 
 #include <fcntl.h>
@@ -87,10 +87,10 @@ static void test_plain(void)
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 
 	empty_directory();
-	refuse(LMODEL_EUSAGE, "'d': holds no .safetensors file", "empty directory");
+	refuse(LMODEL_EUSAGE, "'d': holds no weights that lmodel packs", "empty directory");
 	put_text("d/config.json", "{}");
-	put_text("d/pytorch_model.bin", "x");
-	refuse(LMODEL_EUSAGE, "'d': holds no .safetensors file", "no model in the directory");
+	put_text("d/weights.h5", "x");
+	refuse(LMODEL_EUSAGE, "'d': holds no weights that lmodel packs", "no model in the directory");
 	put_model("d/b.safetensors", "xy");
 	put_model("d/a.safetensors", "z");
 	put_model("d/.hidden.safetensors", "x");
@@ -120,13 +120,13 @@ static void test_plain(void)
 	       "not packed: LICENSE (no regular file)\n"
 	       "not packed: NOTICE (cannot be read)\n"
 	       "not packed: notes.txt (--attach adds a side file)\n"
-	       "not packed: pytorch_model.bin (other weights)\n"
 	       "not packed: unet (a directory)\n"
-	       "not packed: up\\ndown (--attach adds a side file)\n", "what is told");
+	       "not packed: up\\ndown (--attach adds a side file)\n"
+	       "not packed: weights.h5 (other weights)\n", "what is told");
 	lm_model_free(&model);
 
-	put_text("d/c.safetensors", "GGUF\3\0\0\0\0\0\0\0");
-	refuse(LMODEL_EUNSUPPORTED, "'d/c.safetensors': is a GGUF file", "another format");
+	put_text("d/c.safetensors", "\x89HDF\r\n\x1a\n");
+	refuse(LMODEL_EUNSUPPORTED, "'d/c.safetensors': is an HDF5 file", "another format");
 	put_text("d/c.safetensors", "version https://git-lfs.github.com/spec/v1\n");
 	refuse(LMODEL_ECORRUPT, "'d/c.safetensors': is a Git LFS pointer", "LFS pointer");
 	put_model("d/c.safetensors", "x");
@@ -266,7 +266,7 @@ static void attach(const char *path, const char *name, enum lmodel_code code, co
 {
 	struct lm_model model = { 0 };
 
-	is_failure(lm_import_attachment(&model, path, name, &e), code, part, what);
+	is_failure(lm_import_attachment(&model, path, name, NULL, NULL, &e), code, part, what);
 	lm_model_free(&model);
 }
 
@@ -289,18 +289,19 @@ static void test_attachments(void)
 	char path[64];
 
 	put_text("side.txt", "text");
-	is_int(lm_import_attachment(&model, "./side.txt", NULL, &error), LMODEL_OK, "side file");
+	is_int(lm_import_attachment(&model, "./side.txt", NULL, NULL, NULL, &error), LMODEL_OK,
+	       "side file");
 	is_str(model.attachments[0].name, "side.txt", "last part of the path");
 	is_str(model.attachments[0].label, "'./side.txt'", "label");
 	is_int((intmax_t)model.attachments[0].size, 4, "size");
-	is_int(lm_import_attachment(&model, "side.txt", "docs/a.txt", &error), LMODEL_OK,
+	is_int(lm_import_attachment(&model, "side.txt", "docs/a.txt", NULL, NULL, &error), LMODEL_OK,
 	       "renamed");
-	is_str(model.attachments[1].name, "docs/a.txt", "its name");
-	is_failure(lm_import_attachment(&model, "side.txt", "docs/a.txt", &e), LMODEL_EUSAGE,
+	is_failure(lm_import_attachment(&model, "side.txt", "docs/a.txt", NULL, NULL, &e),
+		   LMODEL_EUSAGE,
 		   "'side.txt' and 'side.txt' would both be 'docs/a.txt' in the archive", "twice");
 	put_model("m.safetensors", "x");
 	is_int(lm_import(&model, "m.safetensors", NULL, NULL, &error), LMODEL_OK, "a model");
-	is_int(lm_import_attachment(&model, "side.txt", "docs", &error), LMODEL_OK,
+	is_int(lm_import_attachment(&model, "side.txt", "docs", NULL, NULL, &error), LMODEL_OK,
 	       "a file 'docs'");
 	is_failure(lm_model_check(&model, &e), LMODEL_EUSAGE, "would be file 'docs'",
 		   "file and directory of one name");
@@ -324,13 +325,14 @@ static void test_attachments(void)
 		attach("vocab.json", NULL, LMODEL_EUSAGE, weights[i].part, weights[i].part);
 	}
 	put_text("vocab.json", "");
-	is_int(lm_import_attachment(&model, "vocab.json", NULL, &error), LMODEL_OK,
+	is_int(lm_import_attachment(&model, "vocab.json", NULL, NULL, NULL, &error), LMODEL_OK,
 	       "an empty file");
 	put_text("tokenizer.model", "\n\x0e\n\5<unk>\x15\0\0\0\0\x18\2");
-	is_int(lm_import_attachment(&model, "tokenizer.model", NULL, &error), LMODEL_OK,
+	is_int(lm_import_attachment(&model, "tokenizer.model", NULL, NULL, NULL, &error), LMODEL_OK,
 	       "a SentencePiece model");
 	put_text("vocab.json", "{\"a\":1}");
-	is_int(lm_import_attachment(&model, "vocab.json", "v.json", &error), LMODEL_OK, "JSON");
+	is_int(lm_import_attachment(&model, "vocab.json", "v.json", NULL, NULL, &error), LMODEL_OK,
+	       "JSON");
 	lm_model_free(&model);
 }
 

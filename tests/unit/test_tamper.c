@@ -1,6 +1,6 @@
 /* Tampering: for each changed byte and each length of a protected archive, whoever opens it gets
  * the weights that are his, exactly, or nothing at all. Two readers try: the holder of the highest
- * tier, and one without a key.
+ * tier, and one without a key. The same for a tier that locks tensors whole.
  *
  * Inert bytes (runs of zeros; the images of the slots where their digest alone is in question; for
  * the reader without a key, shards) are taken one in 64; with TAMPER_STEP=N one in N. */
@@ -104,7 +104,22 @@ static void make_model(void)
 		die("model", NULL);
 }
 
-static void make_archive(void)
+/* A side file of the highest tier. */
+#define SIDE "side/key.json"
+static uint8_t side_file[700];
+
+static void make_side_file(void)
+{
+	FILE *f = fopen(AT("side"), "wb");
+
+	for (size_t i = 0; i < sizeof(side_file); i++)
+		side_file[i] = (uint8_t)(i * i / 3 + 7);
+	if (f == NULL || fwrite(side_file, 1, sizeof(side_file), f) != sizeof(side_file) ||
+	    fclose(f) != 0)
+		die("side file", NULL);
+}
+
+static void make_archive(bool locked)
 {
 	static const unsigned char seed[] = "tamper";
 	const struct lmodel_tier_amount tiers[] = { { .name = "silver", .share = .05 },
@@ -114,17 +129,22 @@ static void make_archive(void)
 	struct lmodel_error e = LMODEL_ERROR_INIT;
 	char owner[LMODEL_RECIPIENT_SIZE], gold[LMODEL_RECIPIENT_SIZE];
 	const char *input = AT("m.safetensors");
+	const struct lmodel_attach side = { .path = AT("side"), .name = SIDE, .tier = "gold" };
 	struct lmodel_grantee who[] = { { .recipient = owner, .role = LMODEL_OWNER },
 					{ .recipient = gold, .tier = "gold", .label = "Gold Ltd" } };
 
 	if (lmodel_keygen(AT("owner.key"), owner, &e) || lmodel_keygen(AT("gold.key"), gold, &e))
 		die("keygen", &e);
-	protect.tiers = tiers;
-	protect.tier_count = 2;
+	protect.tiers = locked ? tiers + 1 : tiers;
+	protect.tier_count = locked ? 1 : 2;
+	protect.select = locked ? LMODEL_SELECT_ALL : LMODEL_SELECT_PSS;
+	protect.mask = locked ? LMODEL_MASK_DEEP_LOCK : LMODEL_MASK_DPRM;
 	protect.grantees = who;
 	protect.grantee_count = 2;
 	protect.test_keys = true;
 	options.protect = &protect;
+	options.attach = &side;
+	options.attach_count = 1;
 	options.chunk_bytes = 4096;
 	options.seed = seed;
 	options.seed_len = sizeof(seed) - 1;
@@ -140,6 +160,7 @@ struct reader {
 	struct lmodel_keyring *ring; /* NULL: no key */
 	struct bytes weights;        /* what he has to get */
 	size_t got, refused[8], bad; /* counts: his weights, refusals by code, all else */
+	size_t side_got, side_refused; /* of the side file, where the archive was opened */
 	bool kept;                   /* whether a tensor is read alone, too */
 };
 
@@ -180,6 +201,35 @@ static bool pieces(struct reader *r, struct lmodel_archive *a, const char *case_
 	return all;
 }
 
+/* The side file of gold, whole and in part: right or refused. */
+static void side(struct reader *r, struct lmodel_archive *a, const char *case_name)
+{
+	const struct lmodel_attachment *f = lmodel_attachment_find(a, SIDE);
+	struct lmodel_error e = LMODEL_ERROR_INIT;
+	uint8_t buffer[2 * sizeof(side_file)];
+	int code;
+
+	if (f == NULL || f->tier == NULL || strcmp(f->tier, "gold") != 0 ||
+	    f->bytes > sizeof(buffer)) {
+		complain(r, case_name, "another list of side files", &e);
+		return;
+	}
+	code = lmodel_attachment_read(a, f, 0, buffer, (size_t)f->bytes, &e);
+	if (r->ring == NULL && code != LMODEL_ENOKEY)
+		complain(r, case_name, "a side file without a key", &e);
+	if (code == LMODEL_OK && (f->bytes != sizeof(side_file) ||
+				  memcmp(buffer, side_file, sizeof(side_file)) != 0))
+		complain(r, case_name, "another side file", &e);
+	else if (code != LMODEL_OK && code != LMODEL_ENOKEY && code != LMODEL_ECORRUPT)
+		complain(r, case_name, "side file refused in another way", &e);
+	r->side_got += code == LMODEL_OK;
+	r->side_refused += code == LMODEL_ECORRUPT;
+	if (f->bytes == sizeof(side_file) &&
+	    (lmodel_attachment_read(a, f, 99, buffer, 100, &e) == LMODEL_OK) !=
+	    (code == LMODEL_OK))
+		complain(r, case_name, "a part of a side file is not as the whole", &e);
+}
+
 /* `allowed` has a bit for each code that may refuse. */
 static void try(struct reader *r, const char *case_name, unsigned allowed)
 {
@@ -193,6 +243,8 @@ static void try(struct reader *r, const char *case_name, unsigned allowed)
 	code = lmodel_open(&a, AT("t.lmodel"), &e);
 	if (code == LMODEL_OK && r->ring != NULL)
 		code = lmodel_unlock(a, r->ring, &e);
+	if (code == LMODEL_OK)
+		side(r, a, case_name);
 	if (code == LMODEL_OK && r->kept)
 		right = pieces(r, a, case_name);
 	if (code == LMODEL_OK)
@@ -223,7 +275,7 @@ static void try(struct reader *r, const char *case_name, unsigned allowed)
 
 static void begin(struct reader *r)
 {
-	r->got = r->bad = 0;
+	r->got = r->bad = r->side_got = r->side_refused = 0;
 	memset(r->refused, 0, sizeof(r->refused));
 }
 
@@ -234,6 +286,7 @@ static void finish(const struct reader *r, const char *what)
 	       "unsupported, %zu as over a limit, %zu wrong\n", r->got, r->refused[LMODEL_ENOKEY],
 	       r->refused[LMODEL_ECORRUPT], r->refused[LMODEL_EUNSUPPORTED],
 	       r->refused[LMODEL_ELIMIT], r->bad);
+	printf("#   the side file %zu times, refused %zu times\n", r->side_got, r->side_refused);
 }
 
 static int open_copy(int flags)
@@ -311,6 +364,9 @@ static void flips(struct reader *r)
 	close(fd);
 	finish(r, "one byte turned");
 	ok(r->refused[LMODEL_ECORRUPT] > 0 && r->got > 0, "%s: both happen", r->name);
+	/* Each byte of it counts, padding and tags included. */
+	ok((r->side_refused >= sizeof(side_file)) == (r->ring != NULL) &&
+	   (r->side_got > 0) == (r->ring != NULL), "%s: so with the side file", r->name);
 }
 
 static void cuts(struct reader *r)
@@ -413,10 +469,11 @@ static bool clean(void)
 	return WEXITSTATUS(system(command)) == 1;
 }
 
-static void all(struct reader *r, const struct bytes *other)
+static void all(struct reader *r, const struct bytes *other, bool locked)
 {
 	flips(r);
-	cuts(r);
+	if (!locked) /* nothing in it is about how tensors are locked */
+		cuts(r);
 	resealed(r);
 	transplants(r, other);
 }
@@ -453,26 +510,23 @@ static void prepare(struct reader *holder, struct reader *base)
 	   "the base is not the truth");
 }
 
-int main(void)
+static void remove_archive(void)
 {
-	struct reader holder = { .name = "holder" }, base = { .name = "base" };
-	const char *dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
-	char command[128];
-	struct bytes other;
-
-	if (getenv("TAMPER_STEP") != NULL)
-		step = strtoull(getenv("TAMPER_STEP"), NULL, 10);
-	snprintf(root, sizeof(root), "%s/lmodel-tamper.XXXXXX",
-		 dir != NULL && strlen(dir) < 40 ? dir : "/tmp");
-	if (step == 0 || mkdtemp(root) == NULL)
-		return 99;
-	make_model();
-	make_archive();
-	other = slurp(AT("good.lmodel"));
 	if (unlink(AT("good.lmodel")) != 0 || unlink(AT("owner.key")) != 0 ||
 	    unlink(AT("gold.key")) != 0)
-		return 99;
-	make_archive();
+		die("unlink", NULL);
+}
+
+static void try_archives(bool locked)
+{
+	struct reader holder = { .name = locked ? "holder, locked" : "holder" };
+	struct reader base = { .name = locked ? "base, locked" : "base" };
+	struct bytes other;
+
+	make_archive(locked);
+	other = slurp(AT("good.lmodel"));
+	remove_archive();
+	make_archive(locked);
 	prepare(&holder, &base);
 	ok(good.len == other.len && memcmp(good.data, other.data, good.len) != 0,
 	   "two archives of one model, alike in form");
@@ -483,14 +537,35 @@ int main(void)
 	try(&base, "as packed", 0);
 	is_int((intmax_t)base.got, 1, "everybody gets the base from it");
 	printf("#   %zu bytes\n", good.len);
-	all(&holder, &other);
-	all(&base, &other);
+	all(&holder, &other, locked);
+	if (!locked) /* for who has no key the base is like any other */
+		all(&base, &other, locked);
 	ok(clean(), "nothing is left");
 	lmodel_keyring_free(holder.ring);
 	free(holder.weights.data);
 	free(base.weights.data);
 	free(good.data);
 	free(other.data);
+	remove_archive();
+	unlink(AT("base.safetensors"));
+	unlink(AT("t.lmodel"));
+}
+
+int main(void)
+{
+	const char *dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
+	char command[128];
+
+	if (getenv("TAMPER_STEP") != NULL)
+		step = strtoull(getenv("TAMPER_STEP"), NULL, 10);
+	snprintf(root, sizeof(root), "%s/lmodel-tamper.XXXXXX",
+		 dir != NULL && strlen(dir) < 40 ? dir : "/tmp");
+	if (step == 0 || mkdtemp(root) == NULL)
+		return 99;
+	make_model();
+	make_side_file();
+	try_archives(false);
+	try_archives(true);
 	snprintf(command, sizeof(command), "rm -r %s", root);
 	return system(command) == 0 ? done() : 99;
 }

@@ -53,7 +53,7 @@ struct lmodel_info {
 struct lmodel_tensor {
 	const char *name;
 	const char *dtype;            /* safetensors name: "F32", "BF16", "F8_E4M3", ... */
-	unsigned dtype_bits;          /* bits an element */
+	unsigned dtype_bits;          /* bits an element; 0: quantised, only blocks have a size */
 	unsigned rank;                /* 0 for a scalar */
 	const uint64_t *shape;        /* rank entries, row-major (last varies fastest) */
 	uint64_t elements;
@@ -62,13 +62,17 @@ struct lmodel_tensor {
 	const char *alias_of;         /* name of the tensor with the same bytes, or NULL */
 	const char *source;           /* input file that it came from */
 	const char *member;           /* tar member that holds it */
+	unsigned block_elements;      /* stored together: 1, or a block of a quantised or sub-byte */
+	unsigned block_bytes;         /* type, and its bytes */
 };
 
 /* A side file: config.json, tokenizer.json, a licence. */
 struct lmodel_attachment {
 	const char *name;             /* relative path, '/' between parts, never ".." */
-	uint64_t bytes;
+	uint64_t bytes;               /* of one that is not open: at most */
 	uint64_t stored_bytes;
+	const char *tier;             /* that it is sealed for; NULL: public */
+	bool open;                    /* public, or the keys given open its tier */
 };
 
 /* An input file of the model. */
@@ -107,6 +111,8 @@ const struct lmodel_tensor *lmodel_tensor_find(const struct lmodel_archive *arch
 
 const struct lmodel_attachment *lmodel_attachment_at(const struct lmodel_archive *archive,
 						     size_t index);
+const struct lmodel_attachment *lmodel_attachment_find(const struct lmodel_archive *archive,
+						       const char *name);
 const struct lmodel_source *lmodel_source_at(const struct lmodel_archive *archive, size_t index);
 const struct lmodel_metadata *lmodel_metadata_at(const struct lmodel_archive *archive,
 						 size_t index);
@@ -135,7 +141,13 @@ struct lmodel_read {
 int lmodel_read_tensors(struct lmodel_archive *archive, const struct lmodel_read *reads,
 			size_t count, const struct lmodel_run *run, struct lmodel_error *error);
 
-/* Reads `len` bytes of a side file from `offset` into `buffer`, as lmodel_tensor_read() does. */
+/* Reads `len` bytes of a side file from byte `offset` into `buffer`. One of a tier is read and
+ * proven whole at each call, whatever the range: ask for all of it at once. Its `bytes` are those
+ * that the sealed file states, and proven when it has been read. On failure the content of `buffer`
+ * is undefined.
+ *
+ * Errors: EUSAGE (range past the end, attachment of another archive), ENOKEY (its tier is not
+ * open), ECORRUPT (also: the tier's shards are not in this file), EFAILED. */
 int lmodel_attachment_read(struct lmodel_archive *archive,
 			   const struct lmodel_attachment *attachment, uint64_t offset,
 			   void *buffer, size_t len, struct lmodel_error *error);
