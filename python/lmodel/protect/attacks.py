@@ -127,18 +127,19 @@ def complete(net: nn.Module, positions: Positions,
 def zero_outliers(net: nn.Module, factor: float = 12) -> nn.Module:
     """The blind filter: zeros where |w| is above factor times the median |w| of its tensor, and
     where w is not finite. It needs no positions; it undoes locks that leave raw ciphertext in
-    place, whose exponents explode. Statistics of BatchNorm are made finite alone."""
+    place, whose exponents explode. A variance of BatchNorm that is odd or negative becomes the
+    median of the others (its factor is squared), or 1."""
     if not factor > 0:
         raise AttackError(f"the factor of the outlier filter is {factor}, not above 0")
     filtered = _copy(net)
-    parameters = {name for name, _ in filtered.named_parameters()}
     for name, values in filtered.state_dict().items():
-        if not values.is_floating_point():
+        if not values.is_floating_point() or values.numel() == 0:
             continue
-        odd = ~torch.isfinite(values)
-        if name in parameters and not bool(odd.all()):
-            odd |= values.abs() > factor * values[~odd].abs().median()
-        values[odd] = 1.0 if name.endswith("running_var") else 0.0
+        variance = name.endswith("running_var")
+        odd = ~torch.isfinite(values) | (values < 0 if variance else False)
+        usual = values[~odd].abs().median() if not bool(odd.all()) else torch.ones(())
+        odd |= values.abs() > usual * (factor ** 2 if variance else factor)
+        values[odd] = usual if variance else 0.0
     return filtered
 
 

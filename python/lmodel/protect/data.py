@@ -72,6 +72,7 @@ def available(*names: str) -> bool:
 def images(name: str, split: str, count: int | None = None) -> tuple[Tensor, Tensor]:
     """The first `count` images of "train" or "test": N x C x H x W, as networks were trained.
 
+    In an order that mixes the classes, the same at every call.
     Values are grey levels / 255 less 0.5; for CIFAR-10 less the mean and over the standard
     deviation of the channel, as published networks expect. Labels are int64. DataError.
     """
@@ -112,7 +113,10 @@ def _arrays(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     if not found:
         raise DataError(f"{name}: {folder / stem} is not there")
     with np.load(found[0], allow_pickle=False) as arrays:
-        return arrays["x"].transpose(0, 3, 1, 2), arrays["y"]
+        x, y = arrays["x"].transpose(0, 3, 1, 2), arrays["y"]
+    # The files are in the order of classes; the first so many are to be of all of them.
+    order = np.random.default_rng(0).permutation(len(y))
+    return x[order], y[order]
 
 
 def pictures(name: str, count: int | None = None) -> list[Tensor]:

@@ -164,8 +164,10 @@ def table(document: Mapping) -> str:
     locked = document["wrong_key"].get(wrongkey.DEEP_LOCK)
     if locked:
         known = locked["known_plaintext"]
-        lines.append(f"deep-lock: one key bit flipped {_number(locked['flipped_bit'])}, another key "
-                     f"{_number(locked['other_key'])}; {known['known_bytes']} known bytes of "
+        wrong = [max(locked[which], locked[f"{which}_filtered"])
+                 for which in ("flipped_bit", "other_key")]
+        lines.append(f"deep-lock: one key bit flipped {_number(wrong[0])}, another key "
+                     f"{_number(wrong[1])}; {known['known_bytes']} known bytes of "
                      f"{known['of_bytes']}, no key {_number(known['quality'])}")
     lines += [f"tier {tier['name']}: {tier['obfuscation']}" for tier in document["tiers"]
               if tier["obfuscation"]]

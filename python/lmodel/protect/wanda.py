@@ -77,7 +77,4 @@ def _scores(layer: nn.Module, rms: Tensor) -> Tensor:
         return size * rms[:, None]
     if size.dim() == 2:
         return size * rms
-    size = size.flatten(2).mean(2)
-    if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-        rms = rms.view(layer.groups, -1).repeat_interleave(len(size) // layer.groups, 0)
-    return scores.spread(size * rms, layer.weight)
+    return scores.spread(size.flatten(2).mean(2) * rms, layer.weight)

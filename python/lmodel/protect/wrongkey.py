@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import lmodel
-from lmodel.protect import deeplock, levels, panel
+from lmodel.protect import attacks, deeplock, levels, panel
 from lmodel.protect.nets import Net
 
 DEEP_LOCK = "deep-lock"
@@ -42,37 +42,47 @@ def answer(opened: levels.Leveled) -> dict:
 
 
 def locked(base: Net, full: Net, test: int | None) -> dict:
-    """Deep-Lock, all tensors of the file: qualities with one bit of each block's key flipped, with
-    other keys, and with the keys that 32 known bytes of each block give."""
+    """Deep-Lock: qualities with one bit of each block's key flipped, with other keys, and with the
+    keys that 32 known bytes of each block give.
+
+    Tensors that are public stay as they are; of blocks that are shorter all bytes count as known.
+    """
     shown, true = base.state(), full.state()
-    flipped, other, recovered = {}, {}, {}
-    known = total = 0
+    states: dict[str, dict[str, Tensor]] = {"flipped_bit": {}, "other_key": {}, "known": {}}
+    known = total = blocks = 0
     for name, tensor in shown.items():
         data, truth = to_bytes(tensor), to_bytes(true[name])
-        parts: tuple[list[bytes], list[bytes], list[bytes]] = ([], [], [])
+        total += len(data)
+        if data == truth:
+            continue
+        parts: dict[str, list[bytes]] = {which: [] for which in states}
         for start in range(0, len(data), deeplock.BLOCK):
             block = data[start:start + deeplock.BLOCK]
-            piece = truth[start:start + deeplock.BLOCK]
-            if len(block) < deeplock.KEY:    # known whole, or not at all
-                keys = [None, None, None]
-                known += len(block)
-            else:
-                key = deeplock.recover(block, piece[:deeplock.KEY], 0)
-                keys = [flip(key), deeplock.block_key(key, 0), key]
-                known += deeplock.KEY
-            for part, key in zip(parts, keys):
-                part.append(block if key is None else deeplock.unlock_block(key, block))
-        total += len(data)
-        for state, part in zip((flipped, other, recovered), parts):
-            state[name] = from_bytes(b"".join(part), tensor)
-    return {"flipped_bit": _quality(base, flipped, test), "other_key": _quality(base, other, test),
-            "known_plaintext": {
-                "known_bytes": known, "of_bytes": total,
-                "exact": all(torch.equal(bits(recovered[name]), bits(true[name]))
-                             for name in true if true[name].numel() * true[name].element_size()
-                             >= deeplock.KEY),
-                "quality": _quality(full, {name: value for name, value in recovered.items()
-                                           if len(to_bytes(value)) >= deeplock.KEY}, test)}}
+            given = truth[start:start + deeplock.KEY]
+            known, blocks = known + len(given), blocks + 1
+            for which, bytes_of in _openings(block, given).items():
+                parts[which].append(bytes_of)
+        for which, state in states.items():
+            state[name] = from_bytes(b"".join(parts[which]), tensor)
+    exact = all(torch.equal(bits(value), bits(true[name]))
+                for name, value in states["known"].items())
+    return {"flipped_bit": _quality(base, states["flipped_bit"], test),
+            "flipped_bit_filtered": _quality(base, states["flipped_bit"], test, True),
+            "other_key": _quality(base, states["other_key"], test),
+            "other_key_filtered": _quality(base, states["other_key"], test, True),
+            "known_plaintext": {"known_bytes": known, "of_bytes": total, "blocks": blocks,
+                                "exact": exact,
+                                "quality": _quality(base, states["known"], test)}}
+
+
+def _openings(block: bytes, given: bytes) -> dict[str, bytes]:
+    """A locked block opened with a wrong bit, with another key, and by its first true bytes."""
+    if len(given) < deeplock.KEY:
+        return {"flipped_bit": block, "other_key": block, "known": given}
+    key = deeplock.recover(block, given, 0)
+    return {"flipped_bit": deeplock.unlock_block(flip(key), block),
+            "other_key": deeplock.unlock_block(deeplock.block_key(key, 0), block),
+            "known": deeplock.unlock_block(key, block)}
 
 
 def flip(key: bytes, bit: int = 0) -> bytes:
@@ -99,6 +109,8 @@ def from_bytes(data: bytes, like: Tensor) -> Tensor:
     return flat.view(like.dtype).view(like.shape)
 
 
-def _quality(net: Net, state: dict[str, Tensor], test: int | None) -> float:
+def _quality(net: Net, state: dict[str, Tensor], test: int | None,
+             filtered: bool = False) -> float:
     other = net.with_state(state)
-    return panel.measure(other, other.module, test)
+    module = attacks.zero_outliers(other.module) if filtered else other.module
+    return panel.measure(other, module, test)
