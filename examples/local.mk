@@ -1,3 +1,20 @@
 EXTRA_DIST += \
+	%D%/README.md \
+	%D%/check-eval.sh \
 	%D%/gnubg-to-safetensors.py \
-	%D%/quickstart.sh
+	%D%/lib/locker.py \
+	%D%/lib/report.py \
+	%D%/pss_dncnn.py \
+	%D%/pss_vgg.py \
+	%D%/quickstart.sh \
+	%D%/results/pss_dncnn.json \
+	%D%/results/pss_dncnn.png \
+	%D%/results/pss_vgg.json \
+	%D%/results/pss_vgg.png
+
+# Every experiment, small: needs PyTorch, and minutes.
+check-eval: all
+	LMODEL='$(abs_top_builddir)/bin/lmodel' \
+		LMODEL_LIBRARY='$(abs_top_builddir)/libfmt/.libs/liblmodel.so' \
+		$(SHELL) $(top_srcdir)/%D%/check-eval.sh
+.PHONY: check-eval

@@ -158,8 +158,10 @@ lm_script_tests = \
 	%D%/python/errors.sh \
 	%D%/python/install.sh \
 	%D%/python/keys.sh \
+	%D%/python/learnt.sh \
 	%D%/python/memory.sh \
 	%D%/python/pack.sh \
+	%D%/python/protect.sh \
 	%D%/python/readme.sh \
 	%D%/python/reports.sh \
 	%D%/python/safetensors.sh \
@@ -199,6 +201,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/archive.py \
 	%D%/python/errors.py \
 	%D%/python/keys.py \
+	%D%/python/learnt.py \
 	%D%/python/memory.py \
 	%D%/python/pack.py \
 	%D%/python/read_st.py \

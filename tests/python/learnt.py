@@ -194,8 +194,8 @@ class Gates(unittest.TestCase):
                              ("element", (True, True))):
             found = pss.learn(net, [name], tokens, tokens, pss.Settings(steps=4, unit=unit))[name]
             self.assertEqual(found.shape, (64, 32))
-            self.assertEqual((bool((found != found[:1]).any()), bool((found != found[:, :1]).any())),
-                             varies)
+            differs = bool((found != found[:1]).any()), bool((found != found[:, :1]).any())
+            self.assertEqual(differs, varies, unit)
 
     def test_going_on_from_scores(self):
         net = network("vgg")

@@ -72,6 +72,7 @@ def available(*names: str) -> bool:
 def images(name: str, split: str, count: int | None = None) -> tuple[Tensor, Tensor]:
     """The first `count` images of "train" or "test": N x C x H x W, as networks were trained.
 
+    In an order that mixes the classes, the same at every call.
     Values are grey levels / 255 less 0.5; for CIFAR-10 less the mean and over the standard
     deviation of the channel, as published networks expect. Labels are int64. DataError.
     """

@@ -12,7 +12,7 @@ Kinds, and what is known of their training:
 import ast
 import copy
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -56,6 +56,10 @@ class Net:
                            if name in known})
         net.others |= {name: state[name] for name in net.others.keys() & state.keys()}
         return net
+
+    def with_module(self, module: nn.Module) -> "Net":
+        """The same network around another module of its architecture, such as a repaired copy."""
+        return replace(self, module=module)
 
     def weights(self) -> dict[str, nn.Module]:
         """The layers whose weights can be protected: name of the weight in the file -> layer."""
