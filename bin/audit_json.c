@@ -77,6 +77,28 @@ static json_t *shards_json(const struct lmodel_audit_report *r)
 	return array;
 }
 
+/* Side files of tiers, as they show. */
+static json_t *sealed_json(const struct lmodel_archive *archive)
+{
+	const struct lmodel_attachment *a;
+	json_t *array = json_array();
+
+	for (size_t i = 0; (a = lmodel_attachment_at(archive, i)) != NULL; i++) {
+		json_t *object;
+
+		if (a->tier == NULL)
+			continue;
+		object = json_object();
+		json_put(object, "name", json_text(a->name));
+		json_put(object, "tier", json_text(a->tier));
+		json_put(object, "exact", json_bool(a->open));
+		json_put(object, "bytes", json_number(a->bytes));
+		json_put(object, "stored_bytes", json_number(a->stored_bytes));
+		json_push(array, object);
+	}
+	return array;
+}
+
 /* Whom a slot is for is the owner's to know: not here, whatever the key. */
 static json_t *slots_json(const struct lmodel_archive *archive)
 {
@@ -142,6 +164,7 @@ json_t *audit_json(const struct lmodel_archive *archive, const struct lmodel_aud
 	json_put(d, "bytes", json_number(r->all_bytes));
 	json_put(d, "tiers", tiers_json(archive, r));
 	json_put(d, "shards", shards_json(r));
+	json_put(d, "attachments", sealed_json(archive));
 	json_put(d, "against", against != NULL ? against_json(against) : json_null());
 	json_put(d, "findings", findings);
 	return d;

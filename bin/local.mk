@@ -26,6 +26,7 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/inspect.c %D%/inspect.h \
 	%D%/json.c %D%/json.h \
 	%D%/keys.c %D%/keys.h \
+	%D%/licence.c %D%/licence.h \
 	%D%/main.c \
 	%D%/message.c %D%/message.h \
 	%D%/options.c %D%/options.h \

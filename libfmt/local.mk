@@ -127,6 +127,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/whole.c %D%/protect/whole.h \
 	%D%/archive/access.c \
 	%D%/archive/archive.c %D%/archive/archive.h \
+	%D%/archive/attachments.c %D%/archive/attachments.h \
 	%D%/archive/audit.c \
 	%D%/archive/audit_against.c \
 	%D%/archive/audit_detect.c \
@@ -139,6 +140,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
+	%D%/archive/extract_sealed.c \
 	%D%/archive/hidden.c %D%/archive/hidden.h \
 	%D%/archive/like.c %D%/archive/like.h \
 	%D%/archive/member.c %D%/archive/member.h \
@@ -148,9 +150,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/positions.c \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
+	%D%/archive/protect_sealed.c \
 	%D%/archive/protect_write.c \
 	%D%/archive/read.c \
-	%D%/archive/rekey.c \
+	%D%/archive/rekey.c %D%/archive/rekey.h \
+	%D%/archive/rekey_write.c \
 	%D%/archive/repack.c \
 	%D%/archive/repair.c \
 	%D%/archive/scan.c %D%/archive/scan.h \
@@ -163,6 +167,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/tiers.c \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
+	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
 	%D%/archive/writer.c %D%/archive/writer.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h

@@ -115,6 +115,7 @@ lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
+	%D%/cli/attach.sh \
 	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
@@ -181,6 +182,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/large/make_bf16.py \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
+	%D%/lib/by_hand.py \
 	%D%/lib/age_keys.h \
 	%D%/lib/faults.py \
 	%D%/lib/find_secrets.py \
@@ -204,7 +206,6 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/learnt.py \
 	%D%/python/memory.py \
 	%D%/python/pack.py \
-	%D%/python/read_st.py \
 	%D%/python/readme.py \
 	%D%/python/reports.py \
 	%D%/python/safetensors.py \

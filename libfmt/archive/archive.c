@@ -7,6 +7,7 @@
 
 #include <lmodel/version.h>
 
+#include "archive/attachments.h"
 #include "archive/content.h"
 #include "archive/member.h"
 #include "archive/sign.h"
@@ -51,19 +52,10 @@ static int make_files(struct lmodel_archive *a, struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &a->manifest;
 
-	a->attachments = calloc(m->attachment_count + 1, sizeof(*a->attachments));
 	a->sources = calloc(m->source_count + 1, sizeof(*a->sources));
 	a->metadata = calloc(m->metadata_count + 1, sizeof(*a->metadata));
-	if (a->attachments == NULL || a->sources == NULL || a->metadata == NULL)
+	if (a->sources == NULL || a->metadata == NULL)
 		return lm_fail_memory(error);
-	for (size_t i = 0; i < m->attachment_count; i++) {
-		const struct lm_member *member = &m->members[m->attachments[i].member];
-
-		a->attachments[i] = (struct lmodel_attachment){
-			.name = m->attachments[i].name, .bytes = member->bytes,
-			.stored_bytes = lm_member_stored(member),
-		};
-	}
 	for (size_t i = 0; i < m->source_count; i++)
 		a->sources[i] = (struct lmodel_source){
 			.name = m->sources[i].name, .format = m->sources[i].format,
@@ -261,6 +253,8 @@ static int open_archive(struct lmodel_archive **out, const char *path, bool own_
 	if (r == LMODEL_OK)
 		r = make_files(a, error);
 	if (r == LMODEL_OK)
+		r = lm_archive_make_attachments(a, error);
+	if (r == LMODEL_OK)
 		r = make_index(a, error);
 	if (r != LMODEL_OK) {
 		lmodel_close(a);
@@ -321,7 +315,8 @@ void lmodel_info(const struct lmodel_archive *a, struct lmodel_info *info)
 		.commit_counter = a->footer.commit_counter, .file_bytes = a->slots.file_size,
 		.committed_bytes = a->footer.committed_len, .manifest_bytes = a->footer.image_len,
 		.manifest_room = a->slots.slot_size - LM_SLOT_FOOTER,
-		.tensor_count = m->tensor_count, .attachment_count = m->attachment_count,
+		.tensor_count = m->tensor_count,
+		.attachment_count = m->attachment_count + m->sealed_count,
 		.source_count = m->source_count, .metadata_count = m->metadata_count,
 	};
 
@@ -362,11 +357,6 @@ const struct lmodel_tensor *lmodel_tensor_find(const struct lmodel_archive *a, c
 			low = middle + 1;
 	}
 	return NULL;
-}
-
-const struct lmodel_attachment *lmodel_attachment_at(const struct lmodel_archive *a, size_t index)
-{
-	return index < a->manifest.attachment_count ? &a->attachments[index] : NULL;
 }
 
 const struct lmodel_source *lmodel_source_at(const struct lmodel_archive *a, size_t index)

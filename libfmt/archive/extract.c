@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "archive/attachments.h"
 #include "archive/options.h"
 #include "archive/outputs.h"
 #include "archive/scan.h"
@@ -23,6 +24,7 @@ struct extraction {
 	struct lm_outputs outputs;
 	struct lm_plan plan;
 	int spool;                   /* of a stream with open tiers, or -1 */
+	size_t *sealed_file;         /* output of each side file of a tier, or LM_NONE */
 };
 
 /* ---- choosing ---- */
@@ -216,6 +218,9 @@ static int plan_directory(struct extraction *x, bool whole, struct lmodel_error 
 		r = plan_shards(x, error);
 	if (r == LMODEL_OK && x->options->pattern_count == 0)
 		r = plan_attachments(x, native, error);
+	if (r == LMODEL_OK && x->options->pattern_count == 0)
+		r = lm_sealed_plan(x->archive, &x->options->run, native ? NULL : is_index,
+				   &x->outputs, &x->sealed_file, error);
 	return r;
 }
 
@@ -415,6 +420,8 @@ static int write_outputs(struct extraction *x, struct lmodel_error *error)
 	if (r == LMODEL_OK)
 		r = patch_outputs(x, -1, error);
 	if (r == LMODEL_OK)
+		r = lm_sealed_write(x->archive, &x->outputs, x->sealed_file, error);
+	if (r == LMODEL_OK)
 		r = lm_outputs_publish(&x->outputs, error);
 	return r;
 }
@@ -471,5 +478,6 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 	lm_outputs_release(&x.outputs);
 	lm_plan_free(&x.plan);
 	free(x.chosen);
+	free(x.sealed_file);
 	return r;
 }

@@ -23,6 +23,7 @@ struct lm_protection {
 	uint8_t *master;                     /* all keys come from it; secret memory */
 	struct lm_grant *owner;              /* what an owner gets; secret memory */
 	uint8_t (*content)[LM_SHA256_SIZE];  /* seeded: what each shard will hold, hashed */
+	size_t *sealed_from;                 /* attachment of the model, for each sealed row */
 };
 
 /* Makes the keys and the archive id, wraps the grants, and selects: everything that can be refused
@@ -47,6 +48,13 @@ void lm_protection_release(struct lm_protection *p);
 int lm_protection_keys(struct lm_protection *p, const struct lmodel_pack_options *options,
 		       struct lmodel_error *error) LM_MUST_CHECK;
 int lm_protection_slots(struct lm_protection *p, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* protect_sealed.c: whether the tier has side files; their rows; their streams, once the tiers have
+ * their places. */
+bool lm_protection_attaches(const struct lm_protection *p, const char *tier);
+int lm_protection_add_sealed(struct lm_protection *p, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_protection_write_sealed(const struct lm_protection *p, const struct lm_writer *out,
+			       struct lmodel_error *error) LM_MUST_CHECK;
 
 /* A key for one purpose from the master key. */
 void lm_protection_key(const struct lm_protection *p, const char *purpose, const char *name,

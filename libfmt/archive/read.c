@@ -7,22 +7,17 @@
 
 /* ---- one range ---- */
 
-static int check_range(const char *what, const char *name, uint64_t bytes, uint64_t offset,
-		       size_t len, struct lmodel_error *error)
-{
-	if (offset <= bytes && len <= bytes - offset)
-		return LMODEL_OK;
-	return lm_fail(error, LMODEL_EUSAGE, "%s %s: bytes %ju to %ju of %ju were asked for", what,
-		       LM_QUOTE(name), (uintmax_t)offset, (uintmax_t)(offset + len),
-		       (uintmax_t)bytes);
-}
-
 static int check_tensor(const struct lmodel_archive *a, const struct lmodel_tensor *tensor,
 			uint64_t offset, size_t len, struct lmodel_error *error)
 {
 	if (lm_archive_tensor_index(a, tensor) == LM_NONE)
 		return lm_fail(error, LMODEL_EUSAGE, "tensor of another archive");
-	return check_range("tensor", tensor->name, tensor->bytes, offset, len, error);
+	if (offset > tensor->bytes || len > tensor->bytes - offset)
+		return lm_fail(error, LMODEL_EUSAGE,
+			       "tensor %s: bytes %ju to %ju of %ju were asked for",
+			       LM_QUOTE(tensor->name), (uintmax_t)offset, (uintmax_t)(offset + len),
+			       (uintmax_t)tensor->bytes);
+	return LMODEL_OK;
 }
 
 /* By the reader that the archive keeps: it holds the last chunk, for who reads on from there. */
@@ -58,23 +53,6 @@ int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *ten
 		r = lm_patch_memory(a, lm_manifest_original(&a->manifest, index), offset, buffer,
 				    len, error);
 	return r;
-}
-
-int lmodel_attachment_read(struct lmodel_archive *a, const struct lmodel_attachment *attachment,
-			   uint64_t offset, void *buffer, size_t len, struct lmodel_error *error)
-{
-	const struct lm_manifest *m = &a->manifest;
-	struct lmodel_error local = LMODEL_ERROR_INIT;
-	int r;
-
-	error = error != NULL ? error : &local;
-	if (attachment < a->attachments || attachment >= a->attachments + m->attachment_count)
-		return lm_fail(error, LMODEL_EUSAGE, "side file of another archive");
-	r = check_range("side file", attachment->name, attachment->bytes, offset, len, error);
-	if (r != LMODEL_OK)
-		return r;
-	return read_member(a, m->attachments[attachment - a->attachments].member, offset, buffer,
-			   len, error);
 }
 
 /* ---- many ---- */

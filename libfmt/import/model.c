@@ -205,6 +205,7 @@ void lm_model_free(struct lm_model *model)
 
 		free(attachment->name);
 		free(attachment->label);
+		free(attachment->tier);
 		lm_close_cleanup(&attachment->fd);
 	}
 	free(model->sources);

@@ -19,11 +19,12 @@ from types import ModuleType as _Module
 from ._files import safe_open
 from ._library import version
 from ._protect import Protection
-from .archive import Archive, open
+from .archive import Archive
 from .errors import (CorruptError, DegradedWarning, LimitError, LmodelError, NoKeyError,
                      ObfuscationWarning, UnsupportedError, UsageError)
 from .loading import load, load_torch
 from .managing import extract, grant, keygen, rekey, revoke, sign
+from .opening import open
 from .packing import pack, save
 from .reports import audit, inspect, positions, verify
 from .slices import TensorSlice

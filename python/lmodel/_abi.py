@@ -1,4 +1,4 @@
-"""The public headers of liblmodel (libfmt/include/lmodel/*.h) for ctypes: nothing else is known here.
+"""The public headers of liblmodel (libfmt/include/lmodel/*.h) for ctypes; nothing else.
 
 ``struct lmodel_audit_tier`` is ``AuditTier``; enumerators keep their names. A test compiles the
 headers and compares every size, offset, value and prototype with this module.
@@ -73,7 +73,8 @@ class Tensor(Structure):
 
 
 class Attachment(Structure):
-    _fields_ = [("name", c_char_p), ("bytes", c_uint64), ("stored_bytes", c_uint64)]
+    _fields_ = [("name", c_char_p), ("bytes", c_uint64), ("stored_bytes", c_uint64),
+                ("tier", c_char_p), ("open", c_bool)]
 
 
 class Source(Structure):
@@ -102,7 +103,7 @@ class Tier(Structure):
     _fields_ = [("name", c_char_p), ("select", c_char_p), ("mask", c_char_p), ("unit", c_char_p),
                 ("scope", c_char_p), ("amount", c_char_p), ("generation", c_ulonglong),
                 ("stored_bytes", c_ulonglong), ("tensor_count", c_size_t), ("absent", c_bool),
-                ("open", c_bool), ("positions_open", c_bool)]
+                ("open", c_bool), ("positions_open", c_bool), ("attachment_count", c_size_t)]
 
 
 class Shard(Structure):
@@ -177,7 +178,7 @@ class ProtectOptions(Structure):
 
 
 class Attach(Structure):
-    _fields_ = [("path", c_char_p), ("name", c_char_p)]
+    _fields_ = [("path", c_char_p), ("name", c_char_p), ("tier", c_char_p)]
 
 
 class PackOptions(Structure):
@@ -264,6 +265,8 @@ FUNCTIONS = {
     "lmodel_tensor_at": (POINTER(Tensor), [_A, c_size_t]),
     "lmodel_tensor_find": (POINTER(Tensor), [_A, c_char_p]),
     "lmodel_attachment_at": (POINTER(Attachment), [_A, c_size_t]),
+    "lmodel_attachment_find": (POINTER(Attachment), [_A, c_char_p]),
+    "lmodel_attachment_cat": (c_int, [_A, POINTER(Attachment), c_int, _RUN, _E]),
     "lmodel_source_at": (POINTER(Source), [_A, c_size_t]),
     "lmodel_metadata_at": (POINTER(Metadata), [_A, c_size_t]),
     "lmodel_tensor_read": (c_int, [_A, POINTER(Tensor), c_uint64, c_void_p, c_size_t, _E]),

@@ -12,9 +12,9 @@ import numpy as np
 from . import _torch, safetensors
 from ._keyring import Identity
 from ._library import Path
-from .archive import open as open_archive
 from .dtypes import find, widen
 from .errors import UsageError
+from .opening import open as open_archive
 from .packing import save
 from .slices import TensorSlice
 
@@ -65,7 +65,7 @@ class _PlainSlice:
         part = self.raw(key)
         return widen(part) if self._entry.dtype == "BF16" else part
 
-    def torch(self, key: Any) -> Any:
+    def to_torch(self, key: Any) -> Any:
         """The part as a tensor of PyTorch."""
         return _torch.from_numpy(self.raw(key), find(self._entry.dtype))
 
@@ -125,7 +125,7 @@ class FrameworkSlice:
     def __getitem__(self, key: Any) -> Any:
         if self._device is None:
             return self._part[key]
-        return self._part.torch(key).to(self._device)
+        return self._part.to_torch(key).to(self._device)
 
 
 class safe_open(contextlib.AbstractContextManager["safe_open"]):  # pylint: disable=invalid-name

@@ -47,8 +47,8 @@ def _add_bytes(ring: ctypes.c_void_p, key: bytes) -> None:
             file.flush()
             call("lmodel_keyring_add_file", ring, path.encode())
         except LmodelError as e:
-            raise type(e)(str(e).replace(f"'{path}'", "identity").replace(path, "identity")) \
-                from None
+            told = str(e).replace(f"'{path}'", "identity").replace(path, "identity")
+            raise type(e)(told) from None
         finally:
             file.seek(0)
             file.write(bytes(len(key)))
@@ -65,7 +65,7 @@ def _add(ring: ctypes.c_void_p, source: KeySource) -> None:
 
 
 class _Secret:
-    """A passphrase, and the callback that gives it. Python cannot wipe it: the library's copy is."""
+    """A passphrase, and the callback that gives it. The library wipes its copy; Python cannot."""
 
     def __init__(self, passphrase: str | bytes) -> None:
         self.bytes = passphrase.encode("utf-8") if isinstance(passphrase, str) else passphrase

@@ -74,10 +74,8 @@ def text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8")
 
 
-def c_text(value: str | None, what: str = "text") -> bytes | None:
+def c_text(value: str, what: str = "text") -> bytes:
     """A string for the library; UsageError when it cannot be one."""
-    if value is None:
-        return None
     if not isinstance(value, str):
         raise UsageError(f"{what}: {type(value).__name__} is not text")
     if "\0" in value:
@@ -88,10 +86,8 @@ def c_text(value: str | None, what: str = "text") -> bytes | None:
         raise UsageError(f"{what}: {value!r} is not Unicode") from None
 
 
-def c_path(path: Path | None) -> bytes | None:
+def c_path(path: Path) -> bytes:
     """A path for the library, for which "-" is a standard stream: here it is a file."""
-    if path is None:
-        return None
     try:
         name = os.fsencode(path)
     except TypeError:
@@ -99,6 +95,11 @@ def c_path(path: Path | None) -> bytes | None:
     if b"\0" in name or not name:
         raise UsageError(f"{path!r} cannot be a path")
     return b"./-" if name == b"-" else name
+
+
+def maybe(convert: Callable[..., bytes], value: Any, *more: Any) -> bytes | None:
+    """``convert(value, ...)``; None stays None, which is NULL."""
+    return None if value is None else convert(value, *more)
 
 
 def c_list(values: list[bytes | None]) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _abi, _torch, safetensors
 from ._keyring import keyring
-from ._library import Path, c_list, c_path, c_text, memory_file, options
+from ._library import Path, c_list, c_path, c_text, maybe, memory_file, options
 from .errors import UsageError
 
 Amount = Union[str, int, float, None]
@@ -67,8 +67,10 @@ def _amount(name: str, amount: Amount) -> _abi.TierAmount:
     if isinstance(amount, float):
         row.share = amount
     elif isinstance(amount, int):
-        row.units = amount if 0 < amount < 2**64 else 0
-    if not (0 < row.share <= 1 or row.units):
+        row.units = amount if 0 <= amount < 2**64 else 0
+        if row.units == amount:
+            return row
+    if not 0 < row.share <= 1:
         raise UsageError(f"tier {name}: {amount!r} is not more than nothing and at most all")
     return row
 
@@ -91,7 +93,8 @@ class Protection:
     Args:
         tiers: name to amount, lowest first. Each counts those below it. An integer is a number of
             units, a float a share of them; text as the program takes it ("1000", "4%", "0.04").
-            None is all (the last tier, with `select="all"` or `reference`).
+            None is all (the last tier, with `select="all"` or `reference`), 0 is a tier of side
+            files alone.
         owner: recipients ("age1...", "ssh-ed25519 ...") who read all, grant and revoke; at least
             one.
         recipients: tier to recipients who read it.
@@ -109,7 +112,8 @@ class Protection:
               "like_identity", "like_passphrase", "test_keys")
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self._given = {k: given.pop(k) for k in self.FIELDS if given.get(k) is not None}
+        taken = {k: given.pop(k, None) for k in self.FIELDS}
+        self._given = {k: v for k, v in taken.items() if v is not None}
         self.tiers = [_amount(n, a) for n, a in dict(self._given.get("tiers") or {}).items()]
         if not self.tiers and set(self._given) - {"tiers"}:
             lone = sorted(set(self._given) - {"tiers"})[0]
@@ -142,7 +146,7 @@ class Protection:
         """A file of arrays: that which is named, or one in memory."""
         value = self._given.get(what)
         if not isinstance(value, Mapping):
-            return c_path(value)
+            return maybe(c_path, value)
         file, path = stack.enter_context(memory_file(what))
         safetensors.write(file, *arrays(value))
         file.flush()
@@ -170,7 +174,7 @@ class Protection:
                 raw_scores=bool(get("raw_scores")), includes=c_list(include),
                 include_count=len(include), excludes=c_list(exclude), exclude_count=len(exclude),
                 scores=self._file(stack, "scores"), reference=self._file(stack, "reference"),
-                like=c_path(get("like")), like_keys=ring,
+                like=maybe(c_path, get("like")), like_keys=ring,
                 grantees=(_abi.Grantee * len(grantees))(*grantees), grantee_count=len(grantees),
                 test_keys=bool(get("test_keys")))
 

@@ -1,10 +1,9 @@
-"""Open archives."""
+"""Open archives: looking and reading."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import threading
 import types
@@ -15,11 +14,9 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from . import _abi, _arrays, _torch, views
-from ._keyring import Identity, Passphrase, given, keyring
-from ._library import Path, Progress, Running, c_path, c_text, call, library
+from ._library import Path, Progress, Running, c_text, call, library
 from .dtypes import Dtype
-from .errors import (CorruptError, DegradedWarning, NoKeyError, ObfuscationWarning, UsageError,
-                     warn)
+from .errors import DegradedWarning, UsageError, warn
 from .slices import TensorSlice
 
 if TYPE_CHECKING:
@@ -41,6 +38,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         self._users = 0
         self._closed = False
         self._warned = True
+        self._tensors: Optional[Mapping[str, views.TensorInfo]] = None
         self._finalizer = weakref.finalize(self, library().lmodel_close, handle)
 
     def __repr__(self) -> str:
@@ -79,14 +77,16 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
 
     # ---- looking ----
 
-    @functools.cached_property
+    @property
     def tensors(self) -> Mapping[str, views.TensorInfo]:
         """Name to TensorInfo, in the order of the data."""
         with self._open() as handle:
-            lib, of = library(), views.shards(handle)
-            rows = (views.tensor(lib.lmodel_tensor_at(handle, i).contents, of)
-                    for i in range(self.info.tensor_count))
-            return types.MappingProxyType({row.name: row for row in rows})
+            if self._tensors is None:
+                lib, of = library(), views.shards(handle)
+                rows = (views.tensor(lib.lmodel_tensor_at(handle, i).contents, of)
+                        for i in range(self.info.tensor_count))
+                self._tensors = types.MappingProxyType({row.name: row for row in rows})
+            return self._tensors
 
     def keys(self) -> list[str]:
         """Names of tensors, in the order of their data."""
@@ -101,7 +101,7 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     def __contains__(self, name: object) -> bool:
         return name in self.tensors
 
-    @functools.cached_property
+    @property
     def info(self) -> views.Info:
         """The archive as a whole."""
         with self._open() as handle:
@@ -129,8 +129,9 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     @property
     def degraded(self) -> bool:
         """Whether some weights are stand-ins at this level."""
-        tiers = self.tiers
-        return bool(tiers) and self.level != tiers[-1].name
+        names, level = [t.name for t in self.tiers], self.level
+        above = 0 if level is None else names.index(level) + 1
+        return any(t.tensor_count for t in self.tiers[above:])
 
     def metadata(self) -> dict[str, str]:
         """The inputs' own metadata; of equal keys, the first input's. See also ``inspect()``."""
@@ -147,17 +148,17 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             return {a.name: a for a in views.attachments(handle)}
 
     def read_attachment(self, name: str) -> bytes:
-        """The bytes of a side file; UsageError when there is none of that name."""
+        """The bytes of a side file. UsageError when there is none of that name, NoKeyError when it
+        is sealed for a tier that is not open."""
         with self._open() as handle:
-            names = [a.name for a in views.attachments(handle)]
-            if name not in names:
+            row = library().lmodel_attachment_find(handle, c_text(name))
+            if not row:
                 raise UsageError(f"{self._path}: has no side file {name!r}")
-            row = library().lmodel_attachment_at(handle, names.index(name))
-            data = bytearray(row.contents.bytes)
-            if data:
-                buffer = (ctypes.c_char * len(data)).from_buffer(data)
-                call("lmodel_attachment_read", handle, row, 0, buffer, len(data))
-            return bytes(data)
+            # Asked for also when it is empty: it may not be open.
+            data = bytearray(row.contents.bytes + 1)
+            buffer = (ctypes.c_char * len(data)).from_buffer(data)
+            call("lmodel_attachment_read", handle, row, 0, buffer, len(data) - 1)
+            return bytes(data[:-1])
 
     # ---- reading ----
 
@@ -174,7 +175,8 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         if not warned and self.degraded:
             level = self.level
             now = "base weights only" if level is None else f"weights of tier {level}"
-            warn(f"{self._path}: {now}: tier {self.tiers[-1].name} is not open; give a key, or "
+            top = [t.name for t in self.tiers if t.tensor_count][-1]
+            warn(f"{self._path}: {now}: tier {top} is not open; give a key, or "
                  "base=True or tier=... if this is wanted", DegradedWarning)
 
     def _read_ranges(self, rows: list[tuple[str, int, int, int]], jobs: int | None = None,
@@ -228,135 +230,3 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         """A tensor to be indexed: ``get_slice(name)[0:10]`` reads and decodes no more than the
         chunks that these elements are in."""
         return TensorSlice(self, self.tensor_info(name), bf16)
-
-
-# ---- opening ----
-
-
-def check_signers(handle: ctypes.c_void_p, signers: Path | None, required: bool) -> str | None:
-    """Who of `signers` has signed; None when nobody is asked for. CorruptError when nobody has."""
-    signers = signers or os.environ.get("LMODEL_SIGNERS") or None
-    if signers is None:
-        if required:
-            raise UsageError("require_signature needs signers")
-        return None
-    principal = ctypes.c_char_p()
-    call("lmodel_check_signers", handle, c_path(signers), ctypes.byref(principal))
-    name = (principal.value or b"").decode("utf-8", "replace")
-    free = ctypes.CDLL(None).free
-    free.argtypes, free.restype = [ctypes.c_void_p], None
-    free(ctypes.cast(principal, ctypes.c_void_p))
-    return name
-
-
-def look(path: Path) -> Archive:
-    """Opens to look at: at the base, without keys, whoever signed."""
-    handle = ctypes.c_void_p()
-    call("lmodel_open", ctypes.byref(handle), c_path(path))
-    archive = Archive(path, handle)
-    call("lmodel_use_tier", handle, None)
-    return archive
-
-
-def _use_highest(handle: ctypes.c_void_p, path: Path, allow_absent: bool) -> None:
-    ladder = []
-    for tier in views.tiers(handle):
-        if not tier.open:
-            break
-        ladder.append(tier)
-    if not ladder:
-        raise NoKeyError(f"{path}: the keys given open no weights; base=True gives the public ones")
-    absent = next((t for t in ladder if t.absent), None)
-    if absent is None:
-        call("lmodel_use_tier", handle, ladder[-1].name.encode())
-    elif allow_absent:
-        library().lmodel_use_highest_present(handle)
-    else:
-        raise CorruptError(f"{path}: tier {absent.name} is not in this file; allow_absent=True or "
-                           "tier=... takes less")
-
-
-def unlock(handle: ctypes.c_void_p, identity: Identity, passphrase: Passphrase = None,
-           **how: bool) -> bool:
-    """Opens what the keys open, and proves the archive with it; False when there is no key."""
-    with keyring(identity, passphrase, **how) as ring:
-        if ring is None:
-            return False
-        call("lmodel_unlock", handle, ring)
-        return True
-
-
-def _use_level(archive: Archive, handle: ctypes.c_void_p, identity: Identity,
-               passphrase: Passphrase, tier: str | None, base: bool, allow_absent: bool,
-               **how: bool) -> None:
-    count = library().lmodel_tier_count(handle)
-    path = archive._path
-    if tier is not None and tier not in [t.name for t in views.tiers(handle)]:
-        raise UsageError(f"{path}: has no tier {tier!r}")
-    if count > 0 and not base and not given(identity, passphrase):
-        identity = os.environ.get("LMODEL_IDENTITY") or None
-    # A key given beside base=True still proves that the base is the packed one, and an archive
-    # without tiers may be a forgery of one that had them.
-    unlocked = unlock(handle, identity, passphrase, **how)
-    if count == 0:
-        return
-    if tier is not None and not unlocked:
-        raise NoKeyError(f"{path}: tier {tier} needs a key: identity=...")
-    if base or tier is not None:
-        call("lmodel_use_tier", handle, c_text(tier))
-        return
-    archive._warned = False
-    if unlocked:
-        _use_highest(handle, path, allow_absent)
-    else:
-        call("lmodel_use_tier", handle, None)
-
-
-def open(path: Path, identity: Identity = None, tier: str | None = None, base: bool = False, *,
-         passphrase: Passphrase = None, allow_absent: bool = False, signers: Path | None = None,
-         require_signature: bool = False, remember: bool = True,
-         allow_rollback: bool = False) -> Archive:
-    """Opens an archive for reading, at the highest tier that the keys open.
-
-    ``with lmodel.open("model.lmodel", identity="me.key") as archive: archive.get_tensor("w")``
-
-    Args:
-        path: the file.
-        identity: key files (age identities, Ed25519 SSH keys, detached grants), or their text as
-            bytes; one or several. None: ``$LMODEL_IDENTITY``, if that is set.
-        tier: just this tier. NoKeyError when the keys do not open it.
-        base: the public weights, and no warning that they are. A key given still has to be right.
-        passphrase: for an encrypted key file, or else for a passphrase slot.
-        allow_absent: take less where an open tier is not in this file (it was stripped).
-        signers: file of those who may have signed (allowed_signers, or minisign keys); one of them
-            must have. None: ``$LMODEL_SIGNERS``, if that is set.
-        require_signature: fail when there are no signers to check against.
-        remember: refuse an archive that is older, or another owner's, than what was seen before
-            here; the program does so, too, and remembers in the same place.
-        allow_rollback: take it all the same.
-
-    Raises:
-        UsageError, NoKeyError (no key opens it), CorruptError (also: not signed, forged, rolled
-        back), UnsupportedError, LimitError, LmodelError.
-
-    Warns:
-        DegradedWarning: at the first reading of weights, when that is not the top tier, unless
-            `base` or `tier` asked for it.
-        ObfuscationWarning: a tier is recoverable without a key.
-    """
-    if base and tier is not None:
-        raise UsageError("base and tier exclude each other")
-    archive = look(path)
-    handle = archive._handle
-    try:
-        check_signers(handle, signers, require_signature)
-        _use_level(archive, handle, identity, passphrase, tier, base, allow_absent,
-                   remember=remember, allow_rollback=allow_rollback)
-        weak = [t.name for t in views.tiers(handle) if t.obfuscation]
-        if weak:
-            warn(f"{archive._path}: tier {', '.join(weak)}: {views.OBFUSCATION}",
-                 ObfuscationWarning)
-    except BaseException:
-        archive.close()
-        raise
-    return archive

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._keyring import Identity
 from ._library import Path, Progress
-from .archive import open as open_archive
+from .opening import open as open_archive
 
 if TYPE_CHECKING:
     import torch

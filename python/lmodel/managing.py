@@ -8,10 +8,11 @@ from typing import Any, Optional
 
 from . import _abi
 from ._keyring import Identity, Passphrase, given, keyring
-from ._library import (Path, Progress, Running, c_list, c_path, c_text, call, options)
+from ._library import (Path, Progress, Running, c_list, c_path, c_text, call, maybe,
+                       options)
 from ._protect import Names, choice, passphrase_bytes, recipient as c_recipient, strings
-from .archive import open as open_archive
 from .errors import UsageError
+from .opening import open as open_archive
 
 _ROLES = {"holder": _abi.LMODEL_HOLDER, "audit": _abi.LMODEL_AUDITOR, "owner": _abi.LMODEL_OWNER}
 
@@ -83,15 +84,16 @@ def grant(path: Path, recipient: str | None = None, tier: str | None = None, *,
         raise UsageError(f"role={role!r} is not one of {', '.join(_ROLES)}")
     if (recipient is None) == (new_passphrase is None):
         raise UsageError("grant is for a recipient or a new_passphrase")
-    who = _abi.Grantee(role=_ROLES[role], tier=c_text(tier, "tier"), label=c_text(label, "label"))
+    who = _abi.Grantee(role=_ROLES[role], tier=maybe(c_text, tier, "tier"),
+                       label=maybe(c_text, label, "label"))
     if recipient is not None:
         who.recipient = c_recipient(recipient)
     else:
         phrase = passphrase_bytes(new_passphrase)
         who.passphrase, who.passphrase_len = phrase, len(phrase)
     running = Running()
-    how = options(_abi.GrantOptions, detached=c_path(detached), overwrite=overwrite,
-                  book=c_path(book), notice=running.notice)
+    how = options(_abi.GrantOptions, detached=maybe(c_path, detached), overwrite=overwrite,
+                  book=maybe(c_path, book), notice=running.notice)
     slot = ctypes.c_uint()
     identity = _need_owner(identity, passphrase)
     with keyring(identity, passphrase, allow_rollback=allow_rollback) as ring:
@@ -113,10 +115,10 @@ def revoke(path: Path, *, slot: int | None = None, label: str | None = None,
         raise UsageError("revoke takes one of slot, label and recipient")
     if slot is not None and not 0 < slot < 2**32:
         raise UsageError(f"slot={slot}: slots are numbered from 1")
-    who = _abi.Revocation(slot=slot or 0, label=c_text(label, "label"),
-                          recipient=None if recipient is None else c_recipient(recipient))
+    who = _abi.Revocation(slot=slot or 0, label=maybe(c_text, label, "label"),
+                          recipient=maybe(c_recipient, recipient))
     running = Running()
-    how = options(_abi.RevokeOptions, book=c_path(book), run=running.struct)
+    how = options(_abi.RevokeOptions, book=maybe(c_path, book), run=running.struct)
     removed = ctypes.c_size_t()
     identity = _need_owner(identity, passphrase)
     with keyring(identity, passphrase, allow_rollback=allow_rollback) as ring:
@@ -140,8 +142,9 @@ def rekey(path: Path, tiers: Names = None, *, identity: Identity = None,
     """
     names = [c_text(t, "tier") for t in strings(tiers)]
     running = Running(jobs, progress)
-    how = options(_abi.RekeyOptions, run=running.struct, grants=c_path(grants), book=c_path(book),
-                  sign_key=c_path(sign_key), unsigned_after=unsigned)
+    how = options(_abi.RekeyOptions, run=running.struct, grants=maybe(c_path, grants),
+                  book=maybe(c_path, book), sign_key=maybe(c_path, sign_key),
+                  unsigned_after=unsigned)
     identity = _need_owner(identity, passphrase)
     with keyring(identity, passphrase, allow_rollback=allow_rollback) as ring:
         running.call("lmodel_rekey", c_path(path), ring, c_list(names), len(names),

@@ -8,21 +8,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Union
 
 from . import _abi, safetensors
-from ._library import Path, Progress, Running, c_list, c_path, c_text, memory_file, options
+from ._library import Path, Progress, Running, c_list, c_path, c_text, maybe, memory_file, options
 from ._protect import Protection, arrays, choice
 from .errors import UsageError
 
-Attach = Union[Mapping[str, Path], Iterable[Path], None]
+Attach = Union[Mapping[str, Union[Path, tuple[Path, str]]], Iterable[Path], None]
 
 
 def _attach_rows(attach: Attach) -> list[_abi.Attach]:
     if attach is None:
         return []
-    if isinstance(attach, Mapping):
-        return [_abi.Attach(c_path(path), c_text(name, "attach")) for name, path in attach.items()]
     if isinstance(attach, (str, os.PathLike)):
         attach = [attach]
-    return [_abi.Attach(c_path(path), None) for path in attach]
+    if not isinstance(attach, Mapping):
+        return [_abi.Attach(c_path(path)) for path in attach]
+    rows = []
+    for name, given in attach.items():
+        path, tier = given if isinstance(given, tuple) else (given, None)
+        rows.append(_abi.Attach(c_path(path), c_text(name, "attach"),
+                                maybe(c_text, tier, "tier")))
+    return rows
 
 
 def _pack(output: Path, inputs: list[bytes], names: list[bytes | None], jobs: int | None,
@@ -57,7 +62,8 @@ def pack(output: Path, inputs: Path | Iterable[Path], *, jobs: int | None = None
         progress: called with bytes done and in all; what it raises stops, and nothing is left.
         level: "fast", "default" or "small".
         chunk_bytes: raw bytes a chunk, a multiple of 4096.
-        attach: side files: paths, or name in the archive to path.
+        attach: side files: paths, or name in the archive to path, or to (path, tier): sealed for
+            who has that tier.
         seed: reproducible output, for tests.
         overwrite: replace an output that exists.
         protection: tiers and whom to let in; see ``lmodel.Protection``.

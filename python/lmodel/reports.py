@@ -14,8 +14,9 @@ from typing import Any, Optional
 from . import _abi, views
 from ._keyring import Identity, Passphrase, given
 from ._library import Path, Progress, Running, c_text, call, library, options, text
-from .archive import Archive, check_signers, look, unlock
+from .archive import Archive
 from .errors import CorruptError, NoKeyError
+from .opening import check_signers, look, unlock
 
 VERSION = 1  # of the documents
 
@@ -25,6 +26,7 @@ def _tiers(handle: ctypes.c_void_p) -> list[dict[str, Any]]:
     for tier in views.tiers(handle):
         row = dict(vars(tier))
         row["tensors"] = row.pop("tensor_count")
+        del row["attachment_count"]
         row["obfuscation"] = tier.obfuscation
         rows.append(row)
     return rows
@@ -73,7 +75,7 @@ def _dtypes(archive: Archive) -> list[dict[str, Any]]:
             row = sums.setdefault(tensor.dtype, {"dtype": tensor.dtype, "tensors": 0, "bytes": 0})
             row["tensors"] += 1
             row["bytes"] += tensor.nbytes
-    return list(sums.values())
+    return sorted(sums.values(), key=lambda row: (-row["bytes"], row["dtype"]))
 
 
 def _when(seconds: int) -> str:
@@ -85,8 +87,9 @@ def _when(seconds: int) -> str:
 
 def inspect(path: Path, identity: Identity = None, *,
             passphrase: Passphrase = None) -> dict[str, Any]:
-    """What an archive is: the document of ``lmodel inspect --json``. Tensor data is not read; an
-    owner's key shows whose the key slots are. Raises as ``lmodel.open()``."""
+    """What an archive is: the document of ``lmodel inspect --json``, but for `licences` and
+    `model_card`, which the program gathers from side files. Tensor data is not read; an owner's key
+    shows whose the key slots are. Raises as ``lmodel.open()``."""
     with _keyed(path, identity, passphrase) as archive, archive._open() as handle:
         info = archive.info
         plain = ("format_version", "tool", "id", "content_generation", "commit_counter",
@@ -182,7 +185,8 @@ def _audit_rows(handle: ctypes.c_void_p, r: _abi.AuditReport) -> dict[str, Any]:
     for i, row in enumerate(tiers):
         row.update(_fields(r.tiers[i], "recoverable", "given", *counts),
                    detection=_detection(r.tiers[i].detection))
-        row["obfuscation"] = views.OBFUSCATION if r.tiers[i].recoverable else None
+        if row["recoverable"] or row["given"]:
+            row["obfuscation"] = views.OBFUSCATION
     shards = [{
         "tensor": text(s.tensor.contents.name), "tier": tiers[s.tier]["name"],
         **_fields(s, "unit", "unit_count", "unit_bytes", "stored_bytes", *counts),
@@ -246,9 +250,12 @@ def audit(path: Path, identity: Identity = None, *, against: Path | None = None,
                  for slot in _slots(handle)]
         compared = None if against is None else _compare(handle, against, identity, passphrase,
                                                          running)
+        sealed = [{"name": a.name, "tier": a.tier, "exact": a.open, "bytes": a.nbytes,
+                   "stored_bytes": a.stored_bytes}
+                  for a in archive.attachments.values() if a.tier is not None]
         return {"version": VERSION, "id": info.id, "content_generation": info.content_generation,
                 "content_root": info.content_root, "signatures": _signatures(handle),
-                "slots": slots, **rows, "against": compared}
+                "slots": slots, **rows, "attachments": sealed, "against": compared}
 
 
 def positions(path: Path, tensor: str, tier: str, identity: Identity = None, *,

@@ -194,6 +194,6 @@ class TensorSlice:
         part = self.raw(key)
         return widen(part) if self._widen else part
 
-    def torch(self, key: Any) -> torch.Tensor:
+    def to_torch(self, key: Any) -> torch.Tensor:
         """The part as a tensor of PyTorch; bfloat16 is exact."""
         return _torch.from_numpy(self.raw(key), self._dtype)

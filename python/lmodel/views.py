@@ -97,6 +97,7 @@ class TierInfo:
     absent: bool              # not in this file
     open: bool                # the keys given read it
     positions_open: bool      # they read which units it hides
+    attachment_count: int     # side files in it
 
     @property
     def obfuscation(self) -> Optional[str]:
@@ -123,8 +124,10 @@ class AttachmentInfo:
     """A side file: config.json, tokenizer.json, a licence."""
 
     name: str
-    nbytes: int
+    nbytes: int               # of one that is not open: at most
     stored_bytes: int
+    tier: Optional[str]       # that it is sealed for; None: public
+    open: bool                # public, or the keys given open its tier
 
 
 def values(struct: Any) -> dict[str, Any]:
@@ -184,8 +187,8 @@ def attachments(handle: ctypes.c_void_p) -> list[AttachmentInfo]:
     """Side files."""
     lib, found, i = library(), [], 0
     while row := lib.lmodel_attachment_at(handle, i):
-        found.append(AttachmentInfo(text(row.contents.name), row.contents.bytes,
-                                    row.contents.stored_bytes))
+        fields = values(row.contents)
+        found.append(AttachmentInfo(nbytes=fields.pop("bytes"), **fields))
         i += 1
     return found
 

@@ -6,7 +6,7 @@
     raises(lmodel.NoKeyError, lambda: lmodel.load("m.lmodel"), "needs a key", "no key")
     done()
 
-Run from an empty directory that is removed afterwards: tap.sh sees to that. `lmodel` is on the PATH.
+Run from an empty directory, which tap.sh removes afterwards. `lmodel` is on the PATH.
 """
 
 import os

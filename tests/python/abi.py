@@ -39,8 +39,8 @@ equal(sorted(ours), sorted(map(class_name, structs)), "each struct is declared, 
 lines = []
 for name, fields in structs.items():
     lines.append(f'printf("%zu", sizeof(struct {name}));')
-    lines += [f'printf(" %zu:%zu", offsetof(struct {name}, {f}), sizeof(((struct {name} *)0)->{f}));'
-              for f in fields]
+    at = "offsetof(struct {0}, {1}), sizeof(((struct {0} *)0)->{1})"
+    lines += [f'printf(" %zu:%zu", {at.format(name, f)});' for f in fields]
     lines.append('printf("\\n");')
 
 # ---- enumerators and numbers ----
@@ -75,7 +75,8 @@ equal(sorted(n for n in vars(_abi) if n.startswith("LMODEL_") and n not in names
 PLAIN = {
     "void": None, "int": ctypes.c_int, "bool": ctypes.c_bool, "size_t": ctypes.c_size_t,
     "long": ctypes.c_long, "uint64_t": ctypes.c_uint64, "unsigned": ctypes.c_uint,
-    "void *": ctypes.c_void_p, "char *": ctypes.c_char_p, "unsigned *": ctypes.POINTER(ctypes.c_uint),
+    "void *": ctypes.c_void_p, "char *": ctypes.c_char_p,
+    "unsigned *": ctypes.POINTER(ctypes.c_uint),
     "char **": ctypes.POINTER(ctypes.c_char_p), "size_t *": ctypes.POINTER(ctypes.c_size_t),
     "int *": ctypes.POINTER(ctypes.c_int),
 }

@@ -265,7 +265,7 @@ static void test_attachment(struct lmodel_archive *a, struct lmodel_archive *oth
 	is_str(got, "elllo", "... its bytes");
 	is_int(lmodel_attachment_read(a, file, 1, got, (size_t)file->bytes, &error), LMODEL_EUSAGE,
 	       "past its end");
-	is_error(&error, LMODEL_EUSAGE, "side file 'notes.txt'", "past its end");
+	is_error(&error, LMODEL_EUSAGE, "attachment 'notes.txt'", "past its end");
 	is_int(lmodel_attachment_read(other, file, 0, got, 1, NULL), LMODEL_EUSAGE,
 	       "a side file of another archive");
 }

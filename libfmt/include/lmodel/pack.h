@@ -36,6 +36,8 @@ enum lmodel_level {
 struct lmodel_attach {
 	const char *path; /* file to read */
 	const char *name; /* name in the archive; NULL: the last part of `path` */
+	const char *tier; /* sealed for who has this tier: name and length, padded, are all that
+	                     others see; NULL: public */
 };
 
 struct lmodel_pack_options {
