@@ -60,8 +60,8 @@ def one(bench: trio.Bench, locker: Locker, out: report.Report, arguments,
     total = sum(value.numel() for value in net.module.parameters())
     summary, greedy, drops = [], None, {}
     for pick in ("greedy", "random"):
-        plan = perturb.Plan(BUDGET, step=0.3, pick=pick, seed=seed,
-                            moves=20 if arguments.small else 60,
+        plan = perturb.Plan(BUDGET, step=1.0, pick=pick, seed=seed,
+                            moves=20 if arguments.small else 36,
                             target_accuracy=bench.chance if pick == "greedy" else None)
         locked = perturb.perturb(net.module, given.inputs, given.targets, plan, progress=bar)
         file = locker.path("locked.safetensors")

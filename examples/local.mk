@@ -1,12 +1,22 @@
 EXTRA_DIST += \
 	%D%/README.md \
+	%D%/advparams.py \
 	%D%/check-eval.sh \
+	%D%/deep_lock.py \
 	%D%/gnubg-to-safetensors.py \
+	%D%/language_model.py \
 	%D%/lib/locker.py \
 	%D%/lib/report.py \
+	%D%/lib/trio.py \
 	%D%/pss_dncnn.py \
 	%D%/pss_vgg.py \
 	%D%/quickstart.sh \
+	%D%/results/advparams.json \
+	%D%/results/advparams.png \
+	%D%/results/deep_lock.json \
+	%D%/results/deep_lock.png \
+	%D%/results/language_model.json \
+	%D%/results/language_model.png \
 	%D%/results/pss_dncnn.json \
 	%D%/results/pss_dncnn.png \
 	%D%/results/pss_vgg.json \
