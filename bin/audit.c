@@ -161,7 +161,7 @@ static void print_tier(const struct lmodel_archive *archive, const struct lmodel
 		     t->tier->tensor_count,
 		     text_plural(t->tier->tensor_count), text_human(stored, t->tier->stored_bytes));
 	if (t->recoverable)
-		inspect_line("", "  obfuscation: recoverable without a key; counts as public");
+		inspect_line("", INSPECT_OBFUSCATION);
 	if (t->given)
 		inspect_line("", "  the public weights were given: what they tell of the true ones "
 				 "is not known");

@@ -18,6 +18,7 @@
 
 static const char *output, *directory;
 static enum lmodel_format format;
+static bool format_given;
 static struct option_list excludes;
 static uint64_t max_shard_size;
 static struct level_options level;
@@ -29,6 +30,8 @@ static unsigned jobs;
 static const char *const format_names[] = {
 	[LMODEL_FORMAT_SAFETENSORS] = "safetensors",
 	[LMODEL_FORMAT_NATIVE] = "native",
+	[LMODEL_FORMAT_NPZ] = "npz",
+	[LMODEL_FORMAT_NPY] = "npy",
 };
 
 static const char *option_format(void *value, const char *argument)
@@ -36,17 +39,19 @@ static const char *option_format(void *value, const char *argument)
 	for (size_t i = 0; i < COUNT(format_names); i++)
 		if (strcmp(argument, format_names[i]) == 0) {
 			*(enum lmodel_format *)value = (enum lmodel_format)i;
+			format_given = true;
 			return NULL;
 		}
-	return "is not one of safetensors, native";
+	return "is not one of safetensors, npz, npy, native";
 }
 
 static const struct option_row options[] = {
 	{ "output", 'o', "OUT", "a file, a directory (DIR/), or \"-\": standard output",
 	  option_text, &output },
 	{ "directory", 'C', "DIR", "put OUT below DIR", option_text, &directory },
-	{ "force", 'f', NULL, "replace files that exist", option_flag, &force },
-	{ "format", 0, "FORMAT", "safetensors, or native: the input files byte for byte",
+	{ "force", 'f', NULL, "replace files that exist; lose what the format cannot keep",
+	  option_flag, &force },
+	{ "format", 0, "FORMAT", "safetensors, npz, npy, or native: the input files as they were",
 	  option_format, &format },
 	{ "exclude", 0, "PATTERN", "leave out what PATTERN picks; may be given again", option_list,
 	  &excludes },
@@ -78,7 +83,39 @@ static char *archive_stem(const char *path)
 /* The archive's author does not choose hidden files, or files of other kinds, here. */
 static bool safe_default(const char *name)
 {
-	return text_base(name)[0] != '.' && text_ends(name, ".safetensors");
+	static const char *const suffixes[] = {
+		".safetensors", ".gguf", ".npz", ".npy", ".pt", ".pth", ".bin", ".ckpt", ".onnx",
+	};
+
+	for (size_t i = 0; i < COUNT(suffixes); i++)
+		if (text_ends(name, suffixes[i]))
+			return text_base(name)[0] != '.';
+	return false;
+}
+
+/* What files of a format usually end in. */
+static const char *usual_suffix(const char *source_format)
+{
+	return strncmp(source_format, "pytorch", 7) == 0 ? "pth" : source_format;
+}
+
+/* When it is not given the format is what the output's name ends in: that of the input itself, or
+ * of one that can be made. */
+static void choose_format(const struct lmodel_archive *archive, bool whole)
+{
+	const char *dot = output != NULL ? strrchr(text_base(output), '.') : NULL;
+	struct lmodel_info info;
+
+	lmodel_info(archive, &info);
+	if (format_given || dot == NULL || max_shard_size > 0)
+		return;
+	if (strcmp(dot, ".npz") == 0)
+		format = LMODEL_FORMAT_NPZ;
+	else if (strcmp(dot, ".npy") == 0)
+		format = LMODEL_FORMAT_NPY;
+	else if (whole && info.source_count == 1 && strcmp(dot, ".safetensors") != 0 &&
+		 safe_default(output) && text_ends(lmodel_source_at(archive, 0)->name, dot))
+		format = LMODEL_FORMAT_NATIVE;
 }
 
 static char *default_output(const struct lmodel_archive *archive, const char *path)
@@ -87,12 +124,13 @@ static char *default_output(const struct lmodel_archive *archive, const char *pa
 	struct lmodel_info info;
 
 	lmodel_info(archive, &info);
-	if (format == LMODEL_FORMAT_SAFETENSORS)
-		name = text_format("%s.safetensors", stem);
+	if (format != LMODEL_FORMAT_NATIVE)
+		name = text_format("%s.%s", stem, format_names[format]);
 	else if (info.source_count == 1 && safe_default(lmodel_source_at(archive, 0)->name))
 		name = text_format("%s", text_base(lmodel_source_at(archive, 0)->name));
 	else if (info.source_count == 1)
-		name = text_format("%s.safetensors", stem);
+		name = text_format("%s.%s", stem,
+				   usual_suffix(lmodel_source_at(archive, 0)->format));
 	else
 		name = text_format("%s/", stem);
 	free(stem);
@@ -173,7 +211,7 @@ static int extract(struct lmodel_archive *archive, const char *path, int pattern
 	o.excludes = excludes.items;
 	o.exclude_count = excludes.count;
 	o.max_shard_bytes = max_shard_size;
-	o.overwrite = force;
+	o.overwrite = o.lossy = force;
 	progress_begin(&o.run, "extract");
 	r = lmodel_extract(archive, path, &o, &error);
 	progress_end();
@@ -222,6 +260,7 @@ static int run(int count, char **operands)
 	if (r == LMODEL_OK)
 		r = keys_use_level(archive, operands[0], &keys, &level);
 	if (r == LMODEL_OK) {
+		choose_format(archive, count == 1 && excludes.count == 0);
 		path = output_path(archive, operands[0]);
 		r = samefile_check(&cmd_extract, path, (const char *const *)operands, 1);
 		if (r == LMODEL_OK)
@@ -242,9 +281,11 @@ const struct cmd cmd_extract = {
 	.about =
 	"Writes the weights of ARCHIVE (\"-\": standard input), or those of the tensors\n"
 	"that a PATTERN picks, to OUT, or to a file in the current directory that has\n"
-	"the archive's name, ending in .safetensors. Side files are written into\n"
-	"directories only. Of an archive with tiers it is the weights of the highest tier\n"
-	"that the keys open, without a key the public ones.\n",
+	"the archive's name, ending in .safetensors or in what --format says. Without\n"
+	"--format an OUT that ends in .npz or .npy, or as the one input did, says the\n"
+	"format. Side files are written into directories only. Of an archive with tiers\n"
+	"it is the weights of the highest tier that the keys open, without a key the\n"
+	"public ones.\n",
 	.options = options,
 	.secrets = true,
 	.least = 1,

@@ -31,6 +31,7 @@ struct entry {
 	const char *name;
 	uint64_t bytes, stored_bytes;
 	uint64_t hidden; /* at most so many of the bytes are encrypted */
+	uint64_t obfuscated; /* and so many recoverable without a key */
 	const char *tier; /* that a side file is sealed for */
 	bool picked;
 };
@@ -56,6 +57,12 @@ static int by_name(const void *a, const void *b)
 		      ((const struct lmodel_shard *)b)->tensor);
 }
 
+static void add_most(uint64_t *sum, uint64_t most, uint64_t bytes)
+{
+	if (__builtin_add_overflow(*sum, most, sum) || *sum > bytes)
+		*sum = bytes; /* padding is more than is left */
+}
+
 /* Adds up what the tiers hide of each tensor. An alias has the bytes of its target. */
 static void sum_shards(const struct lmodel_archive *archive, struct entry *entries, size_t count)
 {
@@ -78,11 +85,8 @@ static void sum_shards(const struct lmodel_archive *archive, struct entry *entri
 		while (s != NULL && s > sorted && by_name(s - 1, &key) == 0)
 			s--;
 		for (; s != NULL && s < sorted + shards && by_name(s, &key) == 0; s++)
-			if (__builtin_add_overflow(entries[i].hidden, s->most_bytes,
-						   &entries[i].hidden))
-				entries[i].hidden = UINT64_MAX;
-		if (entries[i].hidden > entries[i].bytes) /* padding is more than is left */
-			entries[i].hidden = entries[i].bytes;
+			add_most(s->recoverable ? &entries[i].obfuscated : &entries[i].hidden,
+				 s->most_bytes, entries[i].bytes);
 	}
 	free(sorted);
 }
@@ -125,14 +129,17 @@ static int larger(int a, int b)
 	return a > b ? a : b;
 }
 
-/* "<=4.0%": only padded lengths show without a key. */
+/* "<=4.0%": only padded lengths show without a key. "obf 100%": recoverable without one. */
 static void print_hidden(const struct entry *e)
 {
-	char share[TEXT_RATIO], most[TEXT_RATIO + 2] = "-";
+	char share[TEXT_RATIO], most[TEXT_RATIO + 6] = "-";
 
-	if (e->hidden > 0)
+	if (e->obfuscated > 0)
+		snprintf(most, sizeof(most), "obf%s%s", e->obfuscated == e->bytes ? " " : "<=",
+			 text_ratio(share, e->obfuscated, e->bytes));
+	else if (e->hidden > 0)
 		snprintf(most, sizeof(most), "<=%s", text_ratio(share, e->hidden, e->bytes));
-	printf("%8s  ", most);
+	printf("%10s  ", most);
 }
 
 static void print_long(const struct entry *entries, size_t count, bool has_tiers)
@@ -205,6 +212,7 @@ static json_t *entry_json(const struct entry *e)
 		json_put(object, "tier", json_text(e->tier));
 	} else {
 		json_put(object, "protected_bytes", json_number(e->hidden));
+		json_put(object, "recoverable_bytes", json_number(e->obfuscated));
 		json_put(object, "alias_of", json_text(t->alias_of));
 		json_put(object, "source", json_text(t->source));
 		json_put(object, "member", json_text(t->member));

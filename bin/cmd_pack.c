@@ -233,6 +233,8 @@ static int run(int count, char **inputs)
 	struct lmodel_attach *attach = calloc(attachments.count + 1, sizeof(*attach));
 	char **texts = calloc(attachments.count + 1, sizeof(*texts));
 	char *path = output != NULL ? text_format("%s", output) : default_output(count, inputs);
+	const char *const beside[] = { protect_args.scores, protect_args.reference,
+				       protect_args.ancestor };
 	int r = LMODEL_OK;
 
 	if (attach == NULL || texts == NULL)
@@ -260,6 +262,8 @@ static int run(int count, char **inputs)
 	for (size_t i = 0; i < attachments.count && r == LMODEL_OK; i++)
 		r = samefile_check(&cmd_pack, path, &attach[i].path, 1);
 	if (r == LMODEL_OK)
+		r = samefile_check(&cmd_pack, path, beside, COUNT(beside));
+	if (r == LMODEL_OK)
 		r = samefile_check(&cmd_pack, path, protect_args.like_keys.identities.items,
 				   protect_args.like_keys.identities.count);
 	if (r == LMODEL_OK)
@@ -278,8 +282,8 @@ const struct cmd cmd_pack = {
 	.synopsis = "[-o OUT] [options] INPUT...",
 	.summary = "make an archive",
 	.about =
-	"Makes an archive of model weights. INPUT is a .safetensors file, a directory in\n"
-	"the Hugging Face layout, or \"-\": a .safetensors stream on standard input.\n"
+	"Makes an archive of model weights. INPUT is a file of safetensors, GGUF, NumPy\n"
+	"or PyTorch, a directory in the Hugging Face layout, or \"-\", standard input.\n"
 	"Without -o the archive of a single INPUT gets its name, ending in .lmodel, in\n"
 	"the current directory. With --tier some of the weights are encrypted; everybody\n"
 	"can read the rest, and stand-ins in their place.\n",

@@ -137,6 +137,16 @@ static json_t *model_card(const struct lmodel_audit_report *r)
 				   r->exact ? "" : "At most ", r->elements, r->all_elements);
 	}
 	json_push(limits, json_text(text));
+	for (size_t i = 0; i < r->tier_count; i++) {
+		if (!r->tiers[i].recoverable)
+			continue;
+		free(text);
+		text = text_format("%s%" PRIu64 " parameters of tier %s are obfuscated only, "
+				   "recoverable without a key; they count as public.",
+				   r->tiers[i].exact ? "" : "At most ", r->tiers[i].elements,
+				   r->tiers[i].tier->name);
+		json_push(limits, json_text(text));
+	}
 	json_put(considerations, "technicalLimitations", limits);
 	json_put(card, "considerations", considerations);
 	free(text);

@@ -102,8 +102,11 @@ void inspect_tiers(const struct lmodel_archive *archive)
 		const struct lmodel_tier *tier = lmodel_tier_at(archive, i);
 
 		print_tier(tier, widest, amounts);
-		if (i + 1 == count || !same_method(tier, lmodel_tier_at(archive, i + 1)))
-			print_method(tier);
+		if (i + 1 < count && same_method(tier, lmodel_tier_at(archive, i + 1)))
+			continue;
+		print_method(tier);
+		if (tier->recoverable)
+			inspect_line("", INSPECT_OBFUSCATION);
 	}
 }
 
@@ -124,6 +127,7 @@ json_t *inspect_tiers_json(const struct lmodel_archive *archive)
 		json_put(object, "generation", json_number(tier->generation));
 		json_put(object, "tensors", json_number(tier->tensor_count));
 		json_put(object, "stored_bytes", json_number(tier->stored_bytes));
+		json_put(object, "recoverable", json_bool(tier->recoverable));
 		json_put(object, "absent", json_bool(tier->absent));
 		json_put(object, "open", json_bool(tier->open));
 		json_put(object, "positions_open", json_bool(tier->positions_open));

@@ -11,6 +11,9 @@ struct lmodel_archive;
 /* Columns of a line. */
 #define INSPECT_WIDTH 100
 
+/* Below a tier whose mask publishes a function of the true values. */
+#define INSPECT_OBFUSCATION "  obfuscation: recoverable without a key; counts as public"
+
 /* Lines of a list, before it is cut: it is to be one screen, but for -v. */
 size_t inspect_lines(void);
 

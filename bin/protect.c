@@ -14,7 +14,7 @@
 /* ---- values of options ---- */
 
 static const char *const select_names[] = { "pss", "magnitude", "random", "all" };
-static const char *const mask_names[] = { "dprm", "zero" };
+static const char *const mask_names[] = { "dprm", "zero", "deep-lock", "perturb" };
 static const char *const unit_names[] = { "default", "element", "slice", "row", "column", "block" };
 static const char *const scope_names[] = { "equal", "model", "layer" };
 
@@ -37,8 +37,8 @@ const char *option_select(void *value, const char *argument)
 
 const char *option_mask(void *value, const char *argument)
 {
-	return choose(value, argument, mask_names, COUNT(mask_names)) ? NULL
-								       : "is not one of dprm, zero";
+	return choose(value, argument, mask_names, COUNT(mask_names))
+		       ? NULL : "is not one of dprm, zero, deep-lock, perturb";
 }
 
 const char *option_unit(void *value, const char *argument)
@@ -127,6 +127,7 @@ static const char *tierless_option(const struct protect_args *args)
 		{ args->scores != NULL, "scores" },
 		{ args->raw_scores, "raw-scores" },
 		{ args->reference != NULL, "reference" },
+		{ args->ancestor != NULL, "ancestor" },
 		{ args->like != NULL, "like" },
 		{ args->like_keys.identities.count > 0, "identity" },
 		{ args->includes.count > 0, "include" },
@@ -147,19 +148,32 @@ static const char *tierless_option(const struct protect_args *args)
 	return NULL;
 }
 
+static bool is_locked(const struct protect_args *args)
+{
+	return args->mask.value == LMODEL_MASK_DEEP_LOCK;
+}
+
+/* --mask deep-lock means all. */
+static bool selects_all(const struct protect_args *args)
+{
+	return args->select.value == LMODEL_SELECT_ALL || is_locked(args);
+}
+
 static int check_tiers(const struct cmd *cmd, const struct protect_args *args)
 {
-	bool all = args->select.value == LMODEL_SELECT_ALL;
+	bool all = selects_all(args);
+	bool rest = args->reference != NULL || args->ancestor != NULL;
+	const char *why = is_locked(args) ? "--mask deep-lock" : "--select all";
 	const struct protect_tiers *tiers = &args->tiers;
 
 	if (all && tiers->count > 1)
-		return message_usage(cmd, "--select all makes one tier");
+		return message_usage(cmd, "%s makes one tier", why);
 	if (all && tiers->list[0].text != NULL)
-		return message_usage(cmd, "--select all takes all: --tier %s, without an amount",
+		return message_usage(cmd, "%s takes all: --tier %s, without an amount", why,
 				     tiers->list[0].name);
 	for (size_t i = 0; i < tiers->count; i++) {
 		const struct lmodel_tier_amount *t = &tiers->list[i], *below = i > 0 ? t - 1 : t;
-		bool whole = (all || args->reference != NULL) && i + 1 == tiers->count;
+		bool whole = (all || rest) && i + 1 == tiers->count;
 
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(tiers->list[k].name, t->name) == 0)
@@ -183,19 +197,45 @@ static int check_tiers(const struct cmd *cmd, const struct protect_args *args)
 	return LMODEL_OK;
 }
 
+/* What the mask needs, and what it leaves no room for. */
+static int check_mask(const struct cmd *cmd, const struct protect_args *args)
+{
+	const struct { bool given; const char *name; } idle[] = {
+		{ args->select.given && args->select.value != LMODEL_SELECT_ALL, "select" },
+		{ args->unit.given && args->unit.value != LMODEL_UNIT_DEFAULT, "unit" },
+		{ args->scope.given, "scope" },
+		{ args->reference != NULL, "reference" },
+		{ args->ancestor != NULL, "ancestor" },
+	};
+
+	for (size_t i = 0; i < COUNT(idle) && is_locked(args); i++)
+		if (idle[i].given)
+			return message_usage(cmd, "--mask deep-lock locks every tensor whole: not "
+					     "with --%s", idle[i].name);
+	if (args->mask.value == LMODEL_MASK_PERTURB && args->reference == NULL)
+		return message_usage(cmd, "--mask perturb shows weights that were perturbed: "
+				     "--reference FILE");
+	if (args->mask.given && args->reference != NULL && args->mask.value != LMODEL_MASK_PERTURB)
+		return message_usage(cmd, "with --reference the base shows that file: --mask "
+				     "perturb, or none");
+	if (args->reference != NULL && args->ancestor != NULL)
+		return message_usage(cmd, "--reference and --ancestor exclude each other");
+	return LMODEL_OK;
+}
+
 static int check(const struct cmd *cmd, const struct protect_args *args, bool seeded,
 		 bool stdin_taken)
 {
-	bool scored = args->select.value == LMODEL_SELECT_PSS ||
-		      args->select.value == LMODEL_SELECT_MAGNITUDE;
+	bool scored = (args->select.value == LMODEL_SELECT_PSS ||
+		       args->select.value == LMODEL_SELECT_MAGNITUDE) && !is_locked(args);
 	size_t streams = stdin_taken + (size_t)passphrase_from_stdin(&args->source);
 
 	if (!scored && args->scores != NULL)
 		return message_usage(cmd, "--scores is for --select pss and magnitude");
 	if (!scored && args->raw_scores)
 		return message_usage(cmd, "--raw-scores is for --select pss and magnitude");
-	if (args->mask.given && args->reference != NULL)
-		return message_usage(cmd, "--mask and --reference exclude each other");
+	if (check_mask(cmd, args) != LMODEL_OK)
+		return LMODEL_EUSAGE;
 	if (args->source.file != NULL && args->source.fd.given)
 		return message_usage(cmd,
 				     "--passphrase-file and --passphrase-fd exclude each other");
@@ -347,7 +387,7 @@ int protect_gather(const struct cmd *cmd, const struct protect_args *args, bool 
 		}
 	o.tiers = args->tiers.list;
 	o.tier_count = args->tiers.count;
-	o.select = (enum lmodel_select)args->select.value;
+	o.select = selects_all(args) ? LMODEL_SELECT_ALL : (enum lmodel_select)args->select.value;
 	o.mask = (enum lmodel_mask)args->mask.value;
 	o.unit = (enum lmodel_unit)args->unit.value;
 	o.scope = (enum lmodel_scope)args->scope.value;
@@ -358,6 +398,7 @@ int protect_gather(const struct cmd *cmd, const struct protect_args *args, bool 
 	o.exclude_count = args->excludes.count;
 	o.scores = args->scores;
 	o.reference = args->reference;
+	o.ancestor = args->ancestor;
 	o.like = args->like;
 	o.like_keys = protect->like_keys;
 	o.grantees = protect->grantees.list;

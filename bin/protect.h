@@ -18,7 +18,7 @@ struct protect_args {
 	struct option_list includes, excludes, recipients, files, passphrases, owners, auditors;
 	struct passphrase_source source;
 	struct key_options like_keys; /* -i alone */
-	const char *scores, *reference, *like;
+	const char *scores, *reference, *ancestor, *like;
 	bool raw_scores, test_keys;
 };
 
@@ -31,7 +31,8 @@ option_set_fn option_tier, option_select, option_mask, option_unit, option_scope
 	  option_tier, &(args).tiers }, \
 	{ "select", 0, "METHOD", "pss (the default), magnitude, random or all", option_select, \
 	  &(args).select }, \
-	{ "mask", 0, "METHOD", "what the base shows instead: dprm (the default) or zero", \
+	{ "mask", 0, "METHOD", \
+	  "what the base shows instead: dprm (the default), zero, deep-lock or perturb", \
 	  option_mask, &(args).mask }, \
 	{ "unit", 0, "UNIT", "element, slice, row, column or block", option_unit, &(args).unit }, \
 	{ "scope", 0, "SCOPE", "share AMOUNT out by equal (the default), model or layer", \
@@ -42,6 +43,9 @@ option_set_fn option_tier, option_select, option_mask, option_unit, option_scope
 	  &(args).raw_scores }, \
 	{ "reference", 0, "FILE", "safetensors: the public weights; what differs is encrypted", \
 	  option_text, &(args).reference }, \
+	{ "ancestor", 0, "FILE", \
+	  "safetensors: a public base model; encrypt in what differs from it alone", \
+	  option_text, &(args).ancestor }, \
 	{ "like", 0, "ARCHIVE", \
 	  "an earlier release: equal tensors are protected just as in it", option_text, \
 	  &(args).like }, \

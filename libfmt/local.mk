@@ -29,17 +29,21 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/base.h \
 	%D%/base/dtype.c %D%/base/dtype.h \
 	%D%/base/error.c \
+	%D%/base/format.c %D%/base/format.h \
 	%D%/base/io.c %D%/base/io.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
+	%D%/base/permute.c %D%/base/permute.h \
 	%D%/base/pool.c %D%/base/pool.h \
 	%D%/base/publish.c %D%/base/publish.h \
 	%D%/base/text.c \
 	%D%/crypto/aead.c %D%/crypto/aead.h \
 	%D%/crypto/blake2b.c %D%/crypto/blake2b.h \
 	%D%/crypto/chunked.c %D%/crypto/chunked.h \
+	%D%/crypto/crc.c %D%/crypto/crc.h \
 	%D%/crypto/crypto.c %D%/crypto/crypto.h \
 	%D%/crypto/curve.c %D%/crypto/curve.h \
+	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
@@ -74,6 +78,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/container/lock.c %D%/container/lock.h \
 	%D%/container/slot.c %D%/container/slot.h \
 	%D%/container/tar.c %D%/container/tar.h \
+	%D%/container/zip.c %D%/container/zip.h \
+	%D%/container/zip_read.c \
+	%D%/container/zip_write.c \
 	%D%/manifest/check.c \
 	%D%/manifest/hardened.c %D%/manifest/hardened.h \
 	%D%/manifest/load.c \
@@ -88,15 +95,31 @@ dist_lmodelinclude_HEADERS = \
 	%D%/keys/slots.c %D%/keys/slots.h \
 	%D%/keys/tier_keys.c %D%/keys/tier_keys.h \
 	%D%/import/attachment.c \
-	%D%/import/directory.c %D%/import/directory.h \
+	%D%/import/directory.c \
+	%D%/import/gguf.c %D%/import/gguf.h \
+	%D%/import/gguf_values.c \
 	%D%/import/import.c \
+	%D%/import/index.c %D%/import/index.h \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
+	%D%/import/pickle.c %D%/import/pickle.h \
+	%D%/import/pickle_machine.c %D%/import/pickle_machine.h \
+	%D%/import/npy.c %D%/import/npy.h \
+	%D%/import/npy_header.c \
+	%D%/import/npz.c \
 	%D%/import/safetensors.c \
+	%D%/import/skeleton.c %D%/import/skeleton.h \
 	%D%/import/source.h \
+	%D%/import/torch.h \
+	%D%/import/torch_collect.c \
+	%D%/import/torch_legacy.c \
+	%D%/import/torch_place.c \
+	%D%/import/torch_zip.c \
+	%D%/import/window.c %D%/import/window.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \
+	%D%/export/npz.c \
 	%D%/export/safetensors.c \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
@@ -136,11 +159,18 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/cat.c \
 	%D%/archive/change.c %D%/archive/change.h \
 	%D%/archive/content.c %D%/archive/content.h \
+	%D%/archive/deeplock.c %D%/archive/deeplock.h \
+	%D%/archive/deeplock_write.c \
 	%D%/archive/detached.c %D%/archive/detached.h \
 	%D%/archive/diff.c \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
+	%D%/archive/extract_descr.c \
+	%D%/archive/extract_loss.c \
+	%D%/archive/extract_plan.c \
 	%D%/archive/extract_sealed.c \
+	%D%/archive/extraction.h \
+	%D%/archive/finish.c %D%/archive/finish.h \
 	%D%/archive/hidden.c %D%/archive/hidden.h \
 	%D%/archive/like.c %D%/archive/like.h \
 	%D%/archive/member.c %D%/archive/member.h \
@@ -150,6 +180,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/positions.c \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
+	%D%/archive/protect_locks.c \
 	%D%/archive/protect_sealed.c \
 	%D%/archive/protect_write.c \
 	%D%/archive/read.c \

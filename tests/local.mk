@@ -8,19 +8,24 @@ lm_unit_tests = \
 	%D%/unit/test_age_keys \
 	%D%/unit/test_age_text \
 	%D%/unit/test_archive \
+	%D%/unit/test_attachments \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
 	%D%/unit/test_crypto \
 	%D%/unit/test_decoy \
+	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
+	%D%/unit/test_gguf \
 	%D%/unit/test_hidden \
 	%D%/unit/test_import \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
+	%D%/unit/test_npy \
+	%D%/unit/test_permute \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
@@ -36,25 +41,31 @@ lm_unit_tests = \
 	%D%/unit/test_tar \
 	%D%/unit/test_text \
 	%D%/unit/test_units \
-	%D%/unit/test_vectors
+	%D%/unit/test_vectors \
+	%D%/unit/test_zip
 
 %C%_unit_test_age_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_archive_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_attachments_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunk_decode_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunked_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
@@ -71,17 +82,22 @@ lm_unit_tests = \
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_vectors_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_zip_CPPFLAGS = $(lm_test_cppflags)
 
 # A target takes bytes; libFuzzer or replay.c brings main().
 lm_fuzz_targets = \
 	%D%/fuzz/fuzz_age \
 	%D%/fuzz/fuzz_archive \
 	%D%/fuzz/fuzz_chunk \
+	%D%/fuzz/fuzz_gguf \
+	%D%/fuzz/fuzz_npy \
+	%D%/fuzz/fuzz_npz \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors \
-	%D%/fuzz/fuzz_sshsig
+	%D%/fuzz/fuzz_sshsig \
+	%D%/fuzz/fuzz_torch
 
 %C%_fuzz_fuzz_age_SOURCES = %D%/fuzz/fuzz_age.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_age_CPPFLAGS = $(lm_test_cppflags)
@@ -92,6 +108,15 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_chunk_SOURCES = %D%/fuzz/fuzz_chunk.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_chunk_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_chunk_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_gguf_SOURCES = %D%/fuzz/fuzz_gguf.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_gguf_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_gguf_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_npy_SOURCES = %D%/fuzz/fuzz_npy.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_npy_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_npz_SOURCES = %D%/fuzz/fuzz_npz.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_npz_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_npz_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -107,6 +132,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_sshsig_SOURCES = %D%/fuzz/fuzz_sshsig.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_sshsig_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_sshsig_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_torch_SOURCES = %D%/fuzz/fuzz_torch.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_torch_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_torch_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
 lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
@@ -115,6 +143,7 @@ lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
 
 lm_script_tests = \
+	%D%/cli/ancestor.sh \
 	%D%/cli/attach.sh \
 	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
@@ -129,15 +158,20 @@ lm_script_tests = \
 	%D%/cli/keys_usage.sh \
 	%D%/cli/like.sh \
 	%D%/cli/list.sh \
+	%D%/cli/locks.sh \
+	%D%/cli/malformed.sh \
 	%D%/cli/memory.sh \
+	%D%/cli/numpy.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/samefile.sh \
 	%D%/cli/secrets.sh \
 	%D%/cli/sign.sh \
+	%D%/cli/skeletons.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/usage.sh \
@@ -189,13 +223,16 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/faults.py \
 	%D%/lib/find_secrets.py \
 	%D%/lib/forge.py \
+	%D%/lib/mkgguf.py \
 	%D%/lib/mkmodel.py \
+	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
+	%D%/lib/relock.py \
 	%D%/lib/slots.py \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
@@ -214,9 +251,11 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/safetensors.py \
 	%D%/python/stand_in.py \
 	%D%/unit/mask_world.h \
+	%D%/vectors/attachment.json \
 	%D%/vectors/book.json \
 	%D%/vectors/chunked.json \
 	%D%/vectors/context.json \
+	%D%/vectors/deeplock.json \
 	%D%/vectors/grant.json \
 	%D%/vectors/keys.json \
 	%D%/vectors/padding.json \

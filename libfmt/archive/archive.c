@@ -43,6 +43,8 @@ static int make_tensors(struct lmodel_archive *a, struct lmodel_error *error)
 			.stored_bytes = row->alias == LM_NONE ? lm_member_stored(member) : 0,
 			.alias_of = row->alias == LM_NONE ? NULL : m->tensors[row->alias].name,
 			.source = m->sources[row->source].name, .member = member->path,
+			.block_elements = row->dtype->block,
+			.block_bytes = row->dtype->block_bytes,
 		};
 	}
 	return LMODEL_OK;

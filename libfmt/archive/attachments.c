@@ -1,5 +1,5 @@
 /* Side files as they show, and their bytes: public ones from members, those of a tier from sealed
- * streams (spec: 3.7, 7.8). */
+ * streams (spec: 3.7, 7.9). */
 #include "archive/attachments.h"
 
 #include <lmodel/extract.h>

@@ -1,4 +1,4 @@
-/* Side files of an open archive, those of tiers too (spec: 3.7, 7.8). */
+/* Side files of an open archive, those of tiers too (spec: 3.7, 7.9). */
 #ifndef LM_ATTACHMENTS_H
 #define LM_ATTACHMENTS_H
 

@@ -23,12 +23,6 @@ static int find_in(struct lm_audit *a, const struct lmodel_audit_shard *s, const
 				 a->tiers[s->tier].tier->name, what), error);
 }
 
-/* Elements of 4 and of 6 bits both fill three bytes. */
-static uint64_t elements_of(uint64_t bytes, unsigned bits)
-{
-	return bits >= 8 ? bytes / (bits / 8) : bytes / 3 * (24 / bits) + bytes % 3 * 8 / bits;
-}
-
 /* ---- without a key ---- */
 
 /* Padded lengths bound the bytes; a last unit that is cut makes for one unit more. */
@@ -45,7 +39,7 @@ static void bound(struct lm_audit *a, size_t index)
 		.tensor = &a->archive->tensors[row->tensor], .tier = row->tier, .unit = row->unit,
 		.stored_bytes = seen.stored_bytes, .bytes = seen.most_bytes,
 	};
-	s->elements = elements_of(s->bytes, s->tensor->dtype_bits);
+	s->elements = lm_dtype_elements(lm_dtype_find(s->tensor->dtype), s->bytes);
 	if (lm_hidden_units(&units, a->archive, index, NULL) != LMODEL_OK)
 		return;
 	s->unit_count = units.count;
@@ -70,7 +64,7 @@ static int settle(struct lm_audit *a, const struct lm_hidden *h, size_t tier,
 	s->bytes = t->units * u->unit_bytes;
 	if (t->units > 0 && t->end == u->count)
 		s->bytes -= u->unit_bytes - lm_unit_len(u, u->count - 1);
-	s->elements = elements_of(s->bytes, u->dtype->bits);
+	s->elements = lm_dtype_elements(u->dtype, s->bytes);
 	if (t->shared > 0)
 		r = find(a, lm_format(error,
 				      "tensor %s, tier %s: %ju units are in a lower tier, too",
@@ -183,8 +177,7 @@ static int begin(struct lm_audit *a, struct lmodel_error *error)
 	for (size_t i = 0; i < m->tier_count; i++)
 		a->tiers[i] = (struct lmodel_audit_tier){
 			.tier = &a->archive->tiers[i],
-			.recoverable = strcmp(m->tiers[i].mask, "deep-lock") == 0 ||
-				       strcmp(m->tiers[i].mask, "perturb") == 0,
+			.recoverable = a->archive->tiers[i].recoverable,
 			.given = strcmp(m->tiers[i].mask, "reference") == 0,
 		};
 	for (size_t i = 0; i < m->shard_count; i++)

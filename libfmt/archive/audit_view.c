@@ -49,7 +49,7 @@ static int fill_units(const struct filler *f, uint64_t first, size_t n, size_t a
 		      struct lmodel_error *error)
 {
 	const struct lm_units *u = &f->hidden->units;
-	const size_t taken = (size_t)(f->elements * u->dtype->bits / 8);
+	const size_t taken = (size_t)(f->elements * lm_dtype_number_bits(u->dtype) / 8);
 	const bool whole = taken == u->unit_bytes;
 	const size_t piece = whole ? LM_MAX((size_t)PIECE / taken, (size_t)1) : 1;
 	int r = lm_hidden_labels(f->hidden, first, n, f->view->labels + at, error);
@@ -77,7 +77,8 @@ static int fill_rows(struct filler *f, struct lmodel_error *error)
 	size_t group, at = 0;
 	int r;
 
-	f->elements = LM_MIN(u->unit_bytes * 8 / u->dtype->bits, (uint64_t)LM_VIEW_INNER);
+	f->elements = LM_MIN(u->unit_bytes * 8 / lm_dtype_number_bits(u->dtype),
+			     (uint64_t)LM_VIEW_INNER);
 	v->inner = (size_t)f->elements * f->parts;
 	if (columns > (uint64_t)LM_VIEW_VALUES / GROUPS / v->inner)
 		columns = 1;

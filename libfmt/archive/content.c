@@ -211,13 +211,17 @@ int lm_content_base_digest(const struct lm_manifest *m, size_t tensor,
 	return leaf.failed ? LMODEL_EFAILED : LMODEL_OK;
 }
 
-/* Lines of the statement that only protected archives have. */
+/* Lines of the statement that only some archives have. */
 static int print_protection(const struct lm_manifest *m, FILE *out)
 {
 	char a[2 * LM_SHA256_SIZE + 1], b[2 * LM_SHA256_SIZE + 1];
 
-	if (m->must_understand[0] != '\0')
-		fprintf(out, "must-understand %s\n", m->must_understand);
+	if (m->must_understand[0] != '\0') {
+		fputs("must-understand ", out);
+		for (const char *c = m->must_understand; *c != '\0'; c++)
+			fputc(*c == '\n' ? ' ' : *c, out);
+		fputc('\n', out);
+	}
 	if (m->owner.present) {
 		lm_hex(a, m->owner.public_key, sizeof(m->owner.public_key));
 		fprintf(out, "owner ed25519 %s\n", a);

@@ -165,7 +165,7 @@ static int pair_up(struct difference *d, struct lmodel_error *error)
 		if (q != NULL && strcmp(p->dtype, q->dtype) == 0)
 			add_pair(d, lm_manifest_member_of(m, i),
 				 lm_manifest_member_of(n, lm_archive_tensor_index(d->b, q)),
-				 LM_MAX(p->dtype_bits / 8, 1u));
+				 LM_MAX(lm_dtype_number_bits(lm_dtype_find(p->dtype)) / 8, 1u));
 	}
 	for (size_t i = 0; i < m->attachment_count; i++) {
 		size_t k = find_attachment(n, m->attachments[i].name);

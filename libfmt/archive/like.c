@@ -2,6 +2,7 @@
 
 #include <lmodel/audit.h>
 
+#include "archive/deeplock.h"
 #include "archive/member.h"
 #include "archive/shard.h"
 #include "crypto/secret.h"
@@ -18,6 +19,13 @@ static int check_tiers(const struct lm_like *like, const struct lm_manifest *new
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "%s: its tiers are not those of the new archive, by "
 			       "name and order", like->old->label);
+	/* A tier has one mask, and this one says how its shards are read. */
+	for (size_t i = 0; i < m->tier_count; i++)
+		if (lm_tier_is_locked(&m->tiers[i]) != lm_tier_is_locked(&new->tiers[i]))
+			return lm_fail(error, LMODEL_EUSAGE,
+				       "%s: its mask is %s: what is locked as a whole cannot be "
+				       "taken over into another mask, nor the reverse",
+				       like->old->label, m->tiers[i].mask);
 	for (size_t i = 0; i < m->tier_count; i++)
 		if (!like->old->tiers[i].open || m->tiers[i].absent)
 			return lm_fail(error, LMODEL_ENOKEY,
@@ -119,6 +127,11 @@ static int take(struct lm_like *like, const struct lm_source_tensor *source, siz
 					       "%s: tensor %s: its tiers overlap", like->old->label,
 					       LM_QUOTE(source->name));
 			hidden += about.hidden;
+			if (lm_tier_is_locked(&m->tiers[tier])) {
+				r = lm_lock_read_key(like->old, shard, t->lock_key, error);
+				if (r != LMODEL_OK)
+					return r;
+			}
 		}
 		t->selected.upto[tier] = hidden;
 	}
@@ -180,8 +193,10 @@ int lm_like_read(void *context, size_t tensor, uint64_t offset, void *buffer, si
 
 void lm_like_release(struct lm_like *like)
 {
-	for (size_t i = 0; like->taken != NULL && i < like->count; i++)
+	for (size_t i = 0; like->taken != NULL && i < like->count; i++) {
+		lm_wipe(like->taken[i].lock_key, sizeof(like->taken[i].lock_key));
 		free(like->taken[i].tiers);
+	}
 	free(like->taken);
 	free(like->old_tensor);
 	lmodel_close(like->old);

@@ -99,6 +99,30 @@ static int check_names(const struct lm_outputs *o, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+int lm_outputs_head(const struct lm_output_file *file, int fd, const char *label,
+		    struct lmodel_error *error)
+{
+	size_t from = 0;
+	int r = LMODEL_OK;
+
+	if (file->piece_count == 0)
+		return lm_write_at(fd, label, file->head, file->head_len, 0, error);
+	for (size_t i = 0; i < file->piece_count && r == LMODEL_OK; i++) {
+		const struct lm_export_piece *piece = &file->pieces[i];
+
+		r = lm_write_at(fd, label, file->head + from, piece->len, piece->to, error);
+		from += piece->len;
+	}
+	return r;
+}
+
+char *lm_outputs_place(const struct lm_outputs *o, struct lmodel_error *error)
+{
+	if (o->directory != NULL && !o->new_directory)
+		return lm_strdup(o->directory, error);
+	return lm_directory_of(o->directory != NULL ? o->directory : o->files[0].name, error);
+}
+
 int lm_outputs_begin(struct lm_outputs *o, struct lmodel_error *error)
 {
 	LM_FREE char *parent = o->directory != NULL ? lm_directory_of(o->directory, error) : NULL;
@@ -117,9 +141,9 @@ int lm_outputs_begin(struct lm_outputs *o, struct lmodel_error *error)
 		if (ftruncate(file->output.fd, (off_t)file->size) != 0)
 			return lm_fail_errno(error, "%s: %ju bytes", file->label,
 					     (uintmax_t)file->size);
-		if (file->head_len > 0 &&
-		    lm_write_at(file->output.fd, file->label, file->head, file->head_len, 0, error))
-			return LMODEL_EFAILED;
+		r = lm_outputs_head(file, file->output.fd, file->label, error);
+		if (r != LMODEL_OK)
+			return r;
 	}
 	return LMODEL_OK;
 }
@@ -201,6 +225,7 @@ void lm_outputs_release(struct lm_outputs *o)
 		free(o->files[i].name);
 		free(o->files[i].label);
 		free(o->files[i].head);
+		free(o->files[i].pieces);
 	}
 	free(o->files);
 	free(o->directory);

@@ -4,12 +4,15 @@
 
 #include "base/base.h"
 #include "base/publish.h"
+#include "export/export.h"
 
 struct lm_output_file {
 	char *name;              /* relative to the directory, or the whole path */
 	char *label;             /* for messages */
-	uint8_t *head;           /* written at offset 0 when the file is begun; may be NULL */
+	uint8_t *head;           /* written when the file is begun; may be NULL */
 	size_t head_len;
+	struct lm_export_piece *pieces; /* where it goes; NULL: all of it to offset 0 */
+	size_t piece_count;
 	uint64_t size;
 	struct lm_output output;
 };
@@ -34,6 +37,13 @@ static inline const char *lm_outputs_name(const struct lm_outputs *outputs, size
 {
 	return outputs->files[index].name;
 }
+
+/* Writes a file's head. */
+int lm_outputs_head(const struct lm_output_file *file, int fd, const char *label,
+		    struct lmodel_error *error) LM_MUST_CHECK;
+
+/* A directory on the file system of the outputs, for temporary files. */
+char *lm_outputs_place(const struct lm_outputs *outputs, struct lmodel_error *error);
 
 /* Opens all files, reserves their space, and writes their heads. Every obstacle that can be
  * seen now is a failure now. */

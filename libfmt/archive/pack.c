@@ -151,6 +151,14 @@ static int add_tensors(struct packing *p, const size_t *alias, struct lmodel_err
 	return LMODEL_OK;
 }
 
+static const char *common_format(const struct lm_model *in)
+{
+	for (size_t i = 1; i < in->source_count; i++)
+		if (strcmp(in->sources[i].format, in->sources[0].format) != 0)
+			return LM_FORMAT_MIXED;
+	return in->sources[0].format;
+}
+
 static int add_archive(struct packing *p, struct lmodel_error *error)
 {
 	struct lm_manifest *m = &p->manifest;
@@ -164,11 +172,8 @@ static int add_archive(struct packing *p, struct lmodel_error *error)
 	}
 	lm_uuid_format(m->id, id);
 	m->tool = lm_strdup("lmodel " LMODEL_VERSION_STRING, error);
-	m->source_format = lm_strdup(p->model.sources[0].format, error);
-	m->must_understand = lm_strdup("", error);
-	if (m->tool == NULL || m->source_format == NULL || m->must_understand == NULL)
-		return LMODEL_EFAILED;
-	return LMODEL_OK;
+	m->source_format = lm_strdup(common_format(&p->model), error);
+	return m->tool == NULL || m->source_format == NULL ? LMODEL_EFAILED : LMODEL_OK;
 }
 
 /* All rows but what only writing can tell. */
@@ -196,6 +201,8 @@ static int describe(struct packing *p, struct lmodel_error *error)
 		r = add_archive(p, error);
 	if (r == LMODEL_OK)
 		r = add_files(p, error);
+	if (r == LMODEL_OK)
+		r = lm_manifest_set_features(m, error);
 	if (r == LMODEL_OK)
 		r = add_tensors(p, alias, error);
 	if (r == LMODEL_OK && p->protection != NULL)

@@ -10,7 +10,7 @@
 /* ---- what the options say ---- */
 
 static const char *const select_names[] = { "pss", "magnitude", "random", "all" };
-static const char *const mask_names[] = { "dprm", "zero" };
+static const char *const mask_names[] = { "dprm", "zero", LM_MASK_DEEP_LOCK, LM_MASK_PERTURB };
 static const char *const unit_names[] = { "default", "element", "slice", "row", "column", "block" };
 static const char *const scope_names[] = { "equal", "model", "layer" };
 
@@ -119,7 +119,8 @@ static int add_tiers(struct lm_protection *p, struct lmodel_error *error)
 		row->name = lm_strdup(o->tiers[i].name, error);
 		row->selection = lm_strdup(p->has_reference ? "reference" : select_names[o->select],
 					   error);
-		row->mask = lm_strdup(p->has_reference ? "reference" : mask_names[o->mask], error);
+		row->mask = lm_strdup(p->has_reference && o->mask != LMODEL_MASK_PERTURB ?
+					      "reference" : mask_names[o->mask], error);
 		row->unit = lm_strdup(unit_names[o->unit], error);
 		row->scope = lm_strdup(scope_names[o->scope], error);
 		row->amount = amount_text(o, i, error);
@@ -127,9 +128,7 @@ static int add_tiers(struct lm_protection *p, struct lmodel_error *error)
 		    row->unit == NULL || row->scope == NULL || row->amount == NULL)
 			return LMODEL_EFAILED;
 	}
-	free(m->must_understand);
-	m->must_understand = lm_strdup(LM_FEATURE_TIERS, error);
-	return m->must_understand == NULL ? LMODEL_EFAILED : LMODEL_OK;
+	return lm_manifest_set_features(m, error);
 }
 
 /* A shard wherever a tensor has units in a tier. */
@@ -223,12 +222,19 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 		.includes = o->includes, .include_count = o->include_count,
 		.excludes = o->excludes, .exclude_count = o->exclude_count,
 		.scores = p->has_scores ? &p->scores : NULL,
-		.reference = p->has_reference ? &p->reference : NULL,
+		.reference = p->has_reference ? &p->reference :
+			     p->has_ancestor  ? &p->ancestor : NULL,
+		.ancestor = p->has_ancestor,
+		.elements = o->mask == LMODEL_MASK_PERTURB,
 	};
 	LM_FREE size_t *left = NULL;
 	bool weights = false;
 	int r;
 
+	if (p->lock_key != NULL) {
+		s.unit_given = true;
+		s.unit = LM_UNIT_TENSOR;
+	}
 	for (size_t i = 0; i < o->tier_count; i++)
 		amounts[i] = (struct lm_select_amount){
 			.name = o->tiers[i].name, .is_share = o->tiers[i].units == 0,
@@ -250,6 +256,18 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 	return r;
 }
 
+static int make_lock(struct lm_protection *p, struct lmodel_error *error)
+{
+	if (p->options->mask != LMODEL_MASK_DEEP_LOCK)
+		return LMODEL_OK;
+	p->lock_key = lm_secret_alloc(LM_KEY, error);
+	if (p->lock_key == NULL)
+		return LMODEL_EFAILED;
+	lm_protection_key(p, LM_MASK_DEEP_LOCK, "", p->lock_key);
+	p->model.lock_key = p->lock_key;
+	return LMODEL_OK;
+}
+
 /* Decoys come from the owner's key. */
 static int make_mask(struct lm_protection *p, struct lmodel_error *error)
 {
@@ -260,7 +278,7 @@ static int make_mask(struct lm_protection *p, struct lmodel_error *error)
 	uint8_t key[LM_KEY];
 	int r;
 
-	if (p->model.selection == NULL)
+	if (p->model.selection == NULL || p->lock_key != NULL)
 		return LMODEL_OK;
 	lm_derive(key, p->owner->owner_key, "decoys", &scope);
 	r = lm_mask_new(&p->model.mask, method, key, p->model.model, p->model.selection,
@@ -341,6 +359,8 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 	p->model.tier_count = o->tier_count;
 	r = check_enums(o, error);
 	if (r == LMODEL_OK)
+		r = lm_protection_check_locks(o, error);
+	if (r == LMODEL_OK)
 		r = check_tiers(p, error);
 	if (r == LMODEL_OK)
 		r = check_grantees(given, error);
@@ -352,12 +372,18 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 		p->has_reference = true;
 		r = import_side(&p->reference, o->reference, p->run, error);
 	}
+	if (r == LMODEL_OK && o->ancestor != NULL) {
+		p->has_ancestor = true;
+		r = import_side(&p->ancestor, o->ancestor, p->run, error);
+	}
 	if (r == LMODEL_OK)
 		r = add_tiers(p, error);
 	if (r == LMODEL_OK)
 		r = lm_protection_keys(p, given, error);
 	if (r == LMODEL_OK)
 		r = lm_protection_slots(p, error);
+	if (r == LMODEL_OK)
+		r = make_lock(p, error);
 	if (r == LMODEL_OK)
 		r = take_over(p, alias, error);
 	if (r == LMODEL_OK)
@@ -372,6 +398,8 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 		r = lm_protection_add_sealed(p, error);
 	if (r == LMODEL_OK)
 		warn(p, alias);
+	if (r == LMODEL_OK)
+		r = lm_protection_warn_locks(p, alias, error);
 	return r;
 }
 
@@ -384,7 +412,10 @@ void lm_protection_release(struct lm_protection *p)
 		lm_model_free(&p->scores);
 	if (p->has_reference)
 		lm_model_free(&p->reference);
+	if (p->has_ancestor)
+		lm_model_free(&p->ancestor);
 	lm_secret_free(p->master);
+	lm_secret_free(p->lock_key);
 	lm_secret_free(p->owner);
 	free(p->content);
 	free(p->sealed_from);

@@ -15,13 +15,14 @@ struct lm_protection {
 	const struct lmodel_run *run;
 	struct lm_manifest *manifest;
 	struct lm_protected_model model;
-	struct lm_model scores, reference;   /* where files for them were given */
-	bool has_scores, has_reference;
+	struct lm_model scores, reference, ancestor; /* where files for them were given */
+	bool has_scores, has_reference, has_ancestor;
 
 	struct lm_like like;                 /* an earlier release, where one was given */
 	bool seeded;
 	uint8_t *master;                     /* all keys come from it; secret memory */
 	struct lm_grant *owner;              /* what an owner gets; secret memory */
+	uint8_t *lock_key;                   /* of the mask deep-lock; secret memory */
 	uint8_t (*content)[LM_SHA256_SIZE];  /* seeded: what each shard will hold, hashed */
 	size_t *sealed_from;                 /* attachment of the model, for each sealed row */
 };
@@ -48,6 +49,12 @@ void lm_protection_release(struct lm_protection *p);
 int lm_protection_keys(struct lm_protection *p, const struct lmodel_pack_options *options,
 		       struct lmodel_error *error) LM_MUST_CHECK;
 int lm_protection_slots(struct lm_protection *p, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* protect_locks.c: combinations that make no sense (EUSAGE); what a user has to be told of masks that show true values, and of an ancestor. */
+int lm_protection_check_locks(const struct lmodel_protect_options *options,
+			      struct lmodel_error *error) LM_MUST_CHECK;
+int lm_protection_warn_locks(const struct lm_protection *p, const size_t *alias,
+			     struct lmodel_error *error) LM_MUST_CHECK;
 
 /* protect_sealed.c: whether the tier has side files; their rows; their streams, once the tiers have
  * their places. */

@@ -137,6 +137,8 @@ static int seed_master(struct lm_protection *p, const struct lmodel_pack_options
 		r = add_tensors(&p->scores, hash, error);
 	if (r == LMODEL_OK && p->has_reference)
 		r = add_tensors(&p->reference, hash, error);
+	if (r == LMODEL_OK && p->has_ancestor)
+		r = add_tensors(&p->ancestor, hash, error);
 	lm_hash_finish(hash, digest);
 	lm_hash_free(hash);
 	lm_hmac_sha256(p->master, given->seed, given->seed_len, digest, sizeof(digest));

@@ -1,4 +1,4 @@
-/* Side files under a tier, at pack time: their rows, and their streams (spec: 7.8). */
+/* Side files under a tier, at pack time: their rows, and their streams (spec: 7.9). */
 #include "archive/protect.h"
 
 #include "archive/shard.h"

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "archive/content.h"
+#include "archive/deeplock.h"
 #include "archive/shard.h"
 #include "base/pool.h"
 #include "crypto/chunked.h"
@@ -87,6 +88,29 @@ static int measure_window(void *context, uint64_t first, uint64_t count, const u
 	return each_run(context, measure_run, first, count, tiers, bytes, len, error);
 }
 
+/* A locked tensor is one unit of the only tier; its record is in the place of values. */
+static int measure_piece(void *context, const uint8_t *bytes, size_t len,
+			 struct lmodel_error *error)
+{
+	struct tensor_job *job = context;
+	int r = measure_run(&job->part[0], 0, 1, bytes, len, job->first_row, error);
+
+	job->first_row = false;
+	return r;
+}
+
+/* The length is known; what it holds matters to a seeded salt alone. */
+static int measure_record(struct tensor_job *job, struct lmodel_error *error)
+{
+	const struct lm_protected_model *model = &job->p->model;
+
+	if (job->p->seeded)
+		return lm_lock_record(model, job->tensor, measure_piece, job, error);
+	lm_positions_meter_add(job->part[0].meter, 0, 1);
+	job->part[0].values = lm_lock_record_len(model->model->tensors[job->tensor].bytes);
+	return LMODEL_OK;
+}
+
 static void begin_job(struct tensor_job *job, struct lm_protection *p, struct lm_writer *out,
 		      size_t tensor)
 {
@@ -139,7 +163,8 @@ static int measure(struct tensor_job *job, struct lm_positions_form *forms,
 			r = LMODEL_EFAILED;
 	}
 	if (r == LMODEL_OK)
-		r = lm_protected_walk(&p->model, job->tensor, measure_window, job, error);
+		r = p->model.lock_key != NULL ? measure_record(job, error) :
+		    lm_protected_walk(&p->model, job->tensor, measure_window, job, error);
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
 		struct part *part = &job->part[t];
 		struct lm_stream_row *stream;
@@ -185,6 +210,16 @@ static int write_window(void *context, uint64_t first, uint64_t count, const uin
 			const uint8_t *bytes, size_t len, struct lmodel_error *error)
 {
 	return each_run(context, write_run, first, count, tiers, bytes, len, error);
+}
+
+static int write_piece(void *context, const uint8_t *bytes, size_t len,
+		       struct lmodel_error *error)
+{
+	struct tensor_job *job = context;
+	int r = write_run(&job->part[0], 0, 1, bytes, len, job->first_row, error);
+
+	job->first_row = false;
+	return r;
 }
 
 /* With a seed, the salt follows from all that it seals: never one key and salt for two contents. */
@@ -247,7 +282,9 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 			r = LMODEL_EFAILED;
 	}
 	if (r == LMODEL_OK)
-		r = lm_protected_walk(&p->model, job->tensor, write_window, job, error);
+		r = p->model.lock_key != NULL ?
+			    lm_lock_record(&p->model, job->tensor, write_piece, job, error) :
+			    lm_protected_walk(&p->model, job->tensor, write_window, job, error);
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
 		struct part *part = &job->part[t];
 		struct lm_stream_row *rows;

@@ -1,5 +1,6 @@
 /* Raw bytes into the caller's memory: lmodel_tensor_read(), and many ranges at once. */
 #include "archive/archive.h"
+#include "archive/deeplock.h"
 #include "archive/member.h"
 #include "archive/scan.h"
 #include "archive/shard.h"
@@ -20,9 +21,10 @@ static int check_tensor(const struct lmodel_archive *a, const struct lmodel_tens
 	return LMODEL_OK;
 }
 
-/* By the reader that the archive keeps: it holds the last chunk, for who reads on from there. */
-static int read_member(struct lmodel_archive *a, size_t member, uint64_t offset, void *buffer,
-		       size_t len, struct lmodel_error *error)
+/* By the reader that the archive keeps: it holds the last chunk, for who reads on from there.
+ * `tensor` is no alias. */
+static int read_range(struct lmodel_archive *a, size_t tensor, uint64_t offset, void *buffer,
+		      size_t len, struct lmodel_error *error)
 {
 	int r = LMODEL_EFAILED;
 
@@ -30,8 +32,29 @@ static int read_member(struct lmodel_archive *a, size_t member, uint64_t offset,
 	if (a->reader == NULL)
 		a->reader = lm_reader_new(a, error);
 	if (a->reader != NULL)
-		r = lm_reader_range(a->reader, member, offset, buffer, len, error);
+		r = lm_reader_range(a->reader, a->manifest.tensors[tensor].member, offset, buffer,
+				    len, error);
 	pthread_mutex_unlock(&a->lock);
+	return r == LMODEL_OK ? lm_patch_memory(a, tensor, offset, buffer, len, error) : r;
+}
+
+/* Locked tensors are unlocked by whole blocks: more may have to be read than was asked for. */
+static int read_widened(struct lmodel_archive *a, size_t tensor, uint64_t offset, void *buffer,
+			size_t len, struct lmodel_error *error)
+{
+	uint64_t from = offset, wide = len;
+	LM_FREE uint8_t *whole = NULL;
+	int r;
+
+	lm_patch_range(a, tensor, &from, &wide);
+	if (wide == len)
+		return read_range(a, tensor, offset, buffer, len, error);
+	whole = malloc(wide);
+	if (whole == NULL)
+		return lm_fail_memory(error);
+	r = read_range(a, tensor, from, whole, wide, error);
+	if (r == LMODEL_OK)
+		memcpy(buffer, whole + (offset - from), len);
 	return r;
 }
 
@@ -46,13 +69,9 @@ int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *ten
 	r = check_tensor(a, tensor, offset, len, error);
 	if (r == LMODEL_OK)
 		r = lm_archive_check_level(a, error);
-	if (r == LMODEL_OK)
-		r = read_member(a, lm_manifest_member_of(&a->manifest, index), offset, buffer, len,
-				error);
-	if (r == LMODEL_OK)
-		r = lm_patch_memory(a, lm_manifest_original(&a->manifest, index), offset, buffer,
-				    len, error);
-	return r;
+	return r != LMODEL_OK ? r :
+	       read_widened(a, lm_manifest_original(&a->manifest, index), offset, buffer, len,
+			    error);
 }
 
 /* ---- many ---- */
@@ -180,10 +199,40 @@ static int patch(void *context, uint64_t offset, const uint8_t *bytes, size_t le
 	return LMODEL_OK;
 }
 
+/* Whether a tier in force holds the key of a lock that is over the whole tensor (spec: 7.8). */
+static bool is_locked(const struct lmodel_archive *a, size_t tensor)
+{
+	for (size_t tier = 0; tier < a->level; tier++)
+		if (lm_tier_is_locked(&a->manifest.tiers[tier]) &&
+		    lm_shard_find(&a->manifest, tier, tensor) != LM_NONE)
+			return true;
+	return false;
+}
+
+/* A lock is undone once: what is decoded in its place, when that is whole blocks, or read anew. */
+static int unlock_group(const struct group *g, size_t tensor, struct lmodel_error *error)
+{
+	const struct reading *r = g->reading;
+	int result = LMODEL_OK;
+
+	for (size_t i = g->begin; i < g->end && result == LMODEL_OK; i++) {
+		const struct lmodel_read *read = &r->reads[r->order[i]];
+		uint64_t from = read->offset, wide = read->len;
+
+		lm_patch_range(r->archive, tensor, &from, &wide);
+		result = wide == read->len ?
+				 lm_patch_memory(r->archive, tensor, read->offset, read->buffer,
+						 read->len, error) :
+				 read_widened(r->archive, tensor, read->offset, read->buffer,
+					      read->len, error);
+	}
+	return result;
+}
+
 static int patch_group(void *context, unsigned worker, void *job, struct lmodel_error *error)
 {
 	const struct reading *r = context;
-	const struct lmodel_archive *a = r->archive;
+	struct lmodel_archive *a = r->archive;
 	struct group *g = job;
 	size_t tensor = original(r, r->order[g->begin]);
 	uint64_t from = r->reads[r->order[g->begin]].offset, to = from;
@@ -195,6 +244,8 @@ static int patch_group(void *context, unsigned worker, void *job, struct lmodel_
 
 		to = LM_MAX(to, read->offset + read->len);
 	}
+	if (is_locked(a, tensor))
+		return unlock_group(g, tensor, error);
 	for (size_t tier = 0; tier < a->level && result == LMODEL_OK && from < to; tier++) {
 		size_t shard = lm_shard_find(&a->manifest, tier, tensor);
 

@@ -1,6 +1,7 @@
 /* lmodel_rekey(): new keys for tiers, in proportion to their shards (spec: 8.10). The new shards
  * are appended, one commit puts them in force, and then the old ones are zeroed. */
 #include "archive/content.h"
+#include "archive/deeplock.h"
 #include "archive/detached.h"
 #include "archive/options.h"
 #include "archive/protect.h"
@@ -92,6 +93,17 @@ static int copy_rows(struct rekeying *k, struct lmodel_error *error)
 	/* Grants are the next state's own or the old one's: told apart by their address. */
 	n->content_generation++;
 	return LMODEL_OK;
+}
+
+/* Who has read a lock key has what opens the base, which stays. */
+static void tell_locked(const struct rekeying *k)
+{
+	for (size_t t = 0; t < k->next.tier_count; t++)
+		if (k->turn[t] && lm_tier_is_locked(&k->next.tiers[t]))
+			lm_notice(&k->options->run,
+				  "tier %s: the base stays locked as it was: who has read the lock "
+				  "keys opens this file, too; packing anew makes others",
+				  k->next.tiers[t].name);
 }
 
 static void make_key(struct rekeying *k, size_t t)
@@ -274,6 +286,7 @@ static int run(struct rekeying *k, const char *const *tiers, size_t count,
 		r = lm_change_commit(&k->change, &k->next, k->end, error);
 	if (r != LMODEL_OK)
 		return r;
+	tell_locked(k);
 	/* The new keys are in force: whoever needs a new grant gets it, whatever else fails. */
 	r = lm_change_bury(&k->change, &k->next, k->end, &k->options->run, error);
 	if (write_grants(k, &late))

@@ -88,6 +88,9 @@ int lm_shard_read(const struct lmodel_archive *archive, size_t shard, uint64_t f
 /* Shard row of (tier, tensor), or LM_NONE. */
 size_t lm_shard_find(const struct lm_manifest *manifest, size_t tier, size_t tensor);
 
+/* Widens a range within a tensor to what lm_patch_memory() takes. */
+void lm_patch_range(const struct lmodel_archive *archive, size_t tensor, uint64_t *offset,
+		    uint64_t *len);
 /* Over bytes [offset, offset+len) of a tensor in memory: all tiers in force. */
 int lm_patch_memory(const struct lmodel_archive *archive, size_t tensor, uint64_t offset,
 		    void *buffer, size_t len, struct lmodel_error *error) LM_MUST_CHECK;

@@ -1,4 +1,5 @@
 /* True values to their places: walks a shard's two streams side by side. */
+#include "archive/deeplock.h"
 #include "archive/shard.h"
 #include "archive/unlock.h"
 #include "base/io.h"
@@ -168,6 +169,23 @@ int lm_shard_read(const struct lmodel_archive *archive, size_t shard, uint64_t f
 
 /* ---- into memory ---- */
 
+/* What has to be read so that [offset, offset + len) can be made of it: digests of a locked tensor
+ * are of whole blocks. */
+void lm_patch_range(const struct lmodel_archive *a, size_t tensor, uint64_t *offset, uint64_t *len)
+{
+	uint64_t end = *offset + *len, bytes = a->manifest.tensors[tensor].bytes;
+
+	for (size_t tier = 0; tier < a->level && *len > 0; tier++) {
+		if (!lm_tier_is_locked(&a->manifest.tiers[tier]) ||
+		    lm_shard_find(&a->manifest, tier, tensor) == LM_NONE)
+			continue;
+		*offset -= *offset % LM_LOCK_BLOCK;
+		if (end % LM_LOCK_BLOCK != 0)
+			end = LM_MIN(bytes, end - end % LM_LOCK_BLOCK + LM_LOCK_BLOCK);
+		*len = end - *offset;
+	}
+}
+
 struct memory {
 	uint8_t *bytes;
 	uint64_t offset;
@@ -192,7 +210,9 @@ int lm_patch_memory(const struct lmodel_archive *a, size_t tensor, uint64_t offs
 	for (size_t tier = 0; tier < a->level && r == LMODEL_OK && len > 0; tier++) {
 		size_t shard = lm_shard_find(&a->manifest, tier, tensor);
 
-		if (shard != LM_NONE)
+		if (shard != LM_NONE && lm_tier_is_locked(&a->manifest.tiers[tier]))
+			r = lm_lock_open(a, shard, offset, buffer, len, error);
+		else if (shard != LM_NONE)
 			r = lm_shard_read(a, shard, offset, offset + len, patch_memory, &m, error);
 	}
 	return r;
@@ -262,7 +282,9 @@ int lm_patch_file(const struct lmodel_archive *a, size_t tensor, int fd, const c
 	for (size_t tier = 0; tier < a->level && r == LMODEL_OK; tier++) {
 		size_t shard = lm_shard_find(&a->manifest, tier, tensor);
 
-		if (shard != LM_NONE)
+		if (shard != LM_NONE && lm_tier_is_locked(&a->manifest.tiers[tier]))
+			r = lm_lock_open_file(a, shard, fd, label, to, error);
+		else if (shard != LM_NONE)
 			r = lm_shard_read(a, shard, 0, w.size, patch_window, &w, error);
 		if (r == LMODEL_OK)
 			r = flush(&w, error);

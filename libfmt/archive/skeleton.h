@@ -3,24 +3,55 @@
 #define LM_SKELETON_H
 
 #include "archive/scan.h"
+#include "base/permute.h"
 
-/* A growing list of pieces to copy, and where each goes. */
+#define LM_SCRATCH SIZE_MAX /* instead of an output: the file for tensors with other axes */
+
+/* A tensor that is written to the scratch file first, then with its axes permuted to its place. */
+struct lm_plan_axes {
+	size_t tensor;
+	uint64_t from;         /* in the scratch file */
+	size_t file;
+	uint64_t to;
+	uint8_t axes[LM_PERMUTE_RANK];
+};
+
+/* Four bytes of an output: the CRC-32 of others, once all these are there. */
+struct lm_plan_crc {
+	size_t file;
+	uint64_t to, begin, end;
+};
+
+/* A growing list of pieces to copy, and where each goes; then what is left to do. */
 struct lm_plan {
 	struct lm_scan_item *items;
 	uint64_t *to;          /* offset in the output */
 	size_t *file;          /* which output */
 	size_t count, capacity;
+	struct lm_plan_axes *axes;
+	size_t axes_count, axes_capacity;
+	struct lm_plan_crc *crcs;
+	size_t crc_count, crc_capacity;
+	uint64_t scratch;      /* bytes of the scratch file */
 };
 
 int lm_plan_add(struct lm_plan *plan, size_t member, uint64_t from, uint64_t len, size_t file,
 		uint64_t to, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_plan_add_crc(struct lm_plan *plan, size_t file, uint64_t to, uint64_t begin, uint64_t end,
+		    struct lmodel_error *error) LM_MUST_CHECK;
 void lm_plan_free(struct lm_plan *plan);
 
-/* That the header in the skeleton of a safetensors source says what the rows say: the same
- * tensors in the same order, the same metadata. Otherwise the file written again would be
- * another model than the one listed. The skeleton has to be one literal, then one record of all
- * the source's tensors. ECORRUPT. Part of lm_skeleton_plan(). */
+/* Where in a plan one source begins. */
+struct lm_plan_mark {
+	size_t item, axes, crc;
+};
+
+/* That the file which the plan from `mark` on writes is the one that the rows describe: read by
+ * its importer, with zeros for tensor bytes and CRCs, it has the same tensors in the same order and
+ * places, and the same metadata. Otherwise the file written again would be another model than the
+ * one listed. ECORRUPT. Part of lm_skeleton_plan(). */
 int lm_skeleton_check(const struct lmodel_archive *archive, size_t source,
+		      const struct lm_plan *plan, const struct lm_plan_mark *mark,
 		      struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Adds what makes up source `source` again, as output `file`, from offset 0 on. ECORRUPT when

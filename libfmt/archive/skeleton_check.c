@@ -7,60 +7,120 @@
 #include "base/io.h"
 #include "import/source.h"
 
-enum { RECORD = 9, TENSORS = 17, PIECE = 1 << 16, LOOK = 4096 };
+enum { PIECE = 1 << 16 };
 
-static int bad(const struct lmodel_archive *a, size_t source, const char *what,
-	       struct lmodel_error *error)
+struct check {
+	const struct lmodel_archive *archive;
+	size_t source;
+	const struct lm_plan *plan;
+	const struct lm_plan_mark *mark;
+	struct lmodel_error *error;
+};
+
+/* Where bytes of a tensor stand in the file. */
+struct place {
+	uint64_t at, len;
+	size_t member;
+	const uint8_t *axes; /* or NULL */
+	bool used;
+};
+
+static int bad(const struct check *c, const char *what)
 {
-	return lm_fail(error, LMODEL_ECORRUPT, "%s: skeleton of %s: %s", a->label,
-		       LM_QUOTE(a->manifest.sources[source].name), what);
+	return lm_fail(c->error, LMODEL_ECORRUPT, "%s: skeleton of %s: %s", c->archive->label,
+		       LM_QUOTE(c->archive->manifest.sources[c->source].name), what);
 }
 
-/* Puts the literal into a file. Of what follows the importer looks at the first bytes alone, to
- * tell the kind of file: zeros stand for them. */
-static int write_header(const struct lmodel_archive *a, struct lm_reader *reader, size_t source,
-			uint64_t len, int fd, struct lmodel_error *error)
+static bool is_literal(const struct check *c, size_t item)
 {
-	size_t member = a->manifest.sources[source].skeleton;
+	return c->plan->items[item].member == c->archive->manifest.sources[c->source].skeleton;
+}
+
+static int write_literal(const struct check *c, struct lm_reader *reader, size_t item, int fd)
+{
+	const struct lm_scan_item *literal = &c->plan->items[item];
 	uint8_t piece[PIECE];
 	int r = LMODEL_OK;
 
-	for (uint64_t at = 0; at < len && r == LMODEL_OK; at += PIECE) {
-		size_t n = (size_t)LM_MIN((uint64_t)PIECE, len - at);
+	for (uint64_t at = 0; at < literal->len && r == LMODEL_OK; at += PIECE) {
+		size_t n = (size_t)LM_MIN((uint64_t)PIECE, literal->len - at);
 
-		r = lm_reader_range(reader, member, RECORD + at, piece, n, error);
+		r = lm_reader_range(reader, literal->member, literal->from + at, piece, n,
+				    c->error);
 		if (r == LMODEL_OK)
-			r = lm_write_all(fd, "memory file", piece, n, error);
+			r = lm_write_at(fd, "memory file", piece, n, c->plan->to[item] + at,
+					c->error);
 	}
-	memset(piece, 0, LOOK);
-	if (r == LMODEL_OK)
-		r = lm_write_all(fd, "memory file", piece, LOOK, error);
 	return r;
 }
 
-/* The length of the literal, when the skeleton is a literal and a record of all tensors. */
-static int read_shape(const struct lmodel_archive *a, struct lm_reader *reader, size_t source,
-		      size_t tensor_count, uint64_t *len, struct lmodel_error *error)
+/* The file with literals in their places and zeros for all else, which take no memory. */
+static int write_layout(const struct check *c, int *fd)
 {
-	size_t member = a->manifest.sources[source].skeleton;
-	uint64_t size = a->manifest.members[member].bytes, tail = tensor_count > 0 ? TENSORS : 0;
-	uint8_t record[TENSORS];
-	int r;
+	struct lm_reader *reader = lm_reader_new(c->archive, c->error);
+	uint64_t bytes = c->archive->manifest.sources[c->source].bytes;
+	int r = reader == NULL ? LMODEL_EFAILED : LMODEL_OK;
 
-	if (size < RECORD + tail)
-		return bad(a, source, "is too short", error);
-	r = lm_reader_range(reader, member, 0, record, RECORD, error);
-	if (r != LMODEL_OK)
-		return r;
-	*len = lm_get_u64(record + 1);
-	if (record[0] != 1 || *len != size - RECORD - tail || *len > LM_HEADER_LIMIT + 8)
-		return bad(a, source, "is not one header and the tensors", error);
-	if (tail == 0)
-		return LMODEL_OK;
-	r = lm_reader_range(reader, member, RECORD + *len, record, TENSORS, error);
-	if (r == LMODEL_OK && (record[0] != 2 || lm_get_u64(record + 9) != tensor_count))
-		r = bad(a, source, "does not name all tensors", error);
+	if (r == LMODEL_OK && (*fd = memfd_create("lmodel-layout", MFD_CLOEXEC)) < 0)
+		r = lm_fail_errno(c->error, "memory file");
+	if (r == LMODEL_OK && ftruncate(*fd, (off_t)bytes) != 0)
+		r = lm_fail_errno(c->error, "memory file of %ju bytes", (uintmax_t)bytes);
+	for (size_t i = c->mark->item; i < c->plan->count && r == LMODEL_OK; i++)
+		if (is_literal(c, i))
+			r = write_literal(c, reader, i, *fd);
+	lm_reader_free(reader);
 	return r;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* All places of tensor bytes, sorted; those without bytes have none. */
+static int find_places(const struct check *c, struct place **places, size_t *count)
+{
+	const struct lm_plan *p = c->plan;
+	struct place *found = calloc(p->count - c->mark->item + 1, sizeof(*found));
+	size_t n = 0;
+
+	if (found == NULL)
+		return lm_fail_memory(c->error);
+	for (size_t i = c->mark->item, axes = c->mark->axes; i < p->count; i++) {
+		const struct lm_scan_item *item = &p->items[i];
+		bool permuted = p->file[i] == LM_SCRATCH;
+
+		if (!is_literal(c, i) && item->len > 0)
+			found[n++] = (struct place){
+				.at = permuted ? p->axes[axes].to : p->to[i], .len = item->len,
+				.member = item->member, .axes = permuted ? p->axes[axes].axes : NULL,
+			};
+		axes += permuted;
+	}
+	qsort(found, n, sizeof(*found), by_place);
+	*places = found;
+	*count = n;
+	return LMODEL_OK;
+}
+
+/* Several tensors of the file may be the same bytes of it. */
+static bool is_placed(const struct check *c, const struct lm_source_tensor *t, size_t row,
+		      struct place *places, size_t count)
+{
+	struct place key = { .at = t->offset }, *place;
+
+	if (t->bytes == 0)
+		return true;
+	place = bsearch(&key, places, count, sizeof(*places), by_place);
+	if (place == NULL || place->len != t->bytes ||
+	    place->member != lm_manifest_member_of(&c->archive->manifest, row) ||
+	    (place->axes == NULL) != (t->axes == NULL) ||
+	    (t->axes != NULL && memcmp(place->axes, t->axes, t->rank) != 0))
+		return false;
+	place->used = true;
+	return true;
 }
 
 static bool same_tensor(const struct lm_tensor_row *row, const struct lm_source_tensor *t)
@@ -69,63 +129,75 @@ static bool same_tensor(const struct lm_tensor_row *row, const struct lm_source_
 	       (t->rank == 0 || memcmp(row->shape, t->shape, t->rank * sizeof(*t->shape)) == 0);
 }
 
-static int compare(const struct lmodel_archive *a, size_t source, const struct lm_model *model,
-		   struct lmodel_error *error)
+static int compare_tensors(const struct check *c, const struct lm_model *model)
 {
-	const struct lm_manifest *m = &a->manifest;
-	size_t tensor = 0, pair = 0;
+	static const char other[] = "its file has other tensors than the manifest";
+	const struct lm_manifest *m = &c->archive->manifest;
+	LM_FREE struct place *places = NULL;
+	size_t tensor = 0, count = 0;
+	int r = find_places(c, &places, &count);
 
-	for (size_t i = 0; i < m->tensor_count; i++)
-		if (m->tensors[i].source == source &&
-		    (tensor == model->tensor_count ||
-		     !same_tensor(&m->tensors[i], &model->tensors[tensor++])))
-			return bad(a, source, "its header tells other tensors than the manifest",
-				   error);
-	if (tensor != model->tensor_count)
-		return bad(a, source, "its header tells other tensors than the manifest", error);
-	for (size_t i = 0; i < m->metadata_count; i++)
-		if (m->metadata[i].source == source &&
-		    (pair == model->metadata_count ||
-		     strcmp(m->metadata[i].key, model->metadata[pair].key) != 0 ||
-		     strcmp(m->metadata[i].value, model->metadata[pair++].value) != 0))
-			return bad(a, source, "its header tells other metadata than the manifest",
-				   error);
-	if (pair != model->metadata_count)
-		return bad(a, source, "its header tells other metadata than the manifest", error);
-	return LMODEL_OK;
+	for (size_t i = 0; i < m->tensor_count && r == LMODEL_OK; i++) {
+		if (m->tensors[i].source != c->source)
+			continue;
+		if (tensor == model->tensor_count ||
+		    !same_tensor(&m->tensors[i], &model->tensors[tensor]))
+			r = bad(c, other);
+		else if (!is_placed(c, &model->tensors[tensor], i, places, count))
+			r = bad(c, "its file has tensors in other places");
+		tensor++;
+	}
+	if (r == LMODEL_OK && tensor != model->tensor_count)
+		r = bad(c, other);
+	for (size_t i = 0; i < count && r == LMODEL_OK; i++)
+		if (!places[i].used)
+			r = bad(c, "it puts tensors where its file has none");
+	return r;
 }
 
-int lm_skeleton_check(const struct lmodel_archive *a, size_t source, struct lmodel_error *error)
+static int compare_metadata(const struct check *c, const struct lm_model *model)
+{
+	const struct lm_manifest *m = &c->archive->manifest;
+	size_t pair = 0;
+	bool same = true;
+
+	for (size_t i = 0; i < m->metadata_count && same; i++) {
+		if (m->metadata[i].source != c->source)
+			continue;
+		same = pair < model->metadata_count &&
+		       strcmp(m->metadata[i].key, model->metadata[pair].key) == 0 &&
+		       strcmp(m->metadata[i].value, model->metadata[pair].value) == 0;
+		pair++;
+	}
+	return same && pair == model->metadata_count ?
+	       LMODEL_OK : bad(c, "its file has other metadata than the manifest");
+}
+
+int lm_skeleton_check(const struct lmodel_archive *a, size_t source, const struct lm_plan *plan,
+		      const struct lm_plan_mark *mark, struct lmodel_error *error)
 {
 	const struct lm_source_row *row = &a->manifest.sources[source];
+	const struct check c = {
+		.archive = a, .source = source, .plan = plan, .mark = mark, .error = error,
+	};
 	struct lmodel_error why = LMODEL_ERROR_INIT;
-	struct lm_model model = { 0 };
-	struct lm_reader *reader = lm_reader_new(a, error);
-	size_t tensor_count = 0;
-	uint64_t len = 0;
-	int fd = -1, r = reader == NULL ? LMODEL_EFAILED : LMODEL_OK;
+	struct lm_model model = { .layout_only = true };
+	int fd = -1, r = write_layout(&c, &fd);
 
-	for (size_t i = 0; i < a->manifest.tensor_count; i++)
-		tensor_count += a->manifest.tensors[i].source == source;
-	if (r == LMODEL_OK)
-		r = read_shape(a, reader, source, tensor_count, &len, error);
-	if (r == LMODEL_OK && (fd = memfd_create("lmodel-header", MFD_CLOEXEC)) < 0)
-		r = lm_fail_errno(error, "memory file");
-	if (r == LMODEL_OK)
-		r = write_header(a, reader, source, len, fd, error);
-	lm_reader_free(reader);
 	if (r != LMODEL_OK) {
 		if (fd >= 0)
 			close(fd);
 		return r;
 	}
 	/* The importer takes the file, also when it fails. */
-	r = lm_import_safetensors(&model, fd, row->bytes, row->name, "its header", &why);
+	r = lm_import_format(&model, row->format, fd, row->bytes, row->name, "its file", &why);
 	if (r == LMODEL_OK)
-		r = compare(a, source, &model, error);
+		r = compare_tensors(&c, &model);
 	else
 		r = r == LMODEL_EFAILED ? lm_fail(error, LMODEL_EFAILED, "%s", why.message) :
-					  bad(a, source, why.message, error);
+					  bad(&c, why.message);
+	if (r == LMODEL_OK)
+		r = compare_metadata(&c, &model);
 	lm_model_free(&model);
 	return r;
 }

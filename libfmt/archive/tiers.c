@@ -1,4 +1,5 @@
 /* Tiers, shards and key slots as they show, and which tier is read. */
+#include "archive/deeplock.h"
 #include "archive/unlock.h"
 #include "crypto/chunked.h"
 
@@ -96,11 +97,14 @@ int lmodel_shard_at(const struct lmodel_archive *a, size_t index, struct lmodel_
 	s = &m->shards[index];
 	if (!lm_sealed_plain_len(s->stream[LM_VALUES].length, &plain) || plain < LM_FRAME_HEAD)
 		plain = LM_FRAME_HEAD;
+	plain -= LM_FRAME_HEAD;
+	if (lm_tier_is_locked(&m->tiers[s->tier]))
+		plain = UINT64_MAX; /* a key stands for all of it */
 	*shard = (struct lmodel_shard){
 		.tensor = m->tensors[s->tensor].name, .tier = m->tiers[s->tier].name,
-		.unit = s->unit,
+		.unit = s->unit, .recoverable = a->tiers[s->tier].recoverable,
 		.stored_bytes = s->stream[0].length + s->stream[1].length,
-		.most_bytes = LM_MIN(plain - LM_FRAME_HEAD, m->tensors[s->tensor].bytes),
+		.most_bytes = LM_MIN(plain, m->tensors[s->tensor].bytes),
 	};
 	return LMODEL_OK;
 }
@@ -121,6 +125,8 @@ int lm_archive_make_tiers(struct lmodel_archive *a, struct lmodel_error *error)
 			.scope = t->scope, .amount = t->amount, .generation = t->generation,
 			.stored_bytes = t->length[0] + t->length[1], .tensor_count = t->shard_count,
 			.absent = t->absent, .attachment_count = t->sealed_count,
+			.recoverable = lm_tier_is_locked(t) ||
+				       strcmp(t->mask, LM_MASK_PERTURB) == 0,
 		};
 	}
 	for (size_t i = 0; i < m->slot_count; i++)

@@ -12,11 +12,19 @@ struct lm_export_tensor {
 	unsigned rank;
 	const uint64_t *shape;
 	uint64_t bytes;
-	uint64_t offset; /* out: of its bytes in the file */
+	const char *descr; /* a Python literal of NumPy's type; NULL: the dtype's own */
+	uint64_t offset;   /* out: of its bytes in the file */
 };
 
 struct lm_export_pair {
 	const char *key, *value;
+};
+
+/* A piece of a layout's bytes, and its place in the file. Pieces lie one behind the other in the
+ * layout's bytes. */
+struct lm_export_piece {
+	uint64_t to;
+	size_t len;
 };
 
 /* Makes the header of a safetensors file (8 bytes of length, JSON, spaces to a multiple of 8)
@@ -40,5 +48,31 @@ int lm_export_index(const struct lm_export_tensor *tensors, size_t tensor_count,
  * is fresh memory. */
 int lm_export_npy(const struct lm_dtype *dtype, unsigned rank, const uint64_t *shape,
 		  uint8_t **header, size_t *header_len, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The same of a tensor that may bring its own `descr`; version 3.0 where that is not ASCII. */
+int lm_export_npy_as(const struct lm_export_tensor *tensor, uint8_t **header, size_t *header_len,
+		     struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Four bytes of a file that are the CRC-32 of others of it. */
+struct lm_export_crc {
+	uint64_t to, begin, end;
+};
+
+/* All of a file but its tensors; the three lists are fresh memory. */
+struct lm_export_layout {
+	uint8_t *bytes;
+	size_t len;
+	struct lm_export_piece *pieces;
+	size_t piece_count;
+	struct lm_export_crc *crcs; /* equal ranges side by side */
+	size_t crc_count;
+	uint64_t size;              /* of the file */
+};
+
+/* Lays out a .npz file: a member NAME.npy for each tensor, in the order given, and places the
+ * tensors. EUNSUPPORTED for a dtype as in lm_export_npy(), and for a name that leads out of a
+ * directory or is too long. */
+int lm_export_npz(struct lm_export_tensor *tensors, size_t count, struct lm_export_layout *layout,
+		  struct lmodel_error *error) LM_MUST_CHECK;
 
 #endif

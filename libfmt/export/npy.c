@@ -8,17 +8,20 @@ enum { ALIGNMENT = 64, GROWTH_DIGITS = 21 };
 /* The dictionary as NumPy writes it: a Python literal, keys sorted, and behind it room for the
  * first dimension to grow to any 64-bit number without the header growing. NULL when there is
  * no memory. */
-static char *make_dictionary(const struct lm_dtype *dtype, unsigned rank, const uint64_t *shape,
-			     size_t *len)
+static char *make_dictionary(const struct lm_export_tensor *t, size_t *len)
 {
-	size_t size = 100 + ((size_t)rank + 1) * 24, n;
+	const char *descr = t->descr != NULL ? t->descr : t->dtype->npy;
+	const char *quote = t->descr != NULL ? "" : "'";
+	const unsigned rank = t->rank;
+	const uint64_t *shape = t->shape;
+	size_t size = 100 + strlen(descr) + ((size_t)rank + 1) * 24, n;
 	char *text = malloc(size);
 	int first_len = 0;
 
 	if (text == NULL)
 		return NULL;
-	n = (size_t)snprintf(text, size, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-			     dtype->npy);
+	n = (size_t)snprintf(text, size, "{'descr': %s%s%s, 'fortran_order': False, 'shape': (",
+			     quote, descr, quote);
 	for (unsigned i = 0; i < rank; i++) {
 		int digits = snprintf(text + n, size - n, "%ju", (uintmax_t)shape[i]);
 
@@ -37,28 +40,39 @@ static char *make_dictionary(const struct lm_dtype *dtype, unsigned rank, const 
 int lm_export_npy(const struct lm_dtype *dtype, unsigned rank, const uint64_t *shape,
 		  uint8_t **header, size_t *header_len, struct lmodel_error *error)
 {
+	const struct lm_export_tensor t = { .dtype = dtype, .rank = rank, .shape = shape };
+
+	return lm_export_npy_as(&t, header, header_len, error);
+}
+
+int lm_export_npy_as(const struct lm_export_tensor *t, uint8_t **header, size_t *header_len,
+		     struct lmodel_error *error)
+{
 	LM_FREE char *dictionary = NULL;
 	LM_FREE uint8_t *bytes = NULL;
-	size_t len = 0, prefix = 10, total;
+	size_t len = 0, prefix, total;
+	uint8_t version = 1; /* 2: four bytes of length; 3: and UTF-8 */
 
-	if (dtype->npy == NULL || dtype->bits % 8 != 0)
-		return lm_fail(error, LMODEL_EUNSUPPORTED, "NumPy has no type for %s", dtype->name);
-	dictionary = make_dictionary(dtype, rank, shape, &len);
+	if (t->dtype->npy == NULL)
+		return lm_fail(error, LMODEL_EUNSUPPORTED, "NumPy has no type for %s",
+			       t->dtype->name);
+	dictionary = make_dictionary(t, &len);
 	if (dictionary == NULL)
 		return lm_fail_memory(error);
+	for (size_t i = 0; i < len; i++)
+		version = (unsigned char)dictionary[i] >= 0x80 ? 3 : version;
+	if (version == 1 && lm_align(10 + len + 1, ALIGNMENT) - 10 > UINT16_MAX)
+		version = 2;
+	prefix = version == 1 ? 10 : 12;
 	total = (size_t)lm_align(prefix + len + 1, ALIGNMENT);
-	if (total - prefix > UINT16_MAX) {
-		prefix = 12; /* version 2.0: four bytes of length */
-		total = (size_t)lm_align(prefix + len + 1, ALIGNMENT);
-	}
 	if (total - prefix > UINT32_MAX)
-		return lm_fail(error, LMODEL_ELIMIT, "too many dimensions for NumPy: %u", rank);
+		return lm_fail(error, LMODEL_ELIMIT, "too many dimensions for NumPy: %u", t->rank);
 	bytes = malloc(total);
 	if (bytes == NULL)
 		return lm_fail_memory(error);
 	memcpy(bytes, "\x93NUMPY\1\0", 8);
-	if (prefix == 12) {
-		bytes[6] = 2;
+	bytes[6] = version;
+	if (version > 1) {
 		lm_put_u32(bytes + 8, (uint32_t)(total - prefix));
 	} else {
 		bytes[8] = (uint8_t)(total - prefix);

@@ -234,7 +234,14 @@ int lm_export_safetensors(struct lm_export_tensor *tensors, size_t tensor_count,
 {
 	LM_CLEANUP(text_free) struct text text = { 0 };
 	uint64_t data_size = 0;
-	int r = put_header(&text, tensors, tensor_count, metadata, metadata_count, &data_size,
+	int r;
+
+	for (size_t i = 0; i < tensor_count; i++)
+		if (!lm_dtype_in_safetensors(tensors[i].dtype))
+			return lm_fail(error, LMODEL_EUNSUPPORTED,
+				       "tensor %s: safetensors has no type %s",
+				       LM_QUOTE(tensors[i].name), tensors[i].dtype->name);
+	r = put_header(&text, tensors, tensor_count, metadata, metadata_count, &data_size,
 			   error);
 
 	if (r != LMODEL_OK)

@@ -33,6 +33,7 @@ static const char *const side_files[] = {
 	"COPYING*",
 	"USE_POLICY*",
 	"*.safetensors.index.json",
+	"*.bin.index.json",
 };
 
 static const char *const weights_suffixes[] = {

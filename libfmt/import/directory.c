@@ -1,23 +1,36 @@
-/* A model's directory in the Hugging Face layout: one or more .safetensors files, the index
- * that ties them together, and side files. Only the top level; hidden files are no part of it. */
-#include "import/directory.h"
+/* A model's directory in the Hugging Face layout: one or more files of weights, the index that ties
+ * them together, and side files. Only the top level, but for pipelines of several models, which
+ * have a folder for each. Hidden files are no part of it. */
+#include "import/source.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <lmodel/archive.h>
 
 #include "base/io.h"
-#include "import/json.h"
+#include "import/index.h"
 #include "import/kind.h"
 
-static const char index_suffix[] = ".safetensors.index.json";
+/* Weights that a folder may hold, the better ones first: of those that it has, one kind alone. */
+static const struct weights { const char *pattern, *index; } weights[] = {
+	{ "*.safetensors", "*.safetensors.index.json" },
+	{ "*model*.bin", "*.bin.index.json" },
+	{ "*.pth", NULL }, { "*.pt", NULL }, { "*.gguf", NULL }, { "*.npz", NULL },
+	{ "*.onnx", NULL },
+};
+
+/* What tells, on the top level, that there are models in folders: diffusers, Sentence
+ * Transformers. */
+static const char *const pipelines[] = { "model_index.json", "modules.json" };
 
 struct folder {
 	const char *path;
+	const char *prefix; /* of names in the archive: "" or "unet/" */
 	char **names; /* sorted, without the hidden ones */
 	size_t count, capacity;
 };
@@ -68,123 +81,31 @@ static char *path_of(const struct folder *folder, const char *name, struct lmode
 			 len > 0 && folder->path[len - 1] == '/' ? "" : "/", name);
 }
 
-/* ---- the index ---- */
+/* ---- weights ---- */
 
-/* Real ones hold two objects; this leaves room for whatever else "metadata" may hold. */
-static const struct lm_json_limits limits = { .depth = LM_DEPTH_LIMIT, .containers = 4096 };
-
-static int check_mapping(const char *tensor, const json_t *file, const char *label,
-			 struct lmodel_error *error)
+static bool is_like(const char *name, const char *pattern)
 {
-	const char *name = json_string_value(file);
-
-	if (strlen(tensor) > LM_NAME_LIMIT)
-		return lm_fail(error, LMODEL_ELIMIT,
-			       "%s: tensor %s: name of %zu bytes; the limit is %u", label,
-			       LM_QUOTE(tensor), strlen(tensor), LM_NAME_LIMIT);
-	if (name == NULL)
-		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: tensor %s: the file is %s, not a string", label,
-			       LM_QUOTE(tensor), lm_json_kind(file));
-	if (!lm_path_is_safe(name) || strchr(name, '/') != NULL)
-		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: tensor %s: %s is no name of a file in this directory", label,
-			       LM_QUOTE(tensor), LM_QUOTE(name));
-	return LMODEL_OK;
+	return fnmatch(pattern, name, FNM_CASEFOLD) == 0;
 }
 
-static int collect_files(struct lm_index *index, const char *label, struct lmodel_error *error)
+/* The kind of weights to be taken of the folder, or NULL. */
+static const struct weights *find_weights(const struct folder *folder)
 {
-	const char *tensor;
-	json_t *file;
-	size_t n = 0, distinct = 0;
-
-	index->files = calloc(json_object_size(index->weight_map) + 1, sizeof(*index->files));
-	if (index->files == NULL)
-		return lm_fail_memory(error);
-	json_object_foreach(index->weight_map, tensor, file) {
-		int r = check_mapping(tensor, file, label, error);
-
-		if (r != LMODEL_OK)
-			return r;
-		index->files[n++] = json_string_value(file);
-	}
-	qsort(index->files, n, sizeof(*index->files), compare_names);
-	for (size_t i = 0; i < n; i++)
-		if (i == 0 || strcmp(index->files[i], index->files[i - 1]) != 0)
-			index->files[distinct++] = index->files[i];
-	index->file_count = distinct;
-	return LMODEL_OK;
+	for (size_t k = 0; k < LM_COUNT(weights); k++)
+		for (size_t i = 0; i < folder->count; i++)
+			if (is_like(folder->names[i], weights[k].pattern) ||
+			    (weights[k].index != NULL &&
+			     is_like(folder->names[i], weights[k].index)))
+				return &weights[k];
+	return NULL;
 }
 
-int lm_index_parse(struct lm_index *index, const char *text, size_t len, const char *label,
-		   struct lmodel_error *error)
-{
-	int r;
-
-	*index = (struct lm_index){ 0 };
-	r = lm_json_parse(text, len, 0, label, &limits, &index->root, error);
-	if (r != LMODEL_OK)
-		return r;
-	if (!json_is_object(index->root))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: is %s, not an object", label,
-			       lm_json_kind(index->root));
-	index->weight_map = json_object_get(index->root, "weight_map");
-	if (!json_is_object(index->weight_map))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: weight_map is %s%s", label,
-			       lm_json_kind(index->weight_map),
-			       index->weight_map == NULL ? "" : ", not an object");
-	if (json_object_size(index->weight_map) == 0)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: weight_map is empty", label);
-	return collect_files(index, label, error);
-}
-
-int lm_index_check(struct lm_index *index, const struct lm_model *model, size_t first,
-		   const char *label, struct lmodel_error *error)
-{
-	const char *tensor;
-	json_t *file;
-
-	for (size_t i = first; i < model->tensor_count; i++) {
-		const char *name = model->tensors[i].name;
-		const struct lm_source *source = &model->sources[model->tensors[i].source];
-		const json_t *wanted = json_object_get(index->weight_map, name);
-
-		if (wanted == NULL)
-			return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s is not in the index",
-				       source->label, LM_QUOTE(name));
-		if (json_is_null(wanted)) /* met before */
-			return lm_fail(error, LMODEL_ECORRUPT,
-				       "%s: tensor %s is also in another file of the index",
-				       source->label, LM_QUOTE(name));
-		if (strcmp(json_string_value(wanted), source->name) != 0)
-			return lm_fail(error, LMODEL_ECORRUPT,
-				       "%s: tensor %s is in this file, but the index says %s",
-				       source->label, LM_QUOTE(name),
-				       LM_QUOTE(json_string_value(wanted)));
-		if (json_object_set_new(index->weight_map, name, json_null()) != 0)
-			return lm_fail_memory(error);
-	}
-	json_object_foreach(index->weight_map, tensor, file)
-		if (!json_is_null(file))
-			return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s is not in file %s",
-				       label, LM_QUOTE(tensor),
-				       LM_QUOTE(json_string_value(file)));
-	return LMODEL_OK;
-}
-
-void lm_index_free(struct lm_index *index)
-{
-	json_decref(index->root);
-	free(index->files);
-	*index = (struct lm_index){ 0 };
-}
-
-static int find_index(const struct folder *folder, const char **name, struct lmodel_error *error)
+static int find_index(const struct folder *folder, const struct weights *kind, const char **name,
+		      struct lmodel_error *error)
 {
 	*name = NULL;
-	for (size_t i = 0; i < folder->count; i++) {
-		if (!lm_name_ends(folder->names[i], index_suffix))
+	for (size_t i = 0; i < folder->count && kind->index != NULL; i++) {
+		if (!is_like(folder->names[i], kind->index))
 			continue;
 		if (*name != NULL)
 			return lm_fail(error, LMODEL_EUSAGE,
@@ -240,12 +161,13 @@ static int import_file(struct lm_model *model, const struct folder *folder, cons
 		       const char *index, struct lmodel_error *error)
 {
 	LM_FREE char *path = path_of(folder, name, error);
+	LM_FREE char *full = lm_format(error, "%s%s", folder->prefix, name);
 	uint64_t size;
 	int fd, r;
 
-	if (path == NULL)
+	if (path == NULL || full == NULL)
 		return LMODEL_EFAILED;
-	if (!lm_path_is_safe(name))
+	if (!lm_path_is_safe(full))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: not a name that an archive may hold",
 			       LM_QUOTE(path));
 	if (index != NULL && access(path, F_OK) != 0 && errno == ENOENT)
@@ -254,7 +176,7 @@ static int import_file(struct lm_model *model, const struct folder *folder, cons
 	r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
 	if (r != LMODEL_OK)
 		return r;
-	return lm_import_file(model, fd, size, name, LM_QUOTE(path), error);
+	return lm_import_file(model, fd, size, full, LM_QUOTE(path), error);
 }
 
 static int import_indexed(struct lm_model *model, const struct folder *folder,
@@ -272,42 +194,43 @@ static int import_indexed(struct lm_model *model, const struct folder *folder,
 		r = import_file(model, folder, index.files[i], index_name, error);
 	if (r != LMODEL_OK)
 		return r;
-	return lm_index_check(&index, model, first, LM_QUOTE(path), error);
+	return lm_index_check(&index, model, first, folder->prefix, LM_QUOTE(path), error);
 }
 
-static int import_all(struct lm_model *model, const struct folder *folder,
-		      struct lmodel_error *error)
+static int import_weights(struct lm_model *model, const struct folder *folder,
+			  struct lmodel_error *error)
 {
-	size_t before = model->source_count;
+	const struct weights *kind = find_weights(folder);
+	const char *index;
+	int r;
 
-	for (size_t i = 0; i < folder->count; i++) {
-		int r = LMODEL_OK;
-
-		if (lm_name_ends(folder->names[i], ".safetensors"))
+	if (kind == NULL)
+		return LMODEL_OK;
+	r = find_index(folder, kind, &index, error);
+	if (r == LMODEL_OK && index != NULL)
+		return import_indexed(model, folder, index, error);
+	for (size_t i = 0; i < folder->count && r == LMODEL_OK; i++)
+		if (is_like(folder->names[i], kind->pattern))
 			r = import_file(model, folder, folder->names[i], NULL, error);
-		if (r != LMODEL_OK)
-			return r;
-	}
-	if (model->source_count == before)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: holds no .safetensors file",
-			       LM_QUOTE(folder->path));
-	return LMODEL_OK;
+	return r;
 }
+
+/* ---- side files ---- */
 
 static int compare_source(const void *name, const void *source)
 {
 	return strcmp(name, ((const struct lm_source *)source)->name);
 }
 
-/* Both ways of importing go by sorted names. */
-static bool is_source(const struct lm_model *model, size_t first, const char *name)
+/* Both ways of importing go by sorted names. `first`: of the folder's sources. */
+static bool is_source(const struct lm_model *model, size_t first, const char *full)
 {
-	return bsearch(name, model->sources + first, model->source_count - first,
+	return bsearch(full, model->sources + first, model->source_count - first,
 		       sizeof(*model->sources), compare_source) != NULL;
 }
 
 /* Why an entry of the directory is left out; NULL for a side file. */
-static const char *left_out(const char *path, const char *name)
+static const char *left_out(const char *path, const char *name, const char *full)
 {
 	struct stat st;
 
@@ -321,59 +244,112 @@ static const char *left_out(const char *path, const char *name)
 		return "not in the index";
 	if (lm_name_is_weights(name))
 		return "other weights";
-	if (!lm_path_is_safe(name) || !lm_name_is_side_file(name))
+	if (!lm_path_is_safe(full) || !lm_name_is_side_file(name))
 		return "--attach adds a side file";
 	return NULL;
 }
 
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* `folders`: the folders in it are imported by themselves. */
 static int import_side_files(struct lm_model *model, const struct folder *folder, size_t first,
-			     const struct lmodel_run *run, struct lmodel_error *error)
+			     bool folders, const struct lmodel_run *run,
+			     struct lmodel_error *error)
 {
 	for (size_t i = 0; i < folder->count; i++) {
 		const char *name = folder->names[i], *why;
 		LM_FREE char *path = path_of(folder, name, error);
+		LM_FREE char *full = lm_format(error, "%s%s", folder->prefix, name);
 		char printable[LM_QUOTE_SIZE];
 		int r = LMODEL_OK;
 
-		if (path == NULL)
+		if (path == NULL || full == NULL)
 			return LMODEL_EFAILED;
-		if (is_source(model, first, name))
+		if (is_source(model, first, full) || (folders && is_directory(path)))
 			continue;
-		why = left_out(path, name);
-		lmodel_escape(printable, sizeof(printable), name);
+		why = left_out(path, name, full);
+		lmodel_escape(printable, sizeof(printable), full);
 		if (why != NULL)
 			lm_notice(run, "not packed: %s (%s)", printable, why);
 		else
-			r = lm_import_attachment(model, path, name, NULL, NULL, error);
+			r = lm_import_attachment(model, path, full, NULL, NULL, error);
 		if (r != LMODEL_OK)
 			return r;
 	}
 	return LMODEL_OK;
 }
 
-int lm_import_directory(struct lm_model *model, const char *path, const struct lmodel_run *run,
-			struct lmodel_error *error)
+/* ---- folders ---- */
+
+static int open_folder(struct folder *folder, const char *path, const char *prefix,
+		       struct lmodel_error *error)
 {
-	LM_CLEANUP(folder_free) struct folder folder = { .path = path };
-	size_t first = model->source_count;
-	const char *index;
 	DIR *dir = opendir(path);
 	int r;
 
+	*folder = (struct folder){ .path = path, .prefix = prefix };
 	if (dir == NULL)
 		return lm_fail_errno(error, "%s", LM_QUOTE(path));
-	r = folder_read(&folder, dir, error);
+	r = folder_read(folder, dir, error);
 	closedir(dir);
+	return r;
+}
+
+static int import_folder(struct lm_model *model, const struct folder *folder, bool folders,
+			 const struct lmodel_run *run, struct lmodel_error *error)
+{
+	size_t first = model->source_count;
+	int r;
+
+	make_room_for_files(model->source_count + model->attachment_count + folder->count);
+	r = import_weights(model, folder, error);
+	return r == LMODEL_OK ? import_side_files(model, folder, first, folders, run, error) : r;
+}
+
+static int import_below(struct lm_model *model, const struct folder *top, const char *name,
+			const struct lmodel_run *run, struct lmodel_error *error)
+{
+	LM_CLEANUP(folder_free) struct folder folder = { 0 };
+	LM_FREE char *path = path_of(top, name, error);
+	LM_FREE char *prefix = lm_format(error, "%s/", name);
+	int r;
+
+	if (path == NULL || prefix == NULL)
+		return LMODEL_EFAILED;
+	if (!is_directory(path))
+		return LMODEL_OK;
+	r = open_folder(&folder, path, prefix, error);
+	return r == LMODEL_OK ? import_folder(model, &folder, false, run, error) : r;
+}
+
+static bool is_pipeline(const struct folder *folder)
+{
+	for (size_t k = 0; k < LM_COUNT(pipelines); k++)
+		for (size_t i = 0; i < folder->count; i++)
+			if (strcmp(folder->names[i], pipelines[k]) == 0)
+				return true;
+	return false;
+}
+
+int lm_import_directory(struct lm_model *model, const char *path, const struct lmodel_run *run,
+			struct lmodel_error *error)
+{
+	LM_CLEANUP(folder_free) struct folder folder = { 0 };
+	size_t before = model->source_count;
+	int r = open_folder(&folder, path, "", error);
+	bool folders = is_pipeline(&folder);
+
 	if (r == LMODEL_OK)
-		r = find_index(&folder, &index, error);
-	if (r != LMODEL_OK)
-		return r;
-	make_room_for_files(model->source_count + model->attachment_count + folder.count);
-	if (index != NULL)
-		r = import_indexed(model, &folder, index, error);
-	else
-		r = import_all(model, &folder, error);
-	if (r == LMODEL_OK)
-		r = import_side_files(model, &folder, first, run, error);
+		r = import_folder(model, &folder, folders, run, error);
+	for (size_t i = 0; i < folder.count && folders && r == LMODEL_OK; i++)
+		r = import_below(model, &folder, folder.names[i], run, error);
+	if (r == LMODEL_OK && model->source_count == before)
+		return lm_fail(error, LMODEL_EUSAGE, "%s: holds no weights that lmodel packs",
+			       LM_QUOTE(path));
 	return r;
 }

@@ -29,7 +29,8 @@ bool lm_kind_is_safetensors(const uint8_t *head, size_t head_len, uint64_t size)
 /* The text file that Git leaves where `git lfs pull` would put the content. */
 bool lm_kind_is_lfs_pointer(const uint8_t *head, size_t head_len);
 
-/* Appends one opened file of whatever kind; arguments as for lm_import_safetensors(). */
+/* Appends one opened file of whatever kind; arguments as for lm_import_safetensors(). `name` may
+ * be NULL: the file has none that could be extracted, and gets the usual one of its format. */
 int lm_import_file(struct lm_model *model, int fd, uint64_t size, const char *name,
 		   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 

@@ -15,6 +15,36 @@ struct lm_source *lm_model_add_source(struct lm_model *model, struct lmodel_erro
 	return source;
 }
 
+struct lm_source *lm_model_open_source(struct lm_model *model, const char *format, int fd,
+				       uint64_t size, const char *name, const char *label,
+				       struct lmodel_error *error)
+{
+	struct lm_source *source = lm_model_add_source(model, error);
+
+	if (source == NULL) {
+		close(fd);
+		return NULL;
+	}
+	source->fd = fd;
+	source->size = size;
+	source->format = format;
+	source->name = lm_strdup(name, error);
+	source->label = lm_strdup(label, error);
+	return source->name == NULL || source->label == NULL ? NULL : source;
+}
+
+int lm_model_add_spool(struct lm_model *model, struct lmodel_error *error)
+{
+	int fd;
+
+	if (lm_grow(&model->spools, model->spool_count, &model->spool_capacity,
+		    sizeof(*model->spools), error) ||
+	    lm_unnamed_file(model->spool_directory, &fd, error))
+		return -1;
+	model->spools[model->spool_count++] = fd;
+	return fd;
+}
+
 struct lm_source_tensor *lm_model_add_tensor(struct lm_model *model, struct lmodel_error *error)
 {
 	struct lm_source_tensor *tensor;
@@ -23,7 +53,7 @@ struct lm_source_tensor *lm_model_add_tensor(struct lm_model *model, struct lmod
 		    sizeof(*tensor), error))
 		return NULL;
 	tensor = &model->tensors[model->tensor_count++];
-	*tensor = (struct lm_source_tensor){ 0 };
+	*tensor = (struct lm_source_tensor){ .spool = -1 };
 	return tensor;
 }
 
@@ -160,6 +190,12 @@ int lm_model_check(const struct lm_model *model, struct lmodel_error *error)
 
 	if (model->source_count == 0)
 		return lm_fail(error, LMODEL_EUSAGE, "no model to pack");
+	for (size_t i = 0; i < model->source_count; i++)
+		if (model->sources[i].skeleton_len > LM_SKELETON_LIMIT)
+			return lm_fail(error, LMODEL_ELIMIT,
+				       "%s: %zu bytes besides tensors; the limit is %u",
+				       model->sources[i].label, model->sources[i].skeleton_len,
+				       LM_SKELETON_LIMIT);
 	r = check_files(model, error);
 	return r != LMODEL_OK ? r : check_tensors(model, error);
 }
@@ -179,7 +215,8 @@ int lm_model_read(const struct lm_model *model, size_t index, uint64_t offset, v
 			       "%s: tensor %s: %zu bytes at %ju are beyond its %ju bytes",
 			       source->label, LM_QUOTE(tensor->name), len, (uintmax_t)offset,
 			       (uintmax_t)tensor->bytes);
-	return lm_read_at(source->fd, source->label, buffer, len, tensor->offset + offset, error);
+	return lm_read_at(tensor->spool >= 0 ? tensor->spool : source->fd, source->label, buffer,
+			  len, tensor->offset + offset, error);
 }
 
 void lm_model_free(struct lm_model *model)
@@ -195,6 +232,7 @@ void lm_model_free(struct lm_model *model)
 	for (size_t i = 0; i < model->tensor_count; i++) {
 		free(model->tensors[i].name);
 		free(model->tensors[i].shape);
+		free(model->tensors[i].axes);
 	}
 	for (size_t i = 0; i < model->metadata_count; i++) {
 		free(model->metadata[i].key);
@@ -208,6 +246,9 @@ void lm_model_free(struct lm_model *model)
 		free(attachment->tier);
 		lm_close_cleanup(&attachment->fd);
 	}
+	for (size_t i = 0; i < model->spool_count; i++)
+		close(model->spools[i]);
+	free(model->spools);
 	free(model->sources);
 	free(model->tensors);
 	free(model->metadata);

@@ -205,7 +205,7 @@ static int read_dtype(const struct reader *reader, const struct entry *entry,
 			       reader->label, LM_QUOTE(entry->name), lm_json_kind(dtype),
 			       dtype == NULL ? "" : ", not a string");
 	tensor->dtype = lm_dtype_find(json_string_value(dtype));
-	if (tensor->dtype == NULL)
+	if (tensor->dtype == NULL || !lm_dtype_in_safetensors(tensor->dtype))
 		return lm_fail(error, LMODEL_EUNSUPPORTED, "%s: tensor %s: unknown dtype %s",
 			       reader->label, LM_QUOTE(entry->name),
 			       LM_QUOTE(json_string_value(dtype)));
@@ -352,7 +352,7 @@ static int read_file(struct lm_model *model, size_t index, struct lmodel_error *
 	struct reader reader = { .model = model, .source = index, .label = source->label };
 	size_t first = model->tensor_count;
 	json_t *root = NULL;
-	uint64_t header_len;
+	uint64_t header_len = 0;
 	const char *header;
 	int r;
 
@@ -381,18 +381,7 @@ static int read_file(struct lm_model *model, size_t index, struct lmodel_error *
 int lm_import_safetensors(struct lm_model *model, int fd, uint64_t size, const char *name,
 			  const char *label, struct lmodel_error *error)
 {
-	struct lm_source *source = lm_model_add_source(model, error);
-
-	if (source == NULL) {
-		close(fd);
-		return LMODEL_EFAILED;
-	}
-	source->fd = fd;
-	source->size = size;
-	source->format = "safetensors";
-	source->name = lm_strdup(name, error);
-	source->label = lm_strdup(label, error);
-	if (source->name == NULL || source->label == NULL)
+	if (lm_model_open_source(model, "safetensors", fd, size, name, label, error) == NULL)
 		return LMODEL_EFAILED;
 	return read_file(model, model->source_count - 1, error);
 }

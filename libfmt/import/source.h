@@ -15,15 +15,24 @@
  * that writes the file again (spec: 3.6 "Skeletons"):
  *     0x01, u64 n, n bytes         those bytes
  *     0x02, u64 first, u64 count   bytes of the tensors first .. first+count-1 of this archive
- * The tensor numbers are the index in lm_model.tensors. */
+ *     0x03, u64 begin, u64 end     CRC-32 of the bytes [begin, end) of the file, once it is
+ *                                  finished: no checksum of true values may stand in a literal
+ *     0x04, u64 tensor, u64 rank, rank bytes   that tensor, its axes in this order
+ * The tensor numbers are the index in lm_model.tensors. import/skeleton.h writes them. */
 struct lm_source {
 	char *name;           /* relative path in the archive, checked by lm_path_is_safe() */
 	char *label;          /* path as given, escaped for messages */
-	const char *format;   /* "safetensors" */
+	const char *format;   /* static, of base/format.h */
 	int fd;
 	uint64_t size;
 	uint8_t *skeleton;
 	size_t skeleton_len;
+
+	/* Of the functions of import/skeleton.h. */
+	size_t skeleton_capacity;
+	size_t skeleton_last;   /* where the last record begins */
+	bool skeleton_open;     /* which is a literal */
+	uint64_t literal_bytes; /* in all literals */
 };
 
 struct lm_source_tensor {
@@ -33,7 +42,11 @@ struct lm_source_tensor {
 	uint64_t *shape;
 	uint64_t bytes;
 	size_t source;        /* index in lm_model.sources */
-	uint64_t offset;      /* of its bytes in that file */
+	int spool;            /* an unlinked file of the model's that holds its bytes, or -1: they
+	                         are in the source */
+	uint64_t offset;      /* of its bytes in that file; see lm_model.layout_only */
+	uint8_t *axes;        /* the source holds it with its axes in this order; NULL: as they are.
+	                         Then it has a spool, where they are as in `shape` */
 };
 
 struct lm_source_metadata {
@@ -59,6 +72,17 @@ struct lm_model {
 	size_t metadata_count, metadata_capacity;
 	struct lm_source_attachment *attachments;
 	size_t attachment_count, attachment_capacity;
+	int *spools;
+	size_t spool_count, spool_capacity;
+
+	/* Set before the first import, or by lm_import(). May be NULL. */
+	const char *spool_directory;
+	const struct lmodel_run *run;
+
+	/* The input is what a skeleton writes, with zeros for all tensor bytes and for CRCs: an
+	 * archive is checked. Nothing but structure is looked at: no tensor byte is read, no CRC
+	 * compared, nothing spooled; `offset` is always the place in the source. */
+	bool layout_only;
 };
 
 /* Limits on what an input may hold (spec: 9). */
@@ -67,6 +91,7 @@ struct lm_model {
 #define LM_TENSOR_LIMIT 16777216u
 #define LM_HEADER_LIMIT 100000000u
 #define LM_DEPTH_LIMIT 2048u          /* JSON nesting */
+#define LM_SKELETON_LIMIT 134217728u  /* bytes of a skeleton */
 
 /* Appends the input at `path`: a .safetensors file, a directory in the Hugging Face layout, or
  * "-" for standard input (spooled to an unlinked file in `spool_directory`). The kind is told
@@ -99,11 +124,34 @@ void lm_model_free(struct lm_model *model);
  * (also on failure). `name` is the name in the archive, `label` is printable. */
 int lm_import_safetensors(struct lm_model *model, int fd, uint64_t size, const char *name,
 			  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_gguf(struct lm_model *model, int fd, uint64_t size, const char *name,
+		   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_torch(struct lm_model *model, int fd, uint64_t size, const char *name,
+		    const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_torch_legacy(struct lm_model *model, int fd, uint64_t size, const char *name,
+			   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_npy(struct lm_model *model, int fd, uint64_t size, const char *name,
+		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_import_npz(struct lm_model *model, int fd, uint64_t size, const char *name,
+		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_directory(struct lm_model *model, const char *path, const struct lmodel_run *run,
 			struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The importer of a format (base/format.h), whatever the content looks like. For `layout_only`. */
+int lm_import_format(struct lm_model *model, const char *format, int fd, uint64_t size,
+		     const char *name, const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Adds a source with all that these arguments say; takes `fd`, also on failure. */
+struct lm_source *lm_model_open_source(struct lm_model *model, const char *format, int fd,
+				       uint64_t size, const char *name, const char *label,
+				       struct lmodel_error *error);
+
+/* An unlinked file for bytes of tensors that are not in the source as they are; several may be in
+ * one. It is the model's; -1 when there can be none. */
+int lm_model_add_spool(struct lm_model *model, struct lmodel_error *error);
+
 /* Append a zeroed element and give it; NULL when there is no memory. `fd` must be set at once
- * by the caller (-1 where there is none). */
+ * by the caller (-1 where there is none). A tensor has no spool. */
 struct lm_source *lm_model_add_source(struct lm_model *model, struct lmodel_error *error);
 struct lm_source_tensor *lm_model_add_tensor(struct lm_model *model, struct lmodel_error *error);
 struct lm_source_metadata *lm_model_add_metadata(struct lm_model *model,

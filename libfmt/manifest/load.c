@@ -21,22 +21,27 @@ static bool is_uuid(const char *s)
 /* One feature a line, sorted; the first that is not known is named. */
 static int check_features(const struct lm_table *t, const char *features)
 {
-	static const char *const known[] = { LM_FEATURE_TIERS };
+	static const char *const known[] = { LM_MASK_DEEP_LOCK, LM_FEATURE_FORMATS,
+					     LM_MASK_PERTURB, LM_FEATURE_TIERS };
+	const char *before = NULL;
+	bool sorted = true;
 	LM_FREE char *copy = lm_strdup(features, t->error);
 	char *rest = copy;
 
 	if (copy == NULL)
 		return LMODEL_EFAILED;
 	for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-		bool found = line[0] == '\0' && rest == NULL;
+		bool found = features[0] == '\0';
 
 		for (size_t i = 0; i < LM_COUNT(known); i++)
 			found |= strcmp(line, known[i]) == 0;
 		if (!found)
 			return lm_fail(t->error, LMODEL_EUNSUPPORTED, "%s: needs the feature %s",
 				       t->label, LM_QUOTE(line));
+		sorted &= before == NULL || strcmp(before, line) < 0;
+		before = line;
 	}
-	return LMODEL_OK;
+	return sorted ? LMODEL_OK : lm_table_bad(t, "features are out of order");
 }
 
 static int read_archive(struct lm_table *t, struct lm_manifest *m)
@@ -134,7 +139,7 @@ static int read_source(struct lm_load *l, struct lm_table *t, size_t index)
 		return LMODEL_ECORRUPT;
 	if (!lm_path_is_safe(s->name))
 		return lm_table_bad(t, "name is not a safe relative path");
-	if (strcmp(s->format, "safetensors") != 0)
+	if (lm_format_known(s->format) == NULL)
 		return lm_fail(t->error, LMODEL_EUNSUPPORTED,
 			       "%s: source %s: format %s is not known", t->label, LM_QUOTE(s->name),
 			       LM_QUOTE(s->format));

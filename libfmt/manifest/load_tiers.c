@@ -51,7 +51,8 @@ static int read_tier(struct lm_load *l, struct lm_table *t, size_t index)
 	if (lm_get_text(t, 1, "name", LM_TIER_NAME_LIMIT, &tier->name) ||
 	    lm_get_int(t, 2, "generation", 1000000000, &tier->generation) ||
 	    get_word(t, 3, "selection", "pss magnitude random all reference", &tier->selection) ||
-	    get_word(t, 4, "mask", "dprm zero reference", &tier->mask) ||
+	    get_word(t, 4, "mask", "dprm zero reference " LM_MASK_DEEP_LOCK " " LM_MASK_PERTURB,
+		     &tier->mask) ||
 	    get_word(t, 5, "unit", "default element slice row column block", &tier->unit) ||
 	    get_word(t, 6, "scope", "equal model layer", &tier->scope) ||
 	    lm_get_text(t, 7, "amount", LM_AMOUNT_LIMIT, &tier->amount) ||
@@ -265,10 +266,59 @@ static int read_signature(struct lm_load *l, struct lm_table *t, size_t index)
 	return lm_get_blob(t, 2, "bytes", LM_SIGNATURE_FILE_LIMIT, &s->bytes, &s->len);
 }
 
+/* A tensor that is locked whole has no place for another tier. */
+static int check_locked(const struct lm_load *l)
+{
+	const struct lm_manifest *m = l->m;
+
+	for (size_t i = 0; i < m->tier_count; i++) {
+		const struct lm_tier_row *t = &m->tiers[i];
+
+		if (strcmp(t->mask, LM_MASK_DEEP_LOCK) != 0)
+			continue;
+		if (m->tier_count > 1)
+			return lm_fail(l->error, LMODEL_ECORRUPT,
+				       "%s: manifest: tier %s: locks all, and is not alone",
+				       l->label, t->name);
+		for (size_t s = t->first_shard; s < t->first_shard + t->shard_count; s++)
+			if (strcmp(m->shards[s].unit, "tensor") != 0)
+				return lm_fail(l->error, LMODEL_ECORRUPT,
+					       "%s: manifest: tier %s: a shard locks units of %s",
+					       l->label, t->name, m->shards[s].unit);
+	}
+	return LMODEL_OK;
+}
+
+/* What a reader has to know is named, and nothing else is. */
+static int check_feature(const struct lm_load *l, const char *name, const char *of, bool used)
+{
+	if (lm_feature_in(l->m->must_understand, name) == used)
+		return LMODEL_OK;
+	return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s%s", l->label, name,
+		       used ? "is not named" : "without a ", used ? "" : of);
+}
+
+static int check_features(const struct lm_load *l)
+{
+	static const char *const masks[] = { LM_MASK_DEEP_LOCK, LM_MASK_PERTURB };
+	int r = check_feature(l, LM_FEATURE_TIERS, "tier", l->m->tier_count > 0);
+
+	if (r == LMODEL_OK)
+		r = check_feature(l, LM_FEATURE_FORMATS, "file that needs it",
+				  lm_manifest_has_formats(l->m));
+	for (size_t k = 0; k < LM_COUNT(masks) && r == LMODEL_OK; k++) {
+		bool used = false;
+
+		for (size_t i = 0; i < l->m->tier_count; i++)
+			used |= strcmp(l->m->tiers[i].mask, masks[k]) == 0;
+		r = check_feature(l, masks[k], "tier", used);
+	}
+	return r;
+}
+
 int lm_load_tiers(struct lm_load *l)
 {
 	struct lm_manifest *m = l->m;
-	bool feature = strcmp(m->must_understand, LM_FEATURE_TIERS) == 0;
 
 	if (lm_read_list(l, "tier",
 			 "SELECT id, name, generation, selection, mask, unit, scope, amount, "
@@ -287,10 +337,8 @@ int lm_load_tiers(struct lm_load *l)
 			 read_signature) ||
 	    check_places(l) || read_slots(l) || check_slots(l) || read_owner(l))
 		return (int)l->error->code;
-	if (feature != (m->tier_count > 0))
-		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s",
-			       l->label, LM_FEATURE_TIERS,
-			       feature ? "without a tier" : "is not named");
+	if (check_features(l) || check_locked(l))
+		return (int)l->error->code;
 	if (m->slot_count > 0 && m->tier_count == 0)
 		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: key slots without a tier",
 			       l->label);

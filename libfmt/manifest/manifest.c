@@ -145,3 +145,58 @@ int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents,
 	*count = n;
 	return LMODEL_OK;
 }
+
+bool lm_feature_in(const char *features, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = features; line != NULL && *line != '\0';) {
+		const char *end = strchr(line, '\n');
+
+		if (end == NULL ? strcmp(line, name) == 0 :
+				  (size_t)(end - line) == len && memcmp(line, name, len) == 0)
+			return true;
+		line = end != NULL ? end + 1 : NULL;
+	}
+	return false;
+}
+
+bool lm_manifest_has_formats(const struct lm_manifest *m)
+{
+	for (size_t i = 0; i < m->source_count; i++)
+		if (strcmp(m->sources[i].format, LM_FORMAT_FIRST) != 0)
+			return true;
+	return false;
+}
+
+static bool has_mask(const struct lm_manifest *m, const char *mask)
+{
+	for (size_t i = 0; i < m->tier_count; i++)
+		if (strcmp(m->tiers[i].mask, mask) == 0)
+			return true;
+	return false;
+}
+
+int lm_manifest_set_features(struct lm_manifest *m, struct lmodel_error *error)
+{
+	const struct { const char *name; bool needed; } features[] = { /* sorted */
+		{ LM_MASK_DEEP_LOCK, has_mask(m, LM_MASK_DEEP_LOCK) },
+		{ LM_FEATURE_FORMATS, lm_manifest_has_formats(m) },
+		{ LM_MASK_PERTURB, has_mask(m, LM_MASK_PERTURB) },
+		{ LM_FEATURE_TIERS, m->tier_count > 0 },
+	};
+	char *text = lm_strdup("", error);
+
+	for (size_t i = 0; i < LM_COUNT(features) && text != NULL; i++) {
+		char *before = text;
+
+		if (!features[i].needed)
+			continue;
+		text = lm_format(error, "%s%s%s", before, before[0] != '\0' ? "\n" : "",
+				 features[i].name);
+		free(before);
+	}
+	free(m->must_understand);
+	m->must_understand = text;
+	return text == NULL ? LMODEL_EFAILED : LMODEL_OK;
+}

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "base/dtype.h"
+#include "base/format.h"
 #include "codec/codec.h"
 #include "crypto/crypto.h"
 
@@ -68,7 +69,11 @@ enum lm_stream { LM_POSITIONS, LM_VALUES };
 #define LM_GRANT_LIMIT 16384u                   /* bytes of a key slot's age file */
 #define LM_BOOK_LIMIT (UINT64_C(1) << 28)
 
+#define LM_FEATURE_FORMATS "formats" /* a source of another format than safetensors */
 #define LM_FEATURE_TIERS "tiers"
+/* Masks that are features of the same name (spec: 3.2). */
+#define LM_MASK_DEEP_LOCK "deep-lock"
+#define LM_MASK_PERTURB "perturb"
 #define LM_TIER_NAME_LIMIT 64u
 
 struct lm_shard_row {
@@ -187,6 +192,9 @@ bool lm_amount_valid(const char *amount);
 
 void lm_manifest_free(struct lm_manifest *manifest);
 
+/* Whether `name` is a line of the text of features. */
+bool lm_feature_in(const char *features, const char *name);
+
 /* Stored bytes of the chunks of a member, without the list behind them. */
 uint64_t lm_member_stored(const struct lm_member *member);
 
@@ -210,6 +218,13 @@ static inline size_t lm_manifest_original(const struct lm_manifest *m, size_t in
 {
 	return m->tensors[index].alias != LM_NONE ? m->tensors[index].alias : index;
 }
+
+/* Whether LM_FEATURE_FORMATS has to be named. */
+bool lm_manifest_has_formats(const struct lm_manifest *manifest);
+
+/* Makes the text of must_understand from the rows of sources and tiers. */
+int lm_manifest_set_features(struct lm_manifest *manifest,
+			     struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Makes the image: a fresh database without a free page, so nothing of an earlier one is in
  * it. `*image` is freed with lm_manifest_image_free(). */

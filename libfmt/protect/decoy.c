@@ -203,6 +203,21 @@ static void store(const struct lm_donors *donors, const struct batch *batch, uin
 		memcpy(bytes + cell * batch->cells[i], stored + cell * i, cell);
 }
 
+/* A quantised block, byte by byte from public ones: whole, it would be a copy. Each of its formats
+ * keeps exponents in bytes of their own, so that scales stay finite. */
+static void mix_block(const struct lm_donors *donors, uint64_t state, uint8_t *bytes)
+{
+	for (size_t i = 0; i < donors->cell; i++) {
+		/* SplitMix64 (Steele, Lea, Flood 2014) spreads one draw over the bytes. */
+		uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
+
+		z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+		z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+		bytes[i] = donors->cells[donors->cell * index_of((uint32_t)(z >> 32),
+								 donors->count) + i];
+	}
+}
+
 static void copy_cells(const struct lm_donors *donors, const struct batch *batch, size_t n,
 		       const uint8_t *tiers, uint8_t *bytes)
 {
@@ -211,7 +226,11 @@ static void copy_cells(const struct lm_donors *donors, const struct batch *batch
 	for (size_t i = 0; i < n; i++) {
 		uint32_t word = lm_get_u32(batch->random + WORD * i);
 
-		if (tiers == NULL || tiers[i] != LM_NO_TIER)
+		if (tiers != NULL && tiers[i] == LM_NO_TIER)
+			continue;
+		if (lm_dtype_is_quantised(donors->dtype))
+			mix_block(donors, word, bytes + cell * i);
+		else
 			memcpy(bytes + cell * i,
 			       donors->cells + cell * index_of(word, donors->count), cell);
 	}

@@ -54,7 +54,8 @@ static bool has_levels(const struct lm_gather *g, bool *failed)
 	size_t n = (size_t)g->base, distinct = 1;
 	LM_FREE double *sorted = NULL;
 
-	if (g->donors->components != 1 || g->donors->dtype->bits < 16)
+	if (g->donors->components != 1 || !g->numeric ||
+	    g->donors->dtype->bits < 16)
 		return false;
 	sorted = malloc(n * sizeof(*sorted));
 	*failed = sorted == NULL;

@@ -39,11 +39,20 @@ static int apply(const struct lm_model *model, const size_t *alias, const char *
 int lm_eligible(const struct lm_model *model, const size_t *alias,
 		const struct lm_select_options *options, bool *eligible, struct lmodel_error *error)
 {
+	/* What differs from public weights is hidden wherever it is: small tensors, integers. */
+	const bool all = options->include_count == 0 && options->reference != NULL &&
+			 !options->ancestor;
+	struct lm_names *names = all ? lm_names_new(options->reference, error) : NULL;
 	bool any = false;
 	int r = LMODEL_OK;
 
+	if (all && names == NULL)
+		return LMODEL_EFAILED;
 	for (size_t i = 0; i < model->tensor_count; i++)
-		eligible[i] = options->include_count == 0 && by_default(&model->tensors[i]);
+		eligible[i] = options->include_count == 0 &&
+			      (by_default(&model->tensors[i]) ||
+			       (all && lm_names_find(names, model->tensors[i].name) != SIZE_MAX));
+	lm_names_free(names);
 	for (size_t i = 0; i < options->include_count && r == LMODEL_OK; i++)
 		r = apply(model, alias, options->includes[i], true, eligible, error);
 	for (size_t i = 0; i < options->exclude_count && r == LMODEL_OK; i++)

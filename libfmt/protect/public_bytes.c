@@ -1,5 +1,8 @@
 #include "protect/public_bytes.h"
 
+#include "crypto/deeplock.h"
+#include "crypto/secret.h"
+
 enum { WINDOW = 1 << 20 };
 
 static uint64_t ceil_div(uint64_t a, uint64_t b)
@@ -107,6 +110,27 @@ static int read_columns(const struct lm_protected_model *p, size_t tensor, const
 	return r;
 }
 
+void lm_protected_lock_key(const struct lm_protected_model *p, size_t tensor, uint8_t key[32])
+{
+	if (is_taken(p, tensor))
+		memcpy(key, p->taken[tensor].lock_key, LM_LOCK_KEY);
+	else
+		lm_lock_tensor_key(key, p->lock_key, p->model->tensors[tensor].name);
+}
+
+static int read_locked(const struct lm_protected_model *p, size_t tensor, uint64_t offset,
+		       uint8_t *buffer, size_t len, struct lmodel_error *error)
+{
+	uint8_t key[LM_LOCK_KEY];
+	int r = lm_model_read(p->model, tensor, offset, buffer, len, error);
+
+	lm_protected_lock_key(p, tensor, key);
+	if (r == LMODEL_OK)
+		lm_lock(key, offset, buffer, len);
+	lm_wipe(key, sizeof(key));
+	return r;
+}
+
 bool lm_is_protected(const struct lm_protected_model *p, size_t tensor)
 {
 	const struct lm_selected_tensor *s = lm_protected_tensor(p, tensor);
@@ -123,6 +147,8 @@ int lm_public_read(const struct lm_protected_model *p, size_t tensor, uint64_t o
 		return lm_model_read(p->model, tensor, offset, buffer, len, error);
 	if (is_taken(p, tensor))
 		return p->read_taken(p->taken_context, tensor, offset, buffer, len, error);
+	if (p->lock_key != NULL)
+		return read_locked(p, tensor, offset, buffer, len, error);
 	if (s->units.kind == LM_UNIT_COLUMN)
 		return read_columns(p, tensor, &s->units, offset, buffer, len, error);
 	if (s->units.unit_bytes > LM_UNIT_WINDOW)

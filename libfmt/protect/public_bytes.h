@@ -8,6 +8,7 @@
 /* A tensor whose sets and public bytes come from an earlier release (spec: 7.7). */
 struct lm_taken_tensor {
 	bool taken;
+	uint8_t lock_key[32];    /* with the mask deep-lock: of that release */
 	struct lm_selected_tensor selected;
 	uint8_t *tiers;          /* one a unit; NULL: all of it is public */
 };
@@ -20,7 +21,8 @@ struct lm_protected_model {
 	const struct lm_model *model;
 	size_t tier_count;
 	struct lm_selection *selection;  /* NULL: every tensor is taken */
-	struct lm_mask *mask;
+	struct lm_mask *mask;            /* NULL with a lock key, or without a selection */
+	const uint8_t *lock_key;         /* NULL, or of the mask deep-lock; secret, borrowed */
 	const struct lm_taken_tensor *taken; /* one a tensor; NULL: none is */
 	lm_taken_read_fn *read_taken;
 	void *taken_context;
@@ -32,6 +34,9 @@ const struct lm_selected_tensor *lm_protected_tensor(const struct lm_protected_m
 
 /* Whether any unit of the tensor is in a tier. */
 bool lm_is_protected(const struct lm_protected_model *p, size_t tensor);
+
+/* The lock key of one tensor, where there is one of the model. */
+void lm_protected_lock_key(const struct lm_protected_model *p, size_t tensor, uint8_t key[32]);
 
 /* Public bytes [offset, offset + len) of a tensor. Thread-safe. */
 int lm_public_read(const struct lm_protected_model *p, size_t tensor, uint64_t offset, void *buffer,

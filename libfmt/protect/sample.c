@@ -58,7 +58,7 @@ void lm_sample_init(struct lm_sample *sample, const uint8_t key[32], const struc
 		.cell = selected->units.element_bytes,
 	};
 	if (sample->cell == 0)
-		sample->cell = selected->units.dtype->bits == 6 ? 3 : 1;
+		sample->cell = selected->units.dtype->block_bytes;
 	memcpy(sample->key, key, sizeof(sample->key));
 }
 

@@ -11,8 +11,9 @@ struct lm_sample {
 	size_t tensor;
 	struct lm_units units;
 	bool all_public;      /* nothing of this tensor is selected */
-	uint64_t cell;        /* bytes of the smallest piece with whole elements: one element, or
-	                         the 1 (F4) or 3 (F6) bytes after which packed ones begin anew */
+	uint64_t cell;        /* bytes of the smallest piece with whole elements: one element, the 1
+	                         (F4) or 3 (F6) bytes after which packed ones begin anew, or a
+	                         quantised block */
 	uint8_t key[32];
 };
 

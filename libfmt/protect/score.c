@@ -27,11 +27,13 @@ static int check_scores(struct lm_scorer *s, const struct lm_source_tensor *tens
 	const struct lm_source_tensor *scores = &s->scores->tensors[s->scores_tensor];
 	uint64_t elements = 0, bytes;
 
-	if (scores->dtype->bits % 8 != 0 || scores->dtype->name[0] == 'C')
+	if (scores->dtype->block != 1 || scores->dtype->name[0] == 'C' ||
+	    lm_dtype_is_opaque(scores->dtype))
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "scores of tensor %s: type %s: scores are real numbers of whole "
 			       "bytes", LM_QUOTE(tensor->name), scores->dtype->name);
-	if (scores->rank > 0 && same_shape(scores, tensor))
+	if (scores->rank > 0 && same_shape(scores, tensor) &&
+	    !lm_dtype_is_quantised(tensor->dtype))
 		return LMODEL_OK;
 	if (lm_dtype_bytes(scores->dtype, scores->rank, scores->shape, &elements, &bytes) &&
 	    elements == s->units->count && scores->rank <= 1) {
@@ -50,11 +52,11 @@ static int check_reference(const struct lm_scorer *s, const struct lm_source_ten
 	const struct lm_source_tensor *other = &s->reference->tensors[s->reference_tensor];
 
 	if (other->dtype != tensor->dtype)
-		return lm_fail(error, LMODEL_EUSAGE, "reference: tensor %s is of type %s, not %s",
-			       LM_QUOTE(tensor->name), other->dtype->name, tensor->dtype->name);
+		return lm_fail(error, LMODEL_EUSAGE, "%s: tensor %s is of type %s, not %s",
+			       s->reference_name, LM_QUOTE(tensor->name), other->dtype->name, tensor->dtype->name);
 	if (!same_shape(other, tensor))
-		return lm_fail(error, LMODEL_EUSAGE, "reference: tensor %s has another shape",
-			       LM_QUOTE(tensor->name));
+		return lm_fail(error, LMODEL_EUSAGE, "%s: tensor %s has another shape",
+			       s->reference_name, LM_QUOTE(tensor->name));
 	return LMODEL_OK;
 }
 
@@ -78,7 +80,7 @@ static int derive(struct lm_scorer *s, const uint8_t key[32], const char *name,
 int lm_scorer_start(struct lm_scorer *s, const uint8_t key[32], struct lmodel_error *error)
 {
 	const struct lm_source_tensor *tensor = &s->model->tensors[s->tensor];
-	const unsigned bits = tensor->dtype->bits;
+	const unsigned bits = lm_dtype_number_bits(tensor->dtype);
 	int r = derive(s, key, tensor->name, error);
 
 	s->elements = tensor->bytes / bits * 8 + tensor->bytes % bits * 8 / bits;

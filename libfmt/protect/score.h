@@ -16,6 +16,7 @@ struct lm_scorer {
 	size_t scores_tensor;
 	bool scores_by_unit;           /* one a unit, not one an element */
 	const struct lm_model *reference;
+	const char *reference_name;    /* for messages */
 	size_t reference_tensor;
 	uint64_t elements;
 	uint64_t unit_elements;        /* the last unit may have fewer */
@@ -63,7 +64,7 @@ int lm_score_load(const struct lm_scorer *scorer, uint64_t first, size_t n, cons
 
 static inline uint64_t lm_score_bytes(const struct lm_scorer *scorer, uint64_t elements)
 {
-	return elements * scorer->units->dtype->bits / 8;
+	return elements * lm_dtype_number_bits(scorer->units->dtype) / 8;
 }
 
 /* Whether elements are read at all. */

@@ -40,6 +40,11 @@ static int check_options(const struct lm_select_options *options, struct lmodel_
 	return LMODEL_OK;
 }
 
+static const char *reference_name(const struct lm_select_options *options)
+{
+	return options->ancestor ? "ancestor" : "reference";
+}
+
 static int find_beside(const struct lm_names *names, const char *what, const char *name,
 		       size_t *tensor, struct lmodel_error *error)
 {
@@ -59,20 +64,25 @@ static int start_tensor(struct making *m, size_t i, const struct lm_names *score
 	const struct lm_select_options *options = m->options;
 	struct lm_selected_tensor *selected = &m->selection->tensors[i];
 	struct lm_scorer *scorer = &m->selection->scorers[i];
-	int r = lm_units_make(&selected->units, options->unit_given ? options->unit :
-			      lm_unit_default(tensor->dtype, tensor->rank), tensor->dtype,
-			      tensor->rank, tensor->shape, tensor->bytes, tensor->name, error);
+	enum lm_unit_kind unit = options->unit_given ? options->unit :
+				 options->elements && tensor->dtype->bits % 8 == 0 ?
+				 LM_UNIT_ELEMENT : lm_unit_default(tensor->dtype, tensor->rank);
+	int r = lm_units_make(&selected->units, unit, tensor->dtype, tensor->rank, tensor->shape,
+			      tensor->bytes, tensor->name, error);
 
 	if (r != LMODEL_OK)
 		return r;
 	*scorer = (struct lm_scorer){
 		.model = m->model, .tensor = i, .units = &selected->units,
 		.method = options->method, .scores = scores != NULL ? options->scores : NULL,
-		.reference = options->reference,
+		.reference = options->reference, .reference_name = reference_name(options),
 	};
 	selected->candidates = selected->units.count;
 	r = find_beside(scores, "scores", tensor->name, &scorer->scores_tensor, error);
-	if (r == LMODEL_OK)
+	if (reference != NULL && options->ancestor &&
+	    lm_names_find(reference, tensor->name) == SIZE_MAX)
+		scorer->reference = NULL; /* new: all of it differs */
+	else if (r == LMODEL_OK)
 		r = find_beside(reference, "reference", tensor->name, &scorer->reference_tensor,
 				error);
 	return r == LMODEL_OK ? lm_scorer_start(scorer, options->key, error) : r;
@@ -209,7 +219,8 @@ static int count_candidates(struct making *m, struct lmodel_error *error)
 		all += m->candidates[i];
 	}
 	if (all == 0)
-		return lm_fail(error, LMODEL_EUSAGE, "nothing differs from the reference");
+		return lm_fail(error, LMODEL_EUSAGE, "nothing differs from the %s",
+			       reference_name(m->options));
 	return LMODEL_OK;
 }
 
@@ -232,7 +243,7 @@ static int share_out(struct making *m, struct lmodel_error *error)
 	for (size_t i = 0; i < m->part_count; i++)
 		m->set_candidates[m->selection->set_of[m->parts[i]->tensor]] += m->candidates[i];
 	r = lm_scope_share_out(&scope, m->wanted, error);
-	if (r != LMODEL_OK || options->reference == NULL)
+	if (r != LMODEL_OK || options->reference == NULL || options->ancestor)
 		return r;
 	for (size_t i = 0; i < scope.sets; i++)
 		if (m->wanted[i * options->tier_count + top] != m->set_candidates[i])

@@ -36,6 +36,11 @@ struct lm_select_options {
 	const struct lm_model *scores;        /* NULL: |w|; random and all have none */
 	const struct lm_model *reference;     /* NULL, or the public weights: units that differ are
 	                                         candidates, no others */
+	bool ancestor;                        /* the reference is one: the tiers need not hold all
+	                                         that differs, and a tensor that it has not differs
+	                                         as a whole */
+	bool elements;                        /* the unit, if none is given: element where there is
+	                                         such a thing */
 	uint8_t key[32];                      /* of all random choices */
 };
 

@@ -31,7 +31,7 @@ bool lm_unit_parse(const char *name, enum lm_unit_kind *kind)
 
 enum lm_unit_kind lm_unit_default(const struct lm_dtype *dtype, unsigned rank)
 {
-	if (dtype->bits % 8 != 0)
+	if (dtype->block != 1)
 		return LM_UNIT_BLOCK;
 	return rank <= 2 ? LM_UNIT_ELEMENT : LM_UNIT_SLICE;
 }
@@ -53,7 +53,8 @@ static enum lm_unit_kind fall_back(enum lm_unit_kind kind, const struct lm_dtype
 				   unsigned rank, const uint64_t *shape, uint64_t bytes,
 				   uint64_t *unit_bytes)
 {
-	const uint64_t block = BLOCK_ELEMENTS * dtype->bits / 8;
+	const uint64_t block = lm_dtype_is_quantised(dtype) ? dtype->block_bytes :
+							      BLOCK_ELEMENTS * dtype->bits / 8;
 
 	if (kind == LM_UNIT_ELEMENT) {
 		*unit_bytes = dtype->bits / 8;
@@ -91,13 +92,13 @@ int lm_units_make(struct lm_units *units, enum lm_unit_kind kind, const struct l
 		return lm_fail(error, LMODEL_EFAILED,
 			       "tensor %s: %ju bytes cannot be divided into units", LM_QUOTE(name),
 			       (uintmax_t)bytes);
-	if (dtype->bits % 8 != 0 && (kind == LM_UNIT_ELEMENT || kind == LM_UNIT_COLUMN))
+	if (dtype->block != 1 && (kind == LM_UNIT_ELEMENT || kind == LM_UNIT_COLUMN))
 		return lm_fail(error, LMODEL_EUSAGE,
-			       "tensor %s: elements of type %s are smaller than a byte: no units "
-			       "of kind %s, only slice, row and block", LM_QUOTE(name),
+			       "tensor %s: elements of type %s have no bytes of their own: no "
+			       "units of kind %s, only slice, row and block", LM_QUOTE(name),
 			       dtype->name, names[kind]);
 	u.kind = fall_back(kind, dtype, rank, shape, bytes, &u.unit_bytes);
-	u.element_bytes = dtype->bits % 8 == 0 ? dtype->bits / 8 : 0;
+	u.element_bytes = dtype->block == 1 ? dtype->block_bytes : 0;
 	if (u.kind == LM_UNIT_COLUMN)
 		u.columns = u.count = shape[rank - 1];
 	else
@@ -118,6 +119,8 @@ uint64_t lm_unit_len(const struct lm_units *units, uint64_t unit)
 enum number {
 	NUMBER_BOOL, NUMBER_U8, NUMBER_I8, NUMBER_U16, NUMBER_I16, NUMBER_U32, NUMBER_I32,
 	NUMBER_U64, NUMBER_I64, NUMBER_F32, NUMBER_F64, NUMBER_C64, NUMBER_E8M0, NUMBER_SMALL,
+	NUMBER_SCALE, /* of a quantised block */
+	NUMBER_NONE,
 };
 
 /* What the codes at the top of a float's range mean. */
@@ -152,6 +155,10 @@ static enum number number_of(const struct lm_dtype *d, const struct small **form
 {
 	bool isunsigned = d->name[0] == 'U';
 
+	if (d->bits == 0)
+		return d->scale < 0 ? NUMBER_NONE : NUMBER_SCALE;
+	if (d->name[0] == 'V')
+		return NUMBER_NONE;
 	if (d->name[0] == 'U' || d->name[0] == 'I')
 		switch (d->bits) {
 		case 8: return isunsigned ? NUMBER_U8 : NUMBER_I8;
@@ -183,7 +190,7 @@ bool lm_dtype_is_float(const struct lm_dtype *dtype)
 	const struct small *format;
 	enum number n = number_of(dtype, &format);
 
-	return n == NUMBER_F32 || n == NUMBER_F64 || n == NUMBER_C64 || n == NUMBER_E8M0 ||
+	return lm_dtype_is_quantised(dtype) || n == NUMBER_F32 || n == NUMBER_F64 || n == NUMBER_C64 || n == NUMBER_E8M0 ||
 	       n == NUMBER_SMALL;
 }
 
@@ -296,7 +303,7 @@ size_t lm_dtype_values(const struct lm_dtype *dtype, const uint8_t *bytes, uint6
 		values_small(format, dtype->bits, bytes, first, n, out);
 		return n;
 	}
-	bytes += first * (dtype->bits / 8);
+	bytes += first * (lm_dtype_number_bits(dtype) / 8);
 	if (number == NUMBER_C64)
 		n *= 2;
 #define EACH(expression)                       \
@@ -317,6 +324,10 @@ size_t lm_dtype_values(const struct lm_dtype *dtype, const uint8_t *bytes, uint6
 	case NUMBER_E8M0: EACH(load_e8m0(bytes[i]));
 	case NUMBER_F32:
 	case NUMBER_C64: EACH(load_f32(bytes + 4 * i));
+	case NUMBER_SCALE:
+		EACH(decode_small(&f16, load2(bytes + i * dtype->block_bytes +
+					      (size_t)dtype->scale)));
+	case NUMBER_NONE: EACH(0);
 	case NUMBER_SMALL: break;
 	}
 #undef EACH
@@ -456,7 +467,7 @@ void lm_dtype_store(const struct lm_dtype *dtype, const double *values, size_t n
 	const enum number number = number_of(dtype, &format);
 	const unsigned bits = number == NUMBER_C64 ? 32 : dtype->bits;
 
-	if (bits % 8 != 0)
+	if (bits % 8 != 0 || number == NUMBER_SCALE || number == NUMBER_NONE)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		double v = isnan(values[i]) ? 0 : values[i];

@@ -20,7 +20,7 @@ LMODEL_FORMAT_SAFETENSORS, LMODEL_FORMAT_NATIVE = 0, 1
 LMODEL_HOLDER, LMODEL_AUDITOR, LMODEL_OWNER = 0, 1, 2
 LMODEL_LEVEL_DEFAULT, LMODEL_LEVEL_FAST, LMODEL_LEVEL_SMALL = 0, 1, 2
 LMODEL_SELECT_PSS, LMODEL_SELECT_MAGNITUDE, LMODEL_SELECT_RANDOM, LMODEL_SELECT_ALL = 0, 1, 2, 3
-LMODEL_MASK_DPRM, LMODEL_MASK_ZERO = 0, 1
+LMODEL_MASK_DPRM, LMODEL_MASK_ZERO, LMODEL_MASK_DEEP_LOCK, LMODEL_MASK_PERTURB = 0, 1, 2, 3
 LMODEL_UNIT_DEFAULT, LMODEL_UNIT_ELEMENT, LMODEL_UNIT_SLICE = 0, 1, 2
 LMODEL_UNIT_ROW, LMODEL_UNIT_COLUMN, LMODEL_UNIT_BLOCK = 3, 4, 5
 LMODEL_SCOPE_EQUAL, LMODEL_SCOPE_MODEL, LMODEL_SCOPE_LAYER = 0, 1, 2
@@ -102,13 +102,14 @@ class Grantee(Structure):
 class Tier(Structure):
     _fields_ = [("name", c_char_p), ("select", c_char_p), ("mask", c_char_p), ("unit", c_char_p),
                 ("scope", c_char_p), ("amount", c_char_p), ("generation", c_ulonglong),
-                ("stored_bytes", c_ulonglong), ("tensor_count", c_size_t), ("absent", c_bool),
-                ("open", c_bool), ("positions_open", c_bool), ("attachment_count", c_size_t)]
+                ("stored_bytes", c_ulonglong), ("tensor_count", c_size_t),
+                ("recoverable", c_bool), ("absent", c_bool), ("open", c_bool), ("positions_open", c_bool), ("attachment_count", c_size_t)]
 
 
 class Shard(Structure):
     _fields_ = [("tensor", c_char_p), ("tier", c_char_p), ("unit", c_char_p),
-                ("stored_bytes", c_ulonglong), ("most_bytes", c_ulonglong)]
+                ("stored_bytes", c_ulonglong), ("most_bytes", c_ulonglong),
+                ("recoverable", c_bool)]
 
 
 class Slot(Structure):
@@ -173,7 +174,7 @@ class ProtectOptions(Structure):
                 ("raw_scores", c_bool), ("includes", POINTER(c_char_p)),
                 ("include_count", c_size_t), ("excludes", POINTER(c_char_p)),
                 ("exclude_count", c_size_t), ("scores", c_char_p), ("reference", c_char_p),
-                ("like", c_char_p), ("like_keys", c_void_p), ("grantees", POINTER(Grantee)),
+                ("ancestor", c_char_p), ("like", c_char_p), ("like_keys", c_void_p), ("grantees", POINTER(Grantee)),
                 ("grantee_count", c_size_t), ("test_keys", c_bool)]
 
 

@@ -103,13 +103,15 @@ class Protection:
         select, mask, unit, scope, raw_scores, include, exclude: as the options of ``lmodel pack``.
         scores: arrays by tensor name, or a safetensors file: a score for each parameter, or unit.
         reference: arrays, or a file: the public weights; what differs is protected.
+        ancestor: arrays, or a file: a public model that this one was made from; units are chosen
+            among those that differ from it.
         like: an earlier release, to be protected in the same places; `like_identity` opens it.
         test_keys: with a `seed`: keys may follow from it.
     """
 
     FIELDS = ("tiers", "owner", "recipients", "auditors", "passphrases", "select", "mask", "unit",
-              "scope", "raw_scores", "include", "exclude", "scores", "reference", "like",
-              "like_identity", "like_passphrase", "test_keys")
+              "scope", "raw_scores", "include", "exclude", "scores", "reference", "ancestor",
+              "like", "like_identity", "like_passphrase", "test_keys")
 
     def __init__(self, given: dict[str, Any]) -> None:
         taken = {k: given.pop(k, None) for k in self.FIELDS}
@@ -174,6 +176,7 @@ class Protection:
                 raw_scores=bool(get("raw_scores")), includes=c_list(include),
                 include_count=len(include), excludes=c_list(exclude), exclude_count=len(exclude),
                 scores=self._file(stack, "scores"), reference=self._file(stack, "reference"),
+                ancestor=self._file(stack, "ancestor"),
                 like=maybe(c_path, get("like")), like_keys=ring,
                 grantees=(_abi.Grantee * len(grantees))(*grantees), grantee_count=len(grantees),
                 test_keys=bool(get("test_keys")))

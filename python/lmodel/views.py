@@ -10,8 +10,6 @@ from . import _abi
 from ._library import library, text
 
 OBFUSCATION = "obfuscation: recoverable without a key"
-# Their stand-ins are a function of the true values, which who knows it undoes.
-_OBFUSCATING = {"deep-lock", "perturb", "reference"}
 _ROLES = {_abi.LMODEL_HOLDER: "holder", _abi.LMODEL_AUDITOR: "audit", _abi.LMODEL_OWNER: "owner"}
 
 
@@ -52,6 +50,7 @@ class ShardInfo:
     unit: str                 # "element", "slice", ...
     stored_bytes: int         # ciphertext
     most_bytes: int           # at most so many bytes of the tensor
+    recoverable: bool         # without a key: its tier is obfuscation
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ class TierInfo:
     generation: int
     stored_bytes: int         # ciphertext
     tensor_count: int         # tensors of which it hides something
+    recoverable: bool         # its mask is obfuscation; what it covers counts as public
     absent: bool              # not in this file
     open: bool                # the keys given read it
     positions_open: bool      # they read which units it hides
@@ -103,7 +103,7 @@ class TierInfo:
     def obfuscation(self) -> Optional[str]:
         """``OBFUSCATION`` where stand-ins are a function of the true values: whoever knows it has
         these without a key. None where only the key gives them."""
-        return OBFUSCATION if self.mask in _OBFUSCATING else None
+        return OBFUSCATION if self.recoverable or self.mask == "reference" else None
 
 
 @dataclass(frozen=True)

@@ -102,10 +102,64 @@ cp plain/model-00001-of-00002.safetensors plain/copy.safetensors
 run 2 lmodel pack -f plain
 like "$err" "both have a tensor 'a.[wb]'" "one name in two files"
 
+# a pipeline: models in folders, with tensors of one name
+mkdir -p pipe/unet pipe/vae pipe/scheduler pipe/.cache
+echo '{"_class_name": "StableDiffusionPipeline"}' >pipe/model_index.json
+echo '{"beta_start": 0.1}' >pipe/scheduler/scheduler_config.json
+echo '{}' | tee pipe/unet/config.json >pipe/vae/config.json
+mkmodel pipe/unet/diffusion_pytorch_model-00001-of-00002.safetensors conv.weight:F32:9x8 in.bias:F32:5
+mkmodel pipe/unet/diffusion_pytorch_model-00002-of-00002.safetensors out.weight:F32:7x8
+cat >pipe/unet/diffusion_pytorch_model.safetensors.index.json <<'J'
+{"metadata": {"total_size": 532}, "weight_map": {
+  "conv.weight": "diffusion_pytorch_model-00001-of-00002.safetensors",
+  "in.bias": "diffusion_pytorch_model-00001-of-00002.safetensors",
+  "out.weight": "diffusion_pytorch_model-00002-of-00002.safetensors"}}
+J
+mkmodel pipe/vae/diffusion_pytorch_model.safetensors conv.weight:F32:9x8:normal:7
+cp -r pipe pipe.wanted && rm -r pipe.wanted/.cache
+run 0 lmodel pack pipe
+is "$err" "" "nothing is left out"
+is "$(lmodel list pipe.lmodel | sort | tr '\n' ' ')" \
+	"unet/conv.weight unet/in.bias unet/out.weight vae/conv.weight " "folders are in the names"
+run 0 lmodel verify pipe.lmodel
+run 0 lmodel extract --format native -o pipe.back/ pipe.lmodel
+run 0 diff -r pipe.wanted pipe.back
+run 0 lmodel extract -o pipe.made/ pipe.lmodel
+is "$(cd pipe.made && find . -name '*.safetensors*' | sort | tr '\n' ' ')" \
+	"./unet/diffusion_pytorch_model.safetensors ./vae/diffusion_pytorch_model.safetensors " \
+	"a file for each model"
+same pipe.made/vae/diffusion_pytorch_model.safetensors pipe/vae/diffusion_pytorch_model.safetensors \
+	"with the names that it had"
+run 0 lmodel extract --max-shard-size 300 -o pipe.shards/ pipe.lmodel
+is "$(cd pipe.shards && find unet -name '*.safetensors*' | wc -l)" 3 "split anew, with an index"
+run 0 lmodel pack -o again.lmodel pipe.shards
+run 1 lmodel diff pipe.lmodel again.lmodel
+unlike "$out" "conv|bias|out.weight" "but the tensors are the same"
+run 0 lmodel extract -o one.pipe.safetensors pipe.lmodel
+run 0 lmodel pack -f -o one.lmodel one.pipe.safetensors
+is "$(lmodel list one.lmodel | sort | tr '\n' ' ')" \
+	"unet/conv.weight unet/in.bias unet/out.weight vae/conv.weight " "in one file, too"
+# links into another folder, as a download's cache has them
+mkdir -p blobs snap && cp hf/model-0000* hf/*.index.json hf/config.json blobs/
+for f in blobs/*; do ln -s "../$f" snap/; done
+run 0 lmodel pack snap
+is "$(lmodel list snap.lmodel | wc -l)" 3 "a snapshot of links"
+
+# weights in PyTorch's files, of which there is an index, too
+mkdir torch && python3 "$srcdir/tests/lib/mktorch.py" torch/pytorch_model-00001-of-00001.bin || exit 99
+echo '{"weight_map": {"model.w": "pytorch_model-00001-of-00001.bin", "model.b": "pytorch_model-00001-of-00001.bin"}}' \
+	>torch/pytorch_model.bin.index.json
+echo x >torch/training_args.bin
+run 0 lmodel pack torch
+is "$err" "lmodel: not packed: training_args.bin (other weights)" "other files are left out"
+run 0 lmodel extract --format native -o torch.back/ torch.lmodel
+rm torch/training_args.bin
+run 0 diff -r torch torch.back
+
 # no model at all
 mkdir nothing
 run 2 lmodel pack nothing
-is "$err" "lmodel: 'nothing': holds no .safetensors file" "an empty directory"
+is "$err" "lmodel: 'nothing': holds no weights that lmodel packs" "an empty directory"
 model twoindex && cp twoindex/model.safetensors.index.json twoindex/other.safetensors.index.json
 run 2 lmodel pack twoindex
 like "$err" "has two indexes" "two indexes"

@@ -66,14 +66,27 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do many="$many --tier t$i=$i
 usage "option '--tier': 't17=17' is one too many: there can be 16 tiers" $p $owner $many
 
 usage "option '--select': 'best' is not one of pss, magnitude, random, all" $p --select best
-usage "option '--mask': 'none' is not one of dprm, zero" $p --mask none
+usage "option '--mask': 'none' is not one of dprm, zero, deep-lock, perturb" $p --mask none
 usage "option '--unit': 'layer' is not one of default, element, slice, row, column, block" $p --unit layer
 usage "option '--scope': 'all' is not one of equal, model, layer" $p --scope all
 usage "--select all takes all: --tier x, without an amount" $p $owner --select all --tier x=4%
 usage "--select all makes one tier" $p $owner --select all --tier x --tier y
 usage "--scores is for --select pss and magnitude" $p $owner --tier x=1 --select random --scores s
 usage "--raw-scores is for --select pss and magnitude" $p $owner --tier x --select all --raw-scores
-usage "--mask and --reference exclude each other" $p $owner --tier x --reference r --mask zero
+usage "with --reference the base shows that file: --mask perturb, or none" $p $owner --tier x \
+	--reference r --mask zero
+usage "--mask perturb shows weights that were perturbed: --reference FILE" $p $owner --tier x=4% \
+	--mask perturb
+usage "--reference and --ancestor exclude each other" $p $owner --tier x --reference r --ancestor a
+for not in "select pss" "unit row" "scope model" "reference r" "ancestor a"; do
+	usage "--mask deep-lock locks every tensor whole: not with --${not% *}" $p $owner --tier x \
+		--mask deep-lock --${not% *} ${not#* }
+done
+usage "--scores is for --select pss and magnitude" $p $owner --tier x --mask deep-lock --scores s
+usage "--mask deep-lock makes one tier" $p $owner --tier x --tier y --mask deep-lock
+usage "--mask deep-lock takes all: --tier x, without an amount" $p $owner --tier x=4% \
+	--mask deep-lock
+usage "--ancestor is for archives with tiers: --tier NAME=AMOUNT" $p --ancestor a
 usage "with --seed the keys follow from it: --test-keys says that they may" $p $owner --tier x=1 --seed 00
 usage "--test-keys is for --seed" $p $owner --tier x=1 --test-keys
 

@@ -18,6 +18,13 @@ done
 run 2 lmodel extract -f -i owner.key -o owner.key m.lmodel
 run 2 lmodel grant -f -i owner.key --tier gold -r "$owner" --detached owner.key m.lmodel
 run 2 lmodel pack -f -o m.safetensors m.safetensors
+cp m.safetensors beside.safetensors
+for option in scores reference ancestor; do
+	run 2 lmodel pack -f --owner "$owner" --tier gold=100% --$option beside.safetensors \
+		-o beside.safetensors m.safetensors
+	like "$err" "the output 'beside.safetensors' is the input" "--$option"
+done
+run 0 cmp beside.safetensors m.safetensors
 run 0 cmp m.lmodel kept.lmodel
 run 0 cmp owner.key kept.key
 run 0 lmodel repack -f -o m.lmodel m.lmodel

@@ -1,5 +1,5 @@
 /* The text of a model.safetensors.index.json. */
-#include "import/directory.h"
+#include "import/index.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			    (i > 0 && strcmp(index.files[i - 1], index.files[i]) >= 0))
 				abort();
 		/* a sound index names a tensor, and this model has none */
-		if (lm_index_check(&index, &model, 0, "input", &error) != LMODEL_ECORRUPT)
+		if (lm_index_check(&index, &model, 0, "", "input", &error) != LMODEL_ECORRUPT)
 			abort();
 	}
 	lm_index_free(&index);

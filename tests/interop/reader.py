@@ -29,7 +29,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from reader_parts import (Refused, decode, derive, need, open_sealed, plain_length, positions,
-                          sha256)
+                          sha256, unlock)
 
 BITS = {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
         "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64}
@@ -130,10 +130,16 @@ def content_root(rows):
 
 def check_statement(rows):
     head, owner = rows["archive"][0], rows["owner"][0]
-    need(head["must_understand"] == "tiers", "features")
+    masks = {t["mask"] for t in rows["tier"]}
+    features = sorted({"tiers"} | masks & {"deep-lock", "perturb"})
+    need(head["must_understand"] == "\n".join(features), "features")
+    need("deep-lock" not in masks or len(rows["tier"]) == 1, "a locked tier is not alone")
+    need("deep-lock" not in masks or {s["unit"] for s in rows["shard"]} == {"tensor"},
+         "a unit of a locked tier")
     lines = ["lmodel-statement-v1", f"archive {head['id']}",
              f"content-generation {head['content_generation']}",
-             f"content-root {content_root(rows).hex()}", "format 1", "must-understand tiers",
+             f"content-root {content_root(rows).hex()}", "format 1",
+             "must-understand " + " ".join(features),
              f"owner ed25519 {owner['public_key'].hex()}"]
     for t in rows["tier"]:
         lines.append(f"tier {t['id']:02} {t['name']} generation {t['generation']} "
@@ -337,7 +343,7 @@ class Archive:
         return open_sealed(key, sealed, b"".join(map(field, fields)))
 
     def sealed_files(self, level):
-        """The side files of the tiers below `level` (7.8): (name, bytes)."""
+        """The side files of the tiers below `level` (7.9): (name, bytes)."""
         for row in self.rows["sealed"]:
             tier = self.rows["tier"][row["tier"]]
             if row["tier"] >= level or tier["values_offset"] is None:
@@ -375,6 +381,10 @@ class Archive:
             return []
         key = self.keys.derive(self.keys.tier[number], "values", self.rows["tier"][number])
         values, at = self.stream(shard, "values", key), 0
+        if self.rows["tier"][number]["mask"] == "deep-lock":
+            need(list(numbers) == [0], f"{tensor['name']}: the set of a locked tensor")
+            return [(0, unlock(values, read_member(self.data,
+                                                   self.rows["member"][tensor["member"]])))]
         need(len(values) == sum(length for _, length in patches), f"{tensor['name']}: values")
         out = []
         for place, length in patches:

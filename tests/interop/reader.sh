@@ -103,6 +103,23 @@ pack near --tier only=100% --reference near.safetensors
 reads near.lmodel -i owner.key
 run 0 diff -r in theirs/1
 used="$used $(found '" ".join(f["forms"])')"
+# Locked whole, perturbed in a few places, chosen against an ancestor.
+pack locked --tier only --mask deep-lock
+reads locked.lmodel -i owner.key
+run 0 diff -r in theirs/1
+is "$(found 'f["units"]')" "{'tensor': 9}" "locked tensors"
+model large.safetensors w:F32:199x201 v:U8:65536:zeros u:U8:65537:zeros:9
+run 0 lmodel pack -q --owner "$(pub owner)" -o large.lmodel --tier only --mask deep-lock \
+	--include w --include u --include v large.safetensors
+reads large.lmodel -i owner.key
+same theirs/1/large.safetensors large.safetensors "locked tensors of several blocks"
+pack perturbed --tier only --mask perturb --reference near.safetensors
+reads perturbed.lmodel -i owner.key
+run 0 diff -r in theirs/1
+same theirs/0/m.safetensors near.safetensors "the perturbed model is the base"
+pack ancestor --tier only=50% --ancestor near.safetensors
+reads ancestor.lmodel -i owner.key
+run 0 diff -r in theirs/1
 # Side files of tiers, and a tier of nothing else.
 printf 'sesame\n' >tok.json
 head -c 70000 /dev/urandom >large

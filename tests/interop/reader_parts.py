@@ -120,6 +120,66 @@ def open_sealed(key, sealed, context):
     return frame[8:8 + length]
 
 
+# ---- 7.8: locked tensors ----
+
+
+def field_product(a, b):
+    """In the field of AES."""
+    out = 0
+    for bit in range(8):
+        out ^= a << bit if b >> bit & 1 else 0
+    for bit in range(14, 7, -1):
+        out ^= 0x11b << bit - 8 if out >> bit & 1 else 0
+    return out
+
+
+def substitution():
+    """FIPS 197, 5.1.1, by powers of 3, which generates the field."""
+    powers = [1]
+    while len(powers) < 255:
+        powers.append(field_product(powers[-1], 3))
+    table = bytearray([0x63] * 256)
+    for k, a in enumerate(powers):
+        inverse = powers[-k % 255]
+        turned = inverse * 0x101
+        table[a] = (inverse ^ turned >> 7 ^ turned >> 6 ^ turned >> 5 ^ turned >> 4) & 0xff ^ 0x63
+    return bytes(table)
+
+
+SUBSTITUTE = substitution()
+RESTORE = bytes(SUBSTITUTE.index(b) for b in range(256))
+
+
+def key_stream(key, length):
+    """The key expansion of AES-256, as far as it is wanted."""
+    words, rcon = list(struct.unpack(">8I", key)), 1
+    while 4 * len(words) < length:
+        last, k = words[-1], len(words)
+        if k % 8 == 0:
+            last = (last << 8 | last >> 24) & 0xffffffff
+        if k % 4 == 0:
+            last = int.from_bytes(last.to_bytes(4, "big").translate(SUBSTITUTE), "big")
+        if k % 8 == 0:
+            last ^= rcon << 24
+            rcon = field_product(rcon, 2)
+        words.append(words[k - 8] ^ last)
+    return struct.pack(f">{len(words)}I", *words)[:length]
+
+
+def unlock(record, locked):
+    """The true bytes of a tensor that is locked whole."""
+    blocks = [locked[at:at + 65536] for at in range(0, len(locked), 65536)]
+    need(len(record) == 32 + 32 * len(blocks), "a lock's length")
+    out = []
+    for k, block in enumerate(blocks):
+        stream = key_stream(hmac.digest(record[:32], struct.pack("<Q", k), "sha256"), len(block))
+        true = bytes(a ^ b for a, b in zip(block.translate(RESTORE), stream))
+        need(hmac.compare_digest(sha256(true), record[32 + 32 * k:64 + 32 * k]),
+             "the digest of a locked block")
+        out.append(true)
+    return b"".join(out)
+
+
 # ---- 7.4: positions ----
 
 

@@ -176,7 +176,7 @@ class Archive:
         text = ("lmodel-statement-v1\narchive %s\ncontent-generation %d\ncontent-root %s\n"
                 "format 1\n" % (ident, generation, self.root()))
         if features:
-            text += "must-understand %s\n" % features
+            text += "must-understand %s\n" % features.replace("\n", " ")
         for key, in self.rows("SELECT public_key FROM owner"):
             text += "owner ed25519 %s\n" % key.hex()
         for index, name, tier_generation, key, positions in self.rows(

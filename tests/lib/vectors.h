@@ -24,11 +24,13 @@ static uint64_t number(const json_t *object, const char *name)
 	return (uint64_t)json_integer_value(value);
 }
 
+__attribute__((unused))
 static uint64_t number_at(const json_t *array, size_t index)
 {
 	return (uint64_t)json_integer_value(json_array_get(array, index));
 }
 
+__attribute__((unused))
 static char *copy(const json_t *object, const char *name)
 {
 	char *value = lm_strdup(text(object, name), NULL);

@@ -151,13 +151,17 @@ for pair in $(sed -n 's/^\tLM_\(METHOD\|PLANE\)_\([A-Z0-9]*\) = \([0-9]*\),.*/\2
 done
 is "$ids" 7 "all methods were looked for"
 
-# Element types: name, bits, coding.
-sed -n 's/^\t{ "\([A-Z0-9_]*\)", \([0-9]*\), "\([wf][0-9]\)".*/\1 \2 \3/p' \
-	"$lib/base/dtype.c" | sort >types
+# Element types: name, bits, coding; quantised ones: name, elements and bytes of a block.
+{
+	sed -n 's/^\t{ "\([A-Z0-9_]*\)", \([0-9]*\), "\([wf][0-9]\)".*/\1 \2 \3/p' "$lib/base/dtype.c"
+	sed -n 's/^\tQUANTISED("\([A-Z0-9_]*\)", \([0-9]*\), \([0-9]*\), .*/\1 \2 \3/p' \
+		"$lib/base/dtype.c"
+} | sort >types
 sed -n '/^### 3.4/,/^### 3.5/p' "$spec" | awk -F ' *[|] *' '$3 ~ /^[0-9]+$/ {
 	n = split($2, names, ", "); for (i = 1; i <= n; i++) print names[i], $3, $4 }' |
 	sort >types.spec
 same types types.spec "element types"
+like "$(cat types)" '^Q4_K 256 144$' "quantised types were found"
 like "$(cat types)" '^BF16 16 f2$' "element types were found"
 like "$(tr '\n' ' ' <types.spec)" 'F4 4 w1' "element types were found in the specification"
 

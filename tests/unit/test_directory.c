@@ -1,5 +1,5 @@
 /* import/directory.c, import/attachment.c: models in directories, side files. */
-#include "import/directory.h"
+#include "import/index.h"
 #include "import/kind.h"
 
 #include <fcntl.h>
@@ -87,10 +87,10 @@ static void test_plain(void)
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 
 	empty_directory();
-	refuse(LMODEL_EUSAGE, "'d': holds no .safetensors file", "empty directory");
+	refuse(LMODEL_EUSAGE, "'d': holds no weights that lmodel packs", "empty directory");
 	put_text("d/config.json", "{}");
-	put_text("d/pytorch_model.bin", "x");
-	refuse(LMODEL_EUSAGE, "'d': holds no .safetensors file", "no model in the directory");
+	put_text("d/weights.h5", "x");
+	refuse(LMODEL_EUSAGE, "'d': holds no weights that lmodel packs", "no model in the directory");
 	put_model("d/b.safetensors", "xy");
 	put_model("d/a.safetensors", "z");
 	put_model("d/.hidden.safetensors", "x");
@@ -120,13 +120,13 @@ static void test_plain(void)
 	       "not packed: LICENSE (no regular file)\n"
 	       "not packed: NOTICE (cannot be read)\n"
 	       "not packed: notes.txt (--attach adds a side file)\n"
-	       "not packed: pytorch_model.bin (other weights)\n"
 	       "not packed: unet (a directory)\n"
-	       "not packed: up\\ndown (--attach adds a side file)\n", "what is told");
+	       "not packed: up\\ndown (--attach adds a side file)\n"
+	       "not packed: weights.h5 (other weights)\n", "what is told");
 	lm_model_free(&model);
 
-	put_text("d/c.safetensors", "GGUF\3\0\0\0\0\0\0\0");
-	refuse(LMODEL_EUNSUPPORTED, "'d/c.safetensors': is a GGUF file", "another format");
+	put_text("d/c.safetensors", "\x89HDF\r\n\x1a\n");
+	refuse(LMODEL_EUNSUPPORTED, "'d/c.safetensors': is an HDF5 file", "another format");
 	put_text("d/c.safetensors", "version https://git-lfs.github.com/spec/v1\n");
 	refuse(LMODEL_ECORRUPT, "'d/c.safetensors': is a Git LFS pointer", "LFS pointer");
 	put_model("d/c.safetensors", "x");

@@ -1,6 +1,6 @@
 /* Tampering: for each changed byte and each length of a protected archive, whoever opens it gets
  * the weights that are his, exactly, or nothing at all. Two readers try: the holder of the highest
- * tier, and one without a key.
+ * tier, and one without a key. The same for a tier that locks tensors whole.
  *
  * Inert bytes (runs of zeros; the images of the slots where their digest alone is in question; for
  * the reader without a key, shards) are taken one in 64; with TAMPER_STEP=N one in N. */
@@ -119,7 +119,7 @@ static void make_side_file(void)
 		die("side file", NULL);
 }
 
-static void make_archive(void)
+static void make_archive(bool locked)
 {
 	static const unsigned char seed[] = "tamper";
 	const struct lmodel_tier_amount tiers[] = { { .name = "silver", .share = .05 },
@@ -135,8 +135,10 @@ static void make_archive(void)
 
 	if (lmodel_keygen(AT("owner.key"), owner, &e) || lmodel_keygen(AT("gold.key"), gold, &e))
 		die("keygen", &e);
-	protect.tiers = tiers;
-	protect.tier_count = 2;
+	protect.tiers = locked ? tiers + 1 : tiers;
+	protect.tier_count = locked ? 1 : 2;
+	protect.select = locked ? LMODEL_SELECT_ALL : LMODEL_SELECT_PSS;
+	protect.mask = locked ? LMODEL_MASK_DEEP_LOCK : LMODEL_MASK_DPRM;
 	protect.grantees = who;
 	protect.grantee_count = 2;
 	protect.test_keys = true;
@@ -467,10 +469,11 @@ static bool clean(void)
 	return WEXITSTATUS(system(command)) == 1;
 }
 
-static void all(struct reader *r, const struct bytes *other)
+static void all(struct reader *r, const struct bytes *other, bool locked)
 {
 	flips(r);
-	cuts(r);
+	if (!locked) /* nothing in it is about how tensors are locked */
+		cuts(r);
 	resealed(r);
 	transplants(r, other);
 }
@@ -507,27 +510,23 @@ static void prepare(struct reader *holder, struct reader *base)
 	   "the base is not the truth");
 }
 
-int main(void)
+static void remove_archive(void)
 {
-	struct reader holder = { .name = "holder" }, base = { .name = "base" };
-	const char *dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
-	char command[128];
-	struct bytes other;
-
-	if (getenv("TAMPER_STEP") != NULL)
-		step = strtoull(getenv("TAMPER_STEP"), NULL, 10);
-	snprintf(root, sizeof(root), "%s/lmodel-tamper.XXXXXX",
-		 dir != NULL && strlen(dir) < 40 ? dir : "/tmp");
-	if (step == 0 || mkdtemp(root) == NULL)
-		return 99;
-	make_model();
-	make_side_file();
-	make_archive();
-	other = slurp(AT("good.lmodel"));
 	if (unlink(AT("good.lmodel")) != 0 || unlink(AT("owner.key")) != 0 ||
 	    unlink(AT("gold.key")) != 0)
-		return 99;
-	make_archive();
+		die("unlink", NULL);
+}
+
+static void try_archives(bool locked)
+{
+	struct reader holder = { .name = locked ? "holder, locked" : "holder" };
+	struct reader base = { .name = locked ? "base, locked" : "base" };
+	struct bytes other;
+
+	make_archive(locked);
+	other = slurp(AT("good.lmodel"));
+	remove_archive();
+	make_archive(locked);
 	prepare(&holder, &base);
 	ok(good.len == other.len && memcmp(good.data, other.data, good.len) != 0,
 	   "two archives of one model, alike in form");
@@ -538,14 +537,35 @@ int main(void)
 	try(&base, "as packed", 0);
 	is_int((intmax_t)base.got, 1, "everybody gets the base from it");
 	printf("#   %zu bytes\n", good.len);
-	all(&holder, &other);
-	all(&base, &other);
+	all(&holder, &other, locked);
+	if (!locked) /* for who has no key the base is like any other */
+		all(&base, &other, locked);
 	ok(clean(), "nothing is left");
 	lmodel_keyring_free(holder.ring);
 	free(holder.weights.data);
 	free(base.weights.data);
 	free(good.data);
 	free(other.data);
+	remove_archive();
+	unlink(AT("base.safetensors"));
+	unlink(AT("t.lmodel"));
+}
+
+int main(void)
+{
+	const char *dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
+	char command[128];
+
+	if (getenv("TAMPER_STEP") != NULL)
+		step = strtoull(getenv("TAMPER_STEP"), NULL, 10);
+	snprintf(root, sizeof(root), "%s/lmodel-tamper.XXXXXX",
+		 dir != NULL && strlen(dir) < 40 ? dir : "/tmp");
+	if (step == 0 || mkdtemp(root) == NULL)
+		return 99;
+	make_model();
+	make_side_file();
+	try_archives(false);
+	try_archives(true);
 	snprintf(command, sizeof(command), "rm -r %s", root);
 	return system(command) == 0 ? done() : 99;
 }

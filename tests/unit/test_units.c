@@ -134,7 +134,7 @@ static void refused(enum lm_unit_kind kind, const char *dtype, uint64_t length, 
 
 static void test_refused(void)
 {
-	refused(LM_UNIT_ELEMENT, "F4", 100, 50, LMODEL_EUSAGE, "smaller than a byte");
+	refused(LM_UNIT_ELEMENT, "F4", 100, 50, LMODEL_EUSAGE, "no bytes of their own");
 	refused(LM_UNIT_COLUMN, "F6_E2M3", 100, 75, LMODEL_EUSAGE, "units of kind column");
 	refused(LM_UNIT_ELEMENT, "F32", 100, 396, LMODEL_EFAILED, "cannot be divided");
 	refused(LM_UNIT_ELEMENT, "F32", 0, 0, LMODEL_EFAILED, "cannot be divided");

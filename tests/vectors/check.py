@@ -21,6 +21,7 @@ import struct
 import sys
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -139,6 +140,13 @@ def context(given):
     return out
 
 
+def attachment(given):
+    """What the stream of a tier's attachment is bound to (spec: 7.9)."""
+    fields = ("lmodel/1/attachment", given["archive"], given["tier"], given["generation"],
+              given["name"], given["padded"])
+    return {"context": b"".join(map(field, fields)).hex()}
+
+
 class Bits:
     """Bits that fill each byte from the low end on."""
 
@@ -250,6 +258,8 @@ def statement(given):
         root += member_leaf(i, m)
     for i, d in enumerate(given["metadata"]):
         root += leaf("metadata", i, d["source"], d["key"], d["value"])
+    for i, s in enumerate(given["sealed"]):
+        root += leaf("sealed", i, s["name"], s["tier"], s["length"], digest(s["digest"]))
     for i, s in enumerate(given["shards"]):
         streams = [value for kind in ("positions", "values")
                    for value in (s[kind]["length"], digest(s[kind]["digest"]))]
@@ -280,10 +290,84 @@ def statement(given):
     return out
 
 
+def times(a, b):
+    """In the field of AES (FIPS 197, 4.2)."""
+    product = 0
+    while b:
+        product ^= a if b & 1 else 0
+        a = a << 1 ^ (0x11b if a & 0x80 else 0)
+        b >>= 1
+    return product
+
+
+def make_sbox():
+    """FIPS 197, 5.1.1: the inverse in the field, then bits added up."""
+    sbox = []
+    for a in range(256):
+        b = next((b for b in range(256) if times(a, b) == 1), 0)
+        sbox.append(b ^ 0x63)
+        for n in range(1, 5):
+            sbox[a] ^= (b << n | b >> 8 - n) & 0xff
+    return sbox
+
+
+SBOX = make_sbox()
+
+
+def schedule(key, length):
+    """FIPS 197, 5.2, for 256 bits, without an end (spec: 7.8)."""
+    words, rcon = [key[i:i + 4] for i in range(0, 32, 4)], 1
+    while 4 * len(words) < length:
+        last = words[-1]
+        if len(words) % 8 == 0:
+            last = bytes(SBOX[b] for b in last[1:] + last[:1])
+            last = bytes([last[0] ^ rcon]) + last[1:]
+            rcon = times(rcon, 2)
+        elif len(words) % 4 == 0:
+            last = bytes(SBOX[b] for b in last)
+        words.append(bytes(a ^ b for a, b in zip(words[-8], last)))
+    return b"".join(words)[:length]
+
+
+def aes(keys, state):
+    """AES-256 of one block with given round keys (FIPS 197, 5.1)."""
+    for i in range(15):
+        if i:
+            state = bytes(SBOX[state[(5 * k) % 16]] for k in range(16))
+            if i < 14:
+                state = bytes(times(state[k], 2) ^ times(state[k & 12 | k + 1 & 3], 3) ^
+                              state[k & 12 | k + 2 & 3] ^ state[k & 12 | k + 3 & 3]
+                              for k in range(16))
+        state = bytes(a ^ b for a, b in zip(state, keys[16 * i:16 * i + 16]))
+    return state
+
+
+def deep_lock(given):
+    """S-box and schedule are those of AES, by what python3-cryptography encrypts with the same
+    key (spec: 7.8)."""
+    key, plain = bytes.fromhex(given["key"]), pattern(given["plain"])
+    one, locked = key[:16], b""
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    if aes(schedule(key, 240), one) != encryptor.update(one):
+        raise SystemExit("the key expansion of check.py is not that of AES-256")
+    at = given["offset"]
+    while len(locked) < len(plain):
+        block, start = divmod(at + len(locked), 65536)
+        k = schedule(hmac.digest(key, struct.pack("<Q", block), "sha256"), 65536)[start:]
+        locked += bytes(SBOX[a ^ b] for a, b in zip(plain[len(locked):], k))
+    out = {"sha256": hashlib.sha256(locked).hexdigest()}
+    if len(locked) <= SHORT:
+        out["locked"] = locked.hex()
+    tensor = hmac.digest(key, given["tensor"].encode(), "sha256")
+    return out | {"tensor_key": tensor.hex(), "schedule": schedule(key, 256).hex()}
+
+
 FILES = {
+    "attachment.json": attachment,
     "book.json": book,
     "chunked.json": chunked,
     "context.json": context,
+    "deeplock.json": deep_lock,
     "grant.json": grant,
     "keys.json": keys,
     "padding.json": padding,

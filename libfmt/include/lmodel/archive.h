@@ -53,7 +53,7 @@ struct lmodel_info {
 struct lmodel_tensor {
 	const char *name;
 	const char *dtype;            /* safetensors name: "F32", "BF16", "F8_E4M3", ... */
-	unsigned dtype_bits;          /* bits an element */
+	unsigned dtype_bits;          /* bits an element; 0: quantised, only blocks have a size */
 	unsigned rank;                /* 0 for a scalar */
 	const uint64_t *shape;        /* rank entries, row-major (last varies fastest) */
 	uint64_t elements;
@@ -62,6 +62,8 @@ struct lmodel_tensor {
 	const char *alias_of;         /* name of the tensor with the same bytes, or NULL */
 	const char *source;           /* input file that it came from */
 	const char *member;           /* tar member that holds it */
+	unsigned block_elements;      /* stored together: 1, or a block of a quantised or sub-byte */
+	unsigned block_bytes;         /* type, and its bytes */
 };
 
 /* A side file: config.json, tokenizer.json, a licence. */

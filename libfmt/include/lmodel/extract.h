@@ -15,10 +15,12 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 enum lmodel_format {
-	LMODEL_FORMAT_SAFETENSORS = 0, /* a single whole input comes back with its own header bytes:
-	                                  identical; otherwise a header made anew, tensors aligned
-	                                  to their element size, metadata kept */
+	LMODEL_FORMAT_SAFETENSORS = 0, /* a single whole input of that format comes back with its
+	                                  own header bytes: identical; otherwise a header made anew,
+	                                  tensors aligned to their element size, metadata kept */
 	LMODEL_FORMAT_NATIVE = 1,      /* every input file, byte for byte, and the attachments */
+	LMODEL_FORMAT_NPZ = 2,         /* NumPy's, stored; a single whole npz comes back as it was */
+	LMODEL_FORMAT_NPY = 3,         /* one tensor as a NumPy array; not into a directory */
 };
 
 struct lmodel_extract_options {
@@ -32,6 +34,8 @@ struct lmodel_extract_options {
 	uint64_t max_shard_bytes;     /* into a directory, safetensors: tensor bytes a file at most;
 	                                 0: one file */
 	bool overwrite;               /* replace existing files, each as a whole */
+	bool lossy;                   /* write also what the format cannot keep, and tell through
+	                                 run.notice what is lost; otherwise EUSAGE says it */
 };
 #define LMODEL_EXTRACT_OPTIONS_INIT { .size = sizeof(struct lmodel_extract_options) }
 
@@ -40,12 +44,13 @@ struct lmodel_extract_options {
  *   "DIR/" or an existing directory
  *                  native: the input's own layout below it; safetensors: model.safetensors, or
  *                  model-00001-of-0000N.safetensors with model.safetensors.index.json when
- *                  max_shard_bytes splits it; attachments beside it in both
+ *                  max_shard_bytes splits it; npz: model.npz; attachments beside them
  *   a file name    one file; native then needs a single input (EUSAGE otherwise)
  * Attachments are written into directories only, and only when no pattern is given.
  * Names from the archive never leave `output`.
  *
- * Errors: EUSAGE (pattern that picks nothing, native with patterns), ECORRUPT, EFAILED
+ * Errors: EUSAGE (pattern that picks nothing, native with patterns, a loss), EUNSUPPORTED (a
+ * dtype that the format cannot hold at all), ECORRUPT, EFAILED
  * (also: an output exists and `overwrite` is false). */
 int lmodel_extract(struct lmodel_archive *archive, const char *output,
 		   const struct lmodel_extract_options *options, struct lmodel_error *error);

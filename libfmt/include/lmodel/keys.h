@@ -83,13 +83,15 @@ int lmodel_keyring_recipients(const struct lmodel_keyring *ring,
 struct lmodel_tier {
 	const char *name;
 	const char *select;           /* "pss", "magnitude", "random", "all", "reference" */
-	const char *mask;             /* "dprm", "zero", "reference" */
+	const char *mask;             /* "dprm", "zero", "reference", "deep-lock", "perturb" */
 	const char *unit;             /* "element", ..., or "default": by each tensor's rank */
 	const char *scope;            /* "equal", "model", "layer" */
 	const char *amount;           /* as declared: "4%", "1000" */
 	unsigned long long generation;
 	unsigned long long stored_bytes; /* ciphertext */
 	size_t tensor_count;          /* tensors with a shard in it */
+	bool recoverable;             /* its mask is obfuscation, recoverable without a key:
+	                                 what it covers counts as public */
 	bool absent;                  /* its shards are not in this file */
 	bool open;                    /* its values can be read with the keys given */
 	bool positions_open;          /* its positions can */
@@ -107,6 +109,7 @@ struct lmodel_shard {
 	unsigned long long stored_bytes;
 	unsigned long long most_bytes; /* at most so many bytes of the tensor:
 	                                  from the padded length */
+	bool recoverable;             /* as of its tier */
 };
 size_t lmodel_shard_count(const struct lmodel_archive *archive);
 int lmodel_shard_at(const struct lmodel_archive *archive, size_t index, struct lmodel_shard *shard);

@@ -23,6 +23,10 @@ enum lmodel_select {
 enum lmodel_mask {
 	LMODEL_MASK_DPRM = 0,        /* decoys drawn from the units that stay public */
 	LMODEL_MASK_ZERO = 1,
+	LMODEL_MASK_DEEP_LOCK = 2,   /* S-box(w xor k) of every byte, with SELECT_ALL: obfuscation,
+	                                recoverable without a key */
+	LMODEL_MASK_PERTURB = 3,     /* with a reference alone: weights that were perturbed a
+	                                little; obfuscation too */
 };
 
 enum lmodel_unit {
@@ -69,6 +73,8 @@ struct lmodel_protect_options {
 	                                a unit; NULL: |w| */
 	const char *reference;       /* safetensors: the public weights; what
 	                                differs is protected */
+	const char *ancestor;        /* a public model that this one comes from: only units that
+	                                differ from it are protected, and amounts count these */
 	const char *like;            /* an earlier release: where a tensor is bit-equal in it, it
 	                                is protected just as there, with the same stand-ins; tiers
 	                                have the same names */

@@ -1,0 +1,42 @@
+/* What the parts of lmodel_extract() share. */
+#ifndef LM_EXTRACTION_H
+#define LM_EXTRACTION_H
+
+#include <lmodel/extract.h>
+
+#include "archive/outputs.h"
+#include "archive/skeleton.h"
+
+struct extraction {
+	struct lmodel_archive *archive;
+	const struct lmodel_extract_options *options;
+	size_t *chosen;              /* tensor indices, in order */
+	size_t chosen_count;
+	struct lm_outputs outputs;
+	struct lm_plan plan;
+	int spool;                   /* of a stream that cannot go out as it is read, or -1 */
+	size_t *sealed_file;         /* output of each side file of a tier, or LM_NONE */
+	int scratch;                 /* for tensors whose axes are to be permuted, or -1 */
+};
+
+/* The tensors that patterns pick. EUSAGE when one picks nothing. */
+int lm_extraction_choose(struct extraction *x, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Outputs and plan for files in a directory, for one file. `whole`: all tensors were asked for. */
+int lm_extraction_plan_directory(struct extraction *x, bool whole,
+				 struct lmodel_error *error) LM_MUST_CHECK;
+int lm_extraction_plan_file(struct extraction *x, const char *name, bool whole,
+			    struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Tells what of the chosen tensors and their metadata the format cannot keep, or refuses. */
+int lm_extraction_check_loss(const struct extraction *x, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Whether the input itself is what is asked for. */
+bool lm_extraction_is_native(const struct extraction *x, bool whole);
+
+/* The NumPy description of an opaque tensor, and the rank of its array, which is one less when
+ * the last dimension is the width of the elements. False when there is none that fits. */
+bool lm_extraction_describe(const struct extraction *x, size_t tensor, const char **descr,
+			    unsigned *rank);
+
+#endif
