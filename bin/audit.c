@@ -104,15 +104,20 @@ static void print_detection(const struct lmodel_audit_tier *t)
 {
 	const struct lmodel_detection *d = &t->detection;
 
-	if (d->tensors == 0) {
+	if (d->tensors == 0 && d->pooled_tensors == 0) {
 		inspect_line("", "  detection    not measurable: %s",
 			     t->tier->absent           ? "its shards are not in this file" :
 			     !t->tier->positions_open  ? "no key opens its positions" :
 							 "too few units are hidden, or public");
 		return;
 	}
-	inspect_line("", "  decoys       %s tells them with AUC %.2f (%.2f at most; by lot %.2f)",
-		     d->detector, d->mean, d->most, d->lot);
+	if (d->tensors != 0)
+		inspect_line("", "  decoys       %s tells them with AUC %.2f (%.2f at most; by lot %.2f)",
+			     d->detector, d->mean, d->most, d->lot);
+	if (d->pooled_tensors != 0)
+		inspect_line("", "  pooled       %s tells them with AUC %.2f in %zu tensor%s "
+				 "(by lot %.2f)", d->pooled_detector, d->pooled, d->pooled_tensors,
+			     text_plural(d->pooled_tensors), d->pooled_lot);
 	if (d->position != NULL)
 		inspect_line("", "  places       %s tells them with AUC %.2f (%.2f at most)",
 			     d->position, d->position_mean, d->position_most);

@@ -33,6 +33,21 @@ static json_t *detection_json(const struct lmodel_detection *d)
 	return object;
 }
 
+static json_t *pooled_json(const struct lmodel_detection *d)
+{
+	json_t *object = json_object();
+
+	if (d->pooled_tensors == 0) {
+		json_decref(object);
+		return json_null();
+	}
+	json_put(object, "tensors", json_number(d->pooled_tensors));
+	json_put(object, "detector", json_text(d->pooled_detector));
+	json_put(object, "area", real(d->pooled, true));
+	json_put(object, "lot", real(d->pooled_lot, true));
+	return object;
+}
+
 static json_t *tiers_json(const struct lmodel_archive *archive,
 			  const struct lmodel_audit_report *r)
 {
@@ -49,6 +64,7 @@ static json_t *tiers_json(const struct lmodel_archive *archive,
 		json_put(object, "elements", json_number(t->elements));
 		json_put(object, "bytes", json_number(t->bytes));
 		json_put(object, "detection", detection_json(&t->detection));
+		json_put(object, "pooled", pooled_json(&t->detection));
 	}
 	return array;
 }

@@ -121,14 +121,17 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/npy.c \
 	%D%/export/npz.c \
 	%D%/export/safetensors.c \
+	%D%/protect/ahead.c %D%/protect/ahead.h \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
 	%D%/protect/detect_features.c \
 	%D%/protect/detect_state.c %D%/protect/detect_state.h \
 	%D%/protect/donors.c %D%/protect/donors.h \
+	%D%/protect/draw.h \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
 	%D%/protect/gather.c %D%/protect/gather.h \
 	%D%/protect/golomb.h \
+	%D%/protect/grid.c %D%/protect/grid.h \
 	%D%/protect/key.c %D%/protect/key.h \
 	%D%/protect/mask.c %D%/protect/mask.h \
 	%D%/protect/mask_plan.c \
@@ -137,8 +140,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/positions_meter.c \
 	%D%/protect/positions_read.c \
 	%D%/protect/positions_write.c \
+	%D%/protect/predict.c %D%/protect/predict.h \
 	%D%/protect/public_bytes.c %D%/protect/public_bytes.h \
 	%D%/protect/rank.c %D%/protect/rank.h \
+	%D%/protect/residual.c %D%/protect/residual.h \
+	%D%/protect/ridge.c %D%/protect/ridge.h \
 	%D%/protect/sample.c %D%/protect/sample.h \
 	%D%/protect/scale.c %D%/protect/scale.h \
 	%D%/protect/scope.c %D%/protect/scope.h \

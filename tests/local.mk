@@ -31,6 +31,7 @@ lm_unit_tests = \
 	%D%/unit/test_positions \
 	%D%/unit/test_protect \
 	%D%/unit/test_publish \
+	%D%/unit/test_residual \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
 	%D%/unit/test_select_inputs \
@@ -71,6 +72,7 @@ lm_unit_tests = \
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_residual_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_inputs_CPPFLAGS = $(lm_test_cppflags)
@@ -149,6 +151,7 @@ lm_script_tests = \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
 	%D%/cli/damage.sh \
+	%D%/cli/decoys.sh \
 	%D%/cli/diff.sh \
 	%D%/cli/extract.sh \
 	%D%/cli/forged.sh \
@@ -237,6 +240,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \
+	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
 	%D%/python/abi.py \
 	%D%/python/archive.py \

@@ -17,6 +17,7 @@ LMODEL_NOTE, LMODEL_FAULT = 0, 1
 LMODEL_ONLY_A, LMODEL_ONLY_B, LMODEL_DTYPE, LMODEL_SHAPE = 0, 1, 2, 3
 LMODEL_CONTENT, LMODEL_METADATA, LMODEL_ATTACHMENT = 4, 5, 6
 LMODEL_FORMAT_SAFETENSORS, LMODEL_FORMAT_NATIVE = 0, 1
+LMODEL_FORMAT_NPZ, LMODEL_FORMAT_NPY = 2, 3
 LMODEL_HOLDER, LMODEL_AUDITOR, LMODEL_OWNER = 0, 1, 2
 LMODEL_LEVEL_DEFAULT, LMODEL_LEVEL_FAST, LMODEL_LEVEL_SMALL = 0, 1, 2
 LMODEL_SELECT_PSS, LMODEL_SELECT_MAGNITUDE, LMODEL_SELECT_RANDOM, LMODEL_SELECT_ALL = 0, 1, 2, 3
@@ -69,7 +70,7 @@ class Tensor(Structure):
     _fields_ = [("name", c_char_p), ("dtype", c_char_p), ("dtype_bits", c_uint), ("rank", c_uint),
                 ("shape", POINTER(c_uint64)), ("elements", c_uint64), ("bytes", c_uint64),
                 ("stored_bytes", c_uint64), ("alias_of", c_char_p), ("source", c_char_p),
-                ("member", c_char_p)]
+                ("member", c_char_p), ("block_elements", c_uint), ("block_bytes", c_uint)]
 
 
 class Attachment(Structure):
@@ -158,7 +159,7 @@ class ExtractOptions(Structure):
     _fields_ = [("size", c_size_t), ("run", Run), ("format", c_int),
                 ("patterns", POINTER(c_char_p)), ("pattern_count", c_size_t),
                 ("excludes", POINTER(c_char_p)), ("exclude_count", c_size_t),
-                ("max_shard_bytes", c_uint64), ("overwrite", c_bool)]
+                ("max_shard_bytes", c_uint64), ("overwrite", c_bool), ("lossy", c_bool)]
 
 
 # ---- protect.h, pack.h ----

@@ -19,15 +19,17 @@ _ROLES = {"holder": _abi.LMODEL_HOLDER, "audit": _abi.LMODEL_AUDITOR, "owner": _
 
 def extract(path: Path, output: Path, identity: Identity = None, *, format: str = "safetensors",
             patterns: Names = None, exclude: Names = None, max_shard_bytes: int | None = None,
-            overwrite: bool = False, jobs: int | None = None, progress: Progress = None,
-            **opening: Any) -> None:
+            overwrite: bool = False, lossy: bool = False, jobs: int | None = None,
+            progress: Progress = None, **opening: Any) -> None:
     """Writes the model to a file, or into a directory ("DIR/", or one that exists).
 
     Args:
-        format: "safetensors", or "native": the inputs as they were, byte for byte at the top tier.
+        format: "safetensors", "npz", "npy", or "native": the inputs as they were, byte for byte at
+            the top tier.
         patterns, exclude: tensors to take, and to leave out; as of ``lmodel extract``.
         max_shard_bytes: into a directory: several files, of so many bytes at most.
         overwrite: replace files that exist, each as a whole.
+        lossy: write also what the format cannot keep as it is; otherwise UsageError says what.
         others: as ``lmodel.open()`` and ``lmodel.load()``.
 
     Raises and warns as ``lmodel.open()``; UsageError also for a pattern that picks nothing.
@@ -38,7 +40,7 @@ def extract(path: Path, output: Path, identity: Identity = None, *, format: str 
     how = options(_abi.ExtractOptions, run=running.struct, format=choice("format", format),
                   patterns=c_list(wanted), pattern_count=len(wanted), excludes=c_list(left),
                   exclude_count=len(left), max_shard_bytes=max_shard_bytes or 0,
-                  overwrite=overwrite)
+                  overwrite=overwrite, lossy=lossy)
     with open_archive(path, identity, **opening) as archive:
         archive._warn()
         with archive._open() as handle:
