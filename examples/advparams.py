@@ -55,13 +55,13 @@ def one(bench: trio.Bench, locker: Locker, out: report.Report, arguments,
         curves: dict) -> tuple[list, list]:
     """Rows of the summary and of the attacks, for one net; its curve goes to curves."""
     net, seed = bench.net, arguments.seed
-    given = samples.of(net, 64 if arguments.small else 256, seed)
+    given = samples.of(net, 64 if arguments.small else 128, seed)
     intact = bench.measure(net.module)
     total = sum(value.numel() for value in net.module.parameters())
     summary, greedy, drops = [], None, {}
     for pick in ("greedy", "random"):
-        plan = perturb.Plan(BUDGET, step=0.3, pick=pick, seed=seed,
-                            moves=60 if arguments.small else 100,
+        plan = perturb.Plan(BUDGET, step=1.0, pick=pick, seed=seed,
+                            moves=20 if arguments.small else 36,
                             target_accuracy=bench.chance if pick == "greedy" else None)
         locked = perturb.perturb(net.module, given.inputs, given.targets, plan, progress=bar)
         file = locker.path("locked.safetensors")

@@ -204,7 +204,9 @@ lm_script_tests = \
 	%D%/meta/symbols.sh \
 	%D%/python/abi.sh \
 	%D%/python/archive.sh \
+	%D%/python/attacked.sh \
 	%D%/python/errors.sh \
+	%D%/python/evaluate.sh \
 	%D%/python/install.sh \
 	%D%/python/keys.sh \
 	%D%/python/learnt.sh \
@@ -255,6 +257,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/vectors.h \
 	%D%/python/abi.py \
 	%D%/python/archive.py \
+	%D%/python/attacked.py \
 	%D%/python/errors.py \
 	%D%/python/keys.py \
 	%D%/python/learnt.py \

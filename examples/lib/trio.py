@@ -4,7 +4,7 @@ Where a net or its data set is missing, small nets trained on the spot on made-u
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import report  # noqa: F401  (sets the path to the package)
@@ -55,10 +55,11 @@ def benches(small: bool, seed: int, folder: Path) -> list[Bench]:
         found.append(Bench("synthetic", path, net, None))
     for bench in found:
         bench.setting = panel.Setting(
-            samples.of(bench.net, 500 if small else 1000, seed + 1),
-            samples.of(bench.net, 120 if small else 600, seed + 2),
-            (120,) if small else (60, 600),
-            attacks.STRENGTHS["quick" if small else "normal"], seed, 200 if small else 1000)
+            samples.of(bench.net, 200 if small else 500, seed + 1),
+            samples.of(bench.net, 80 if small else 300, seed + 2),
+            (80,) if small else (300,),
+            replace(attacks.STRENGTHS["normal"], steps=10 if small else 45, epochs=2), seed,
+            100 if small else 500)
     return found
 
 

@@ -35,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pick", choices=("greedy", "random"), default="greedy",
                         help="the parameter that promises most of all tensors (default), or of "
                              "a tensor drawn by lot")
-    parser.add_argument("--step", type=float, default=0.3, metavar="SHARE",
-                        help="of a move, as a share of the tensor's range (default: 0.3)")
+    parser.add_argument("--step", type=float, default=1.0, metavar="SHARE",
+                        help="of a move, as a share of the tensor's range; 1 (default) goes to "
+                             "the bound at once")
     parser.add_argument("--margin", type=float, default=0.1, metavar="SHARE",
                         help="of the range that stays free at either end (default: 0.1)")
     parser.add_argument("--target-loss", type=float, metavar="X", help="stop at this mean loss")

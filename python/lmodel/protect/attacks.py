@@ -73,7 +73,8 @@ def reestimate_batchnorm(net: nn.Module, images: Tensor, batch: int = 250) -> nn
 
 
 def zero_fill(net: nn.Module, positions: Positions) -> nn.Module:
-    """Zeros at the positions."""
+    """Zeros at the positions. Gains and variances that are hidden whole become 1, as with every
+    fill: zeros there would silence the net."""
     return _fill(net, positions, lambda values, hidden: torch.zeros(int(hidden.sum())))
 
 
@@ -224,12 +225,14 @@ def reset(net: nn.Module, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in fresh.modules():
-            if hasattr(module, "reset_parameters"):
+            if isinstance(module, nn.Embedding):
+                # Small: it may be the output layer, too.
+                nn.init.normal_(module.weight, std=module.embedding_dim ** -0.5)
+            elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()
-                continue
-            for value in module.parameters(recurse=False):
-                with torch.no_grad():
-                    value.fill_(1.0) if value.dim() < 2 else value.normal_(0, 0.02)
+            else:
+                for value in module.parameters(recurse=False):
+                    nn.init.ones_(value) if value.dim() < 2 else nn.init.normal_(value, std=0.02)
     return fresh.eval()
 
 
@@ -279,7 +282,12 @@ def _fill(net: nn.Module, positions: Positions,
     filled = _copy(net)
     for name, hidden in _checked(filled, positions).items():
         values = filled.state_dict()[name]
-        if values.is_floating_point() and bool(hidden.any()):
+        if not values.is_floating_point() or not bool(hidden.any()):
+            continue
+        if values.dim() == 1 and bool(hidden.all()) and \
+                name.rpartition(".")[2] in ("weight", "running_var"):
+            values.fill_(1.0)
+        else:
             values[hidden] = values_of(values, hidden).to(values.dtype)
     return filled
 

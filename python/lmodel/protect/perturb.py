@@ -40,7 +40,7 @@ class Plan:
     """
 
     budget: int = 30
-    step: float = 0.1
+    step: float = 1.0
     margin: float = 0.1
     pick: str = "greedy"
     share: int = 5
