@@ -276,6 +276,8 @@ int lm_skeleton_check(const struct lmodel_archive *a, size_t source, struct lm_p
 	size_t graph;
 	int r = find_graph(&c, &graph);
 
+	if (r == LMODEL_OK && graph != source && plan->crc_count > mark->crc)
+		r = bad(&c, "it puts CRCs where its file has none");
 	if (r == LMODEL_OK)
 		r = read_layout(&c, plan, graph);
 	if (r == LMODEL_OK)

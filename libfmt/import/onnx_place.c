@@ -150,8 +150,10 @@ int lm_onnx_place(struct lm_onnx *o, struct lmodel_error *error)
 	size_t begin = 0, end = 0;
 	int r = LMODEL_OK;
 
-	if (o->tensor_count > 0)
-		qsort(o->tensors, o->tensor_count, sizeof(*o->tensors), compare_tensors);
+	/* Room also where there is no tensor: pointers to none have no neighbours. */
+	if (lm_grow(&o->tensors, o->tensor_count, &o->tensor_capacity, sizeof(*o->tensors), error))
+		return LMODEL_EFAILED;
+	qsort(o->tensors, o->tensor_count, sizeof(*o->tensors), compare_tensors);
 	for (size_t file = 0; file <= o->file_count && r == LMODEL_OK; file++) {
 		for (begin = end; end < o->tensor_count && o->tensors[end].file == file; end++)
 			;
