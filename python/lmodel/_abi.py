@@ -211,7 +211,8 @@ class Detection(Structure):
     _fields_ = [("tensors", c_size_t), ("detector", c_char_p), ("mean", c_double),
                 ("most", c_double), ("tensor", c_char_p), ("lot", c_double),
                 ("position", c_char_p), ("position_mean", c_double), ("position_most", c_double),
-                ("tail_known", c_bool), ("tail", c_double)]
+                ("tail_known", c_bool), ("tail", c_double), ("pooled_tensors", c_size_t),
+                ("pooled_detector", c_char_p), ("pooled", c_double), ("pooled_lot", c_double)]
 
 
 class AuditShard(Structure):
@@ -252,9 +253,30 @@ class AuditComparison(Structure):
 
 change_fn = CFUNCTYPE(None, c_void_p, POINTER(AuditChange))
 
+# ---- transform.h ----
+
+LMODEL_SAMPLE_U8, LMODEL_SAMPLE_U16, LMODEL_SAMPLE_F32 = 0, 1, 2
+(LMODEL_LAYOUT_AUTO, LMODEL_LAYOUT_HW, LMODEL_LAYOUT_NHW, LMODEL_LAYOUT_HWC, LMODEL_LAYOUT_CHW,
+ LMODEL_LAYOUT_NHWC, LMODEL_LAYOUT_NCHW) = range(7)
+
+
+class TransformInfo(Structure):
+    _fields_ = [("method", c_char_p), ("block", c_uint), ("channels", c_uint), ("bits", c_double)]
+
+
+class Images(Structure):
+    _fields_ = [("sample", c_int), ("count", c_size_t), ("height", c_size_t), ("width", c_size_t),
+                ("image_stride", c_size_t), ("row_stride", c_size_t),
+                ("column_stride", c_size_t), ("channel_stride", c_size_t)]
+
+
+class TransformOptions(Structure):
+    _fields_ = [("inverse", c_bool), ("replace", c_bool), ("layout", c_int)]
+
+
 # ---- functions: what they give, what they take; handles are void pointers ----
 
-_A = _RING = c_void_p
+_A = _RING = _T = c_void_p
 _E = POINTER(Error)
 _STRINGS = POINTER(c_char_p)
 _RUN = POINTER(Run)
@@ -317,4 +339,15 @@ FUNCTIONS = {
     "lmodel_audit": (c_int, [_A, POINTER(AuditOptions), POINTER(POINTER(AuditReport)), _E]),
     "lmodel_audit_free": (None, [POINTER(AuditReport)]),
     "lmodel_audit_against": (c_int, [_A, _A, _RUN, change_fn, POINTER(AuditComparison), _E]),
+    "lmodel_transform_new": (c_int, [POINTER(_T), c_char_p, c_uint, c_uint, _E]),
+    "lmodel_transform_parse": (c_int, [POINTER(_T), c_char_p, c_size_t, c_char_p, _E]),
+    "lmodel_transform_load": (c_int, [POINTER(_T), c_char_p, _E]),
+    "lmodel_transform_open": (c_int, [POINTER(_T), _A, c_char_p, _E]),
+    "lmodel_transform_save": (c_int, [_T, c_char_p, _E]),
+    "lmodel_transform_info": (POINTER(TransformInfo), [_T]),
+    "lmodel_transform_free": (None, [_T]),
+    "lmodel_transform_sample": (c_int, [_T, c_bool, c_int, POINTER(c_int), _E]),
+    "lmodel_transform_apply": (c_int, [_T, c_bool, POINTER(Images), c_void_p, c_void_p, _E]),
+    "lmodel_transform_file": (c_int, [_T, c_char_p, c_char_p, POINTER(TransformOptions), _RUN,
+                                      _E]),
 }

@@ -80,7 +80,7 @@ PLAIN = {
     "char **": ctypes.POINTER(ctypes.c_char_p), "size_t *": ctypes.POINTER(ctypes.c_size_t),
     "int *": ctypes.POINTER(ctypes.c_int),
 }
-HANDLES = {"lmodel_archive", "lmodel_keyring"}
+HANDLES = {"lmodel_transform", "lmodel_archive", "lmodel_keyring"}
 CALLBACKS = {"lmodel_finding_fn": "finding_fn", "lmodel_passphrase_fn": "passphrase_fn",
              "lmodel_positions_fn": "positions_fn"}
 
@@ -104,7 +104,7 @@ def of(parameter):
             kind = ctypes.POINTER(kind)
         return kind
     if words[0] == "enum":
-        return ctypes.c_int
+        return ctypes.POINTER(ctypes.c_int) if stars else ctypes.c_int
     if words[0] in CALLBACKS:
         return getattr(_abi, CALLBACKS[words[0]])
     return PLAIN[words[0] + (" " + "*" * stars if stars else "")]

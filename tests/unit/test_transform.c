@@ -355,9 +355,8 @@ static void check_layout(const struct layout_case *c)
 	const struct lmodel_images *wanted = &c->images;
 	struct lm_array npy;
 
-	if (parse_npy(&npy, header, &error) != LMODEL_OK)
-		abort();
-	if (lm_array_images(&images, &npy, c->channels, c->layout, "array", &error) != LMODEL_OK ||
+	if (parse_npy(&npy, header, &error) != LMODEL_OK ||
+	    lm_array_images(&images, &npy, c->channels, c->layout, "array", &error) != LMODEL_OK ||
 	    c->code != LMODEL_OK) {
 		is_error(&error, c->code, c->part, c->shape);
 		return;
@@ -391,9 +390,8 @@ static void check_layouts(void)
 		{ "5,", 1, 0, LMODEL_EUSAGE, "1 dimensions", { 0 } },
 		{ "1, 1, 4, 6, 3", 3, 0, LMODEL_EUSAGE, "5 dimensions", { 0 } },
 		{ "65536, 65536", 1, 0, LMODEL_ELIMIT, "67108864", { 0 } },
-		{ "18446744073709551615, 18446744073709551615, 3", 3, 0, LMODEL_ELIMIT, "67108864",
+		{ "18446744073709551615, 18446744073709551615, 3", 3, 0, LMODEL_ECORRUPT, "overflows",
 		  { 0 } },
-		{ "18446744073709551615, 4, 4, 3", 3, 0, LMODEL_ELIMIT, "2^63", { 0 } },
 	};
 
 	for (size_t i = 0; i < LM_COUNT(cases); i++)

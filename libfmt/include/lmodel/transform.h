@@ -59,8 +59,8 @@ int lmodel_transform_save(const struct lmodel_transform *transform, const char *
 			  struct lmodel_error *error);
 
 /* Valid as long as the transform. */
-const struct lmodel_transform_info *
-lmodel_transform_info(const struct lmodel_transform *transform);
+const struct lmodel_transform_info *lmodel_transform_info(
+	const struct lmodel_transform *transform);
 
 void lmodel_transform_free(struct lmodel_transform *transform); /* wipes; NULL is allowed */
 
@@ -98,12 +98,12 @@ int lmodel_transform_apply(const struct lmodel_transform *transform, bool invers
 
 enum lmodel_layout {
 	LMODEL_LAYOUT_AUTO = 0, /* the one that the shape and the number of channels leave */
-	LMODEL_LAYOUT_HW,
-	LMODEL_LAYOUT_NHW,
-	LMODEL_LAYOUT_HWC,
-	LMODEL_LAYOUT_CHW,
-	LMODEL_LAYOUT_NHWC,
-	LMODEL_LAYOUT_NCHW,
+	LMODEL_LAYOUT_HW = 1,
+	LMODEL_LAYOUT_NHW = 2,
+	LMODEL_LAYOUT_HWC = 3,
+	LMODEL_LAYOUT_CHW = 4,
+	LMODEL_LAYOUT_NHWC = 5,
+	LMODEL_LAYOUT_NCHW = 6,
 };
 
 struct lmodel_transform_options {
