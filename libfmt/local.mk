@@ -105,6 +105,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
+	%D%/import/onnx.c %D%/import/onnx.h \
+	%D%/import/onnx_place.c \
+	%D%/import/onnx_tensor.c \
 	%D%/import/pickle.c %D%/import/pickle.h \
 	%D%/import/pickle_machine.c %D%/import/pickle_machine.h \
 	%D%/import/npy.c %D%/import/npy.h \
@@ -119,6 +122,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/torch_place.c \
 	%D%/import/torch_zip.c \
 	%D%/import/window.c %D%/import/window.h \
+	%D%/import/wire.c %D%/import/wire.h \
 	%D%/export/export.h \
 	%D%/export/npy.c \
 	%D%/export/npz.c \

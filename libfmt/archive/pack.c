@@ -154,7 +154,8 @@ static int add_tensors(struct packing *p, const size_t *alias, struct lmodel_err
 static const char *common_format(const struct lm_model *in)
 {
 	for (size_t i = 1; i < in->source_count; i++)
-		if (strcmp(in->sources[i].format, in->sources[0].format) != 0)
+		if (strcmp(in->sources[i].format, LM_FORMAT_ONNX_DATA) != 0 &&
+		    strcmp(in->sources[i].format, in->sources[0].format) != 0)
 			return LM_FORMAT_MIXED;
 	return in->sources[0].format;
 }

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/format.h"
 #include "base/io.h"
 #include "container/zip.h"
 #include "import/npy.h"
+#include "import/onnx.h"
 #include "import/torch.h"
 
 #define MAGIC(literal) (literal), sizeof(literal) - 1
@@ -126,6 +128,12 @@ static bool is_zip(int fd, uint64_t size, const uint8_t *head, size_t head_len)
 	return lm_zip_is_like(head, head_len);
 }
 
+static bool is_onnx(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	return !lm_kind_is_safetensors(head, head_len, size) &&
+	       lm_onnx_is_like(fd, size, head, head_len);
+}
+
 static const struct importer importers[] = {
 	{ "safetensors", ".safetensors", NULL, lm_import_safetensors },
 	{ "gguf", ".gguf", is_gguf, lm_import_gguf },
@@ -133,6 +141,7 @@ static const struct importer importers[] = {
 	{ "npz", ".npz", is_npz, lm_import_npz },
 	{ "pytorch", ".pth", is_zip, lm_import_torch },
 	{ "pytorch-legacy", ".pth", is_torch_legacy, lm_import_torch_legacy },
+	{ LM_FORMAT_ONNX, ".onnx", is_onnx, lm_import_onnx },
 };
 
 /* Tensors of a file in a folder have the folder before their names, so that models in several
@@ -227,14 +236,25 @@ static const char *archive_name(const char *path)
 	return lm_path_is_safe(name) ? name : NULL;
 }
 
+static char *directory_of(const char *path, struct lmodel_error *error)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		return lm_strdup(".", error);
+	return lm_format(error, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
 int lm_import(struct lm_model *model, const char *path, const char *spool_directory,
 	      const struct lmodel_run *run, struct lmodel_error *error)
 {
 	static const char standard_input[] = "standard input";
+	LM_FREE char *directory = NULL;
 	struct stat st;
 	uint64_t size;
 	int fd, r;
 
+	model->directory = NULL;
 	model->spool_directory = spool_directory;
 	model->run = run;
 	if (strcmp(path, "-") == 0) {
@@ -248,5 +268,13 @@ int lm_import(struct lm_model *model, const char *path, const char *spool_direct
 	r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
 	if (r != LMODEL_OK)
 		return r;
-	return lm_import_file(model, fd, size, archive_name(path), LM_QUOTE(path), error);
+	directory = directory_of(path, error);
+	if (directory == NULL) {
+		close(fd);
+		return LMODEL_EFAILED;
+	}
+	model->directory = directory;
+	r = lm_import_file(model, fd, size, archive_name(path), LM_QUOTE(path), error);
+	model->directory = NULL;
+	return r;
 }

@@ -79,6 +79,10 @@ struct lm_model {
 	const char *spool_directory;
 	const struct lmodel_run *run;
 
+	/* Where files are that an input names, such as external data; NULL: there are none, it
+	 * came as a stream. Set before each import, by lm_import(). */
+	const char *directory;
+
 	/* The input is what a skeleton writes, with zeros for all tensor bytes and for CRCs: an
 	 * archive is checked. Nothing but structure is looked at: no tensor byte is read, no CRC
 	 * compared, nothing spooled; `offset` is always the place in the source. */
@@ -134,6 +138,10 @@ int lm_import_npy(struct lm_model *model, int fd, uint64_t size, const char *nam
 		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_npz(struct lm_model *model, int fd, uint64_t size, const char *name,
 		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+/* Also adds the files of external data that the graph names, right behind it, in the order of
+ * their first mention. With `layout_only` they have no file (-1), no size and no skeleton. */
+int lm_import_onnx(struct lm_model *model, int fd, uint64_t size, const char *name,
+		   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_directory(struct lm_model *model, const char *path, const struct lmodel_run *run,
 			struct lmodel_error *error) LM_MUST_CHECK;
 
