@@ -118,8 +118,10 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/torch_zip.c \
 	%D%/import/window.c %D%/import/window.h \
 	%D%/export/export.h \
+	%D%/export/gguf.c \
 	%D%/export/npy.c \
 	%D%/export/npz.c \
+	%D%/export/pairs.c \
 	%D%/export/safetensors.c \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
@@ -165,6 +167,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
 	%D%/archive/extract_descr.c \
+	%D%/archive/extract_gguf.c \
 	%D%/archive/extract_loss.c \
 	%D%/archive/extract_plan.c \
 	%D%/archive/extraction.h \

@@ -149,6 +149,7 @@ lm_script_tests = \
 	%D%/cli/diff.sh \
 	%D%/cli/extract.sh \
 	%D%/cli/forged.sh \
+	%D%/cli/gguf_out.sh \
 	%D%/cli/huggingface.sh \
 	%D%/cli/inputs.sh \
 	%D%/cli/json.sh \
@@ -208,6 +209,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/mkmodel.py \
 	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
+	%D%/lib/readgguf.py \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \

@@ -1,7 +1,6 @@
 #include "archive/skeleton.h"
 
 #include "archive/member.h"
-#include "import/source.h"
 
 enum { OP_LITERAL = 1, OP_TENSORS = 2, OP_CRC = 3, OP_AXES = 4, CRC_SIZE = 4 };
 
@@ -245,8 +244,8 @@ static int add_record(struct walk *w, struct lm_reader *reader, size_t member, u
 	return r != LMODEL_OK ? r : add_axes(w, begin, n, (unsigned)size, record);
 }
 
-int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
-		     struct lm_plan *plan, struct lmodel_error *error)
+static int plan_and_read(const struct lmodel_archive *a, size_t source, size_t file,
+			 struct lm_plan *plan, struct lm_model *model, struct lmodel_error *error)
 {
 	struct walk w = {
 		.archive = a, .source = source, .file = file, .plan = plan, .error = error,
@@ -271,6 +270,26 @@ int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
 	if (r == LMODEL_OK && plan->crc_count > mark.crc)
 		r = check_crcs(&w, plan->crcs + mark.crc, plan->crc_count - mark.crc);
 	if (r == LMODEL_OK)
-		r = lm_skeleton_check(a, source, plan, &mark, error);
+		r = lm_skeleton_check(a, source, plan, &mark, model, error);
+	return r;
+}
+
+int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
+		     struct lm_plan *plan, struct lmodel_error *error)
+{
+	struct lm_model model = { 0 };
+	int r = plan_and_read(a, source, file, plan, &model, error);
+
+	lm_model_free(&model);
+	return r;
+}
+
+int lm_skeleton_read(const struct lmodel_archive *a, size_t source, struct lm_model *model,
+		     struct lmodel_error *error)
+{
+	struct lm_plan plan = { 0 };
+	int r = plan_and_read(a, source, 0, &plan, model, error);
+
+	lm_plan_free(&plan);
 	return r;
 }

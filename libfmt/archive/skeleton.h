@@ -4,6 +4,7 @@
 
 #include "archive/scan.h"
 #include "base/permute.h"
+#include "import/source.h"
 
 #define LM_SCRATCH SIZE_MAX /* instead of an output: the file for tensors with other axes */
 
@@ -49,15 +50,21 @@ struct lm_plan_mark {
 /* That the file which the plan from `mark` on writes is the one that the rows describe: read by
  * its importer, with zeros for tensor bytes and CRCs, it has the same tensors in the same order and
  * places, and the same metadata. Otherwise the file written again would be another model than the
- * one listed. ECORRUPT. Part of lm_skeleton_plan(). */
+ * one listed. ECORRUPT. Part of lm_skeleton_plan(). `model` is zeroed and comes to be what the
+ * importer read; it is to be freed, also after a failure. */
 int lm_skeleton_check(const struct lmodel_archive *archive, size_t source,
 		      const struct lm_plan *plan, const struct lm_plan_mark *mark,
-		      struct lmodel_error *error) LM_MUST_CHECK;
+		      struct lm_model *model, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Adds what makes up source `source` again, as output `file`, from offset 0 on. ECORRUPT when
  * the skeleton is not well-formed, names tensors of another source or twice, or does not
  * add up to the source's size. */
 int lm_skeleton_plan(const struct lmodel_archive *archive, size_t source, size_t file,
 		     struct lm_plan *plan, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The source as its importer reads it, with zeros for tensor bytes: checked as above. `model` as for
+ * lm_skeleton_check(). */
+int lm_skeleton_read(const struct lmodel_archive *archive, size_t source, struct lm_model *model,
+		     struct lmodel_error *error) LM_MUST_CHECK;
 
 #endif

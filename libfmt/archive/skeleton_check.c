@@ -5,7 +5,6 @@
 
 #include "archive/member.h"
 #include "base/io.h"
-#include "import/source.h"
 
 enum { PIECE = 1 << 16 };
 
@@ -174,14 +173,14 @@ static int compare_metadata(const struct check *c, const struct lm_model *model)
 }
 
 int lm_skeleton_check(const struct lmodel_archive *a, size_t source, const struct lm_plan *plan,
-		      const struct lm_plan_mark *mark, struct lmodel_error *error)
+		      const struct lm_plan_mark *mark, struct lm_model *model,
+		      struct lmodel_error *error)
 {
 	const struct lm_source_row *row = &a->manifest.sources[source];
 	const struct check c = {
 		.archive = a, .source = source, .plan = plan, .mark = mark, .error = error,
 	};
 	struct lmodel_error why = LMODEL_ERROR_INIT;
-	struct lm_model model = { .layout_only = true };
 	int fd = -1, r = write_layout(&c, &fd);
 
 	if (r != LMODEL_OK) {
@@ -189,15 +188,13 @@ int lm_skeleton_check(const struct lmodel_archive *a, size_t source, const struc
 			close(fd);
 		return r;
 	}
+	model->layout_only = true;
 	/* The importer takes the file, also when it fails. */
-	r = lm_import_format(&model, row->format, fd, row->bytes, row->name, "its file", &why);
+	r = lm_import_format(model, row->format, fd, row->bytes, row->name, "its file", &why);
 	if (r == LMODEL_OK)
-		r = compare_tensors(&c, &model);
+		r = compare_tensors(&c, model);
 	else
 		r = r == LMODEL_EFAILED ? lm_fail(error, LMODEL_EFAILED, "%s", why.message) :
 					  bad(&c, why.message);
-	if (r == LMODEL_OK)
-		r = compare_metadata(&c, &model);
-	lm_model_free(&model);
-	return r;
+	return r == LMODEL_OK ? compare_metadata(&c, model) : r;
 }

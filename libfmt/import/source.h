@@ -52,6 +52,7 @@ struct lm_source_tensor {
 struct lm_source_metadata {
 	size_t source;
 	char *key, *value;    /* valid UTF-8, no NUL */
+	uint64_t begin, end;  /* GGUF: where in the source both stand; otherwise 0 */
 };
 
 struct lm_source_attachment {
