@@ -12,6 +12,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/error.h \
 	%D%/include/lmodel/extract.h \
 	%D%/include/lmodel/keys.h \
+	%D%/include/lmodel/model.h \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/run.h \
@@ -116,6 +117,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/torch_legacy.c \
 	%D%/import/torch_place.c \
 	%D%/import/torch_zip.c \
+	%D%/import/view.c \
 	%D%/import/window.c %D%/import/window.h \
 	%D%/export/export.h \
 	%D%/export/gguf.c \

@@ -159,6 +159,8 @@ lm_script_tests = \
 	%D%/cli/locks.sh \
 	%D%/cli/malformed.sh \
 	%D%/cli/memory.sh \
+	%D%/cli/mixed.sh \
+	%D%/cli/models.sh \
 	%D%/cli/numpy.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
@@ -172,6 +174,7 @@ lm_script_tests = \
 	%D%/cli/skeletons.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
+	%D%/cli/unpacked.sh \
 	%D%/cli/usage.sh \
 	%D%/cli/verify.sh \
 	%D%/fault/access.sh \
