@@ -104,15 +104,20 @@ static void print_detection(const struct lmodel_audit_tier *t)
 {
 	const struct lmodel_detection *d = &t->detection;
 
-	if (d->tensors == 0) {
+	if (d->tensors == 0 && d->pooled_tensors == 0) {
 		inspect_line("", "  detection    not measurable: %s",
 			     t->tier->absent           ? "its shards are not in this file" :
 			     !t->tier->positions_open  ? "no key opens its positions" :
 							 "too few units are hidden, or public");
 		return;
 	}
-	inspect_line("", "  decoys       %s tells them with AUC %.2f (%.2f at most; by lot %.2f)",
-		     d->detector, d->mean, d->most, d->lot);
+	if (d->tensors != 0)
+		inspect_line("", "  decoys       %s tells them with AUC %.2f (%.2f at most; by lot %.2f)",
+			     d->detector, d->mean, d->most, d->lot);
+	if (d->pooled_tensors != 0)
+		inspect_line("", "  pooled       %s tells them with AUC %.2f in %zu tensor%s "
+				 "(by lot %.2f)", d->pooled_detector, d->pooled, d->pooled_tensors,
+			     text_plural(d->pooled_tensors), d->pooled_lot);
 	if (d->position != NULL)
 		inspect_line("", "  places       %s tells them with AUC %.2f (%.2f at most)",
 			     d->position, d->position_mean, d->position_most);
@@ -121,7 +126,29 @@ static void print_detection(const struct lmodel_audit_tier *t)
 			     tail_text(d));
 }
 
-static void print_tier(const struct lmodel_audit_tier *t, const struct lmodel_audit_report *r)
+/* Name and padded length are public, and all that shows. */
+static void print_side_files(const struct lmodel_archive *archive, const char *tier)
+{
+	const struct lmodel_attachment *a;
+	size_t shown = 0, all = 0;
+
+	for (size_t i = 0; (a = lmodel_attachment_at(archive, i)) != NULL; i++) {
+		char size[TEXT_HUMAN], *name;
+
+		if (a->tier == NULL || strcmp(a->tier, tier) != 0 || all++ >= inspect_lines())
+			continue;
+		shown++;
+		name = text_cut(a->name, INSPECT_WIDTH - 40);
+		inspect_line("", "  side file    %s, %s%s", name, at_most(a->open),
+			     text_human(size, a->bytes));
+		free(name);
+	}
+	if (all > shown)
+		inspect_line("", "  ... and %zu more side files", all - shown);
+}
+
+static void print_tier(const struct lmodel_archive *archive, const struct lmodel_audit_tier *t,
+		       const struct lmodel_audit_report *r)
 {
 	char count[TEXT_COUNT], units[TEXT_COUNT], size[TEXT_HUMAN], stored[TEXT_HUMAN];
 	char ratio[TEXT_RATIO], *name = text_cut(t->tier->name, 64);
@@ -143,7 +170,9 @@ static void print_tier(const struct lmodel_audit_tier *t, const struct lmodel_au
 	if (t->given)
 		inspect_line("", "  the public weights were given: what they tell of the true ones "
 				 "is not known");
-	print_detection(t);
+	if (t->tier->tensor_count > 0)
+		print_detection(t);
+	print_side_files(archive, t->tier->name);
 	free(name);
 	free(amount);
 	free(select);
@@ -258,7 +287,7 @@ void audit_print(const struct lmodel_archive *archive, const char *path,
 		print_slots(archive);
 		print_total(report);
 		for (size_t i = 0; i < report->tier_count; i++)
-			print_tier(&report->tiers[i], report);
+			print_tier(archive, &report->tiers[i], report);
 	}
 	if (against != NULL)
 		print_against(against);

@@ -33,6 +33,21 @@ static json_t *detection_json(const struct lmodel_detection *d)
 	return object;
 }
 
+static json_t *pooled_json(const struct lmodel_detection *d)
+{
+	json_t *object = json_object();
+
+	if (d->pooled_tensors == 0) {
+		json_decref(object);
+		return json_null();
+	}
+	json_put(object, "tensors", json_number(d->pooled_tensors));
+	json_put(object, "detector", json_text(d->pooled_detector));
+	json_put(object, "area", real(d->pooled, true));
+	json_put(object, "lot", real(d->pooled_lot, true));
+	return object;
+}
+
 static json_t *tiers_json(const struct lmodel_archive *archive,
 			  const struct lmodel_audit_report *r)
 {
@@ -49,6 +64,7 @@ static json_t *tiers_json(const struct lmodel_archive *archive,
 		json_put(object, "elements", json_number(t->elements));
 		json_put(object, "bytes", json_number(t->bytes));
 		json_put(object, "detection", detection_json(&t->detection));
+		json_put(object, "pooled", pooled_json(&t->detection));
 	}
 	return array;
 }
@@ -72,6 +88,28 @@ static json_t *shards_json(const struct lmodel_audit_report *r)
 		json_put(object, "elements", json_number(s->elements));
 		json_put(object, "bytes", json_number(s->bytes));
 		json_put(object, "detection", detection_json(&s->detection));
+		json_push(array, object);
+	}
+	return array;
+}
+
+/* Side files of tiers, as they show. */
+static json_t *sealed_json(const struct lmodel_archive *archive)
+{
+	const struct lmodel_attachment *a;
+	json_t *array = json_array();
+
+	for (size_t i = 0; (a = lmodel_attachment_at(archive, i)) != NULL; i++) {
+		json_t *object;
+
+		if (a->tier == NULL)
+			continue;
+		object = json_object();
+		json_put(object, "name", json_text(a->name));
+		json_put(object, "tier", json_text(a->tier));
+		json_put(object, "exact", json_bool(a->open));
+		json_put(object, "bytes", json_number(a->bytes));
+		json_put(object, "stored_bytes", json_number(a->stored_bytes));
 		json_push(array, object);
 	}
 	return array;
@@ -142,6 +180,7 @@ json_t *audit_json(const struct lmodel_archive *archive, const struct lmodel_aud
 	json_put(d, "bytes", json_number(r->all_bytes));
 	json_put(d, "tiers", tiers_json(archive, r));
 	json_put(d, "shards", shards_json(r));
+	json_put(d, "attachments", sealed_json(archive));
 	json_put(d, "against", against != NULL ? against_json(against) : json_null());
 	json_put(d, "findings", findings);
 	return d;

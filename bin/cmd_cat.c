@@ -30,19 +30,24 @@ static const struct option_row options[] = {
 static int cat(struct lmodel_archive *archive, char **operands)
 {
 	const struct lmodel_tensor *tensor = lmodel_tensor_find(archive, operands[1]);
+	const struct lmodel_attachment *file = lmodel_attachment_find(archive, operands[1]);
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_run run = { .jobs = jobs };
+	bool unlocked;
 	int r;
 
-	if (tensor == NULL) {
-		message_error("%s: no tensor %s", TEXT_QUOTE(operands[0]), TEXT_QUOTE(operands[1]));
+	if (tensor == NULL && file == NULL) {
+		message_error("%s: no tensor or side file %s", TEXT_QUOTE(operands[0]),
+			      TEXT_QUOTE(operands[1]));
 		return LMODEL_EUSAGE;
 	}
-	r = keys_use_level(archive, operands[0], &keys, &level);
+	r = tensor != NULL ? keys_use_level(archive, operands[0], &keys, &level)
+			   : keys_unlock(archive, &keys, !level.base, &unlocked);
 	if (r != LMODEL_OK)
 		return r;
 	progress_begin(&run, "cat");
-	r = lmodel_cat(archive, tensor, STDOUT_FILENO, raw, &run, &error);
+	r = tensor != NULL ? lmodel_cat(archive, tensor, STDOUT_FILENO, raw, &run, &error)
+			   : lmodel_attachment_cat(archive, file, STDOUT_FILENO, &run, &error);
 	progress_end();
 	return r != LMODEL_OK ? message_fail(&error) : LMODEL_OK;
 }
@@ -74,16 +79,17 @@ static int run(int count, char **operands)
 
 const struct cmd cmd_cat = {
 	.name = "cat",
-	.synopsis = "[options] ARCHIVE TENSOR",
-	.summary = "write one tensor to standard output",
+	.synopsis = "[options] ARCHIVE NAME",
+	.summary = "write one tensor or side file to standard output",
 	.about =
 	"Writes one tensor of ARCHIVE (\"-\": standard input) to standard output as a NumPy\n"
-	".npy file. TENSOR is its whole name. Of an archive with tiers it is the weights\n"
-	"that the keys open.\n",
+	".npy file. NAME is its whole name. Of an archive with tiers it is the weights\n"
+	"that the keys open. When no tensor has that name a side file is written, as it\n"
+	"is.\n",
 	.options = options,
 	.secrets = true,
 	.least = 2,
 	.most = 2,
-	.missing = "ARCHIVE or TENSOR",
+	.missing = "ARCHIVE or NAME",
 	.run = run,
 };

@@ -11,6 +11,7 @@
 #include "inspect.h"
 #include "json.h"
 #include "keys.h"
+#include "licence.h"
 #include "message.h"
 #include "text.h"
 #include "view.h"
@@ -113,18 +114,32 @@ static void print_dtypes(const struct dtype_sum *sums, size_t count)
 	}
 }
 
+/* ", of tier gold, open": nothing for one that is public. */
+static char *sealed_text(const struct lmodel_attachment *a)
+{
+	char *tier, *text;
+
+	if (a->tier == NULL)
+		return text_format("%s", "");
+	tier = text_cut(a->tier, 64);
+	text = text_format(", tier %s, %s", tier, a->open ? "open" : "locked");
+	free(tier);
+	return text;
+}
+
 static void print_attachments(const struct view *view, size_t count)
 {
 	if (count == 0)
 		inspect_line("attachments", "none");
 	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
 		const struct lmodel_attachment *a = view_attachment(view, i);
-		char *name = text_cut(a->name, INSPECT_WIDTH - 30);
+		char *name = text_cut(a->name, INSPECT_WIDTH - 30), *sealed = sealed_text(a);
 		char size[TEXT_HUMAN];
 
-		inspect_line(i > 0 ? "" : "attachments", "%s (%s)", name,
-			     text_human(size, a->bytes));
+		inspect_line(i > 0 ? "" : "attachments", "%s (%s%s%s)", name,
+			     a->open ? "" : "at most ", text_human(size, a->bytes), sealed);
 		free(name);
+		free(sealed);
 	}
 	inspect_more(count);
 }
@@ -149,7 +164,7 @@ static void print_text(const struct view *view, const char *path)
 {
 	char a[TEXT_HUMAN], b[TEXT_HUMAN], ratio[TEXT_RATIO], count[TEXT_COUNT], when[32];
 	char *name = text_archive(strcmp(path, "-") == 0 ? path : text_base(path));
-	const struct lmodel_archive *archive = view->archive;
+	struct lmodel_archive *archive = view->archive;
 	struct lmodel_info info;
 	struct dtype_sum *sums;
 	size_t dtypes = sum_dtypes(view, &sums);
@@ -182,6 +197,7 @@ static void print_text(const struct view *view, const char *path)
 	inspect_line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
 		     text_human(b, info.manifest_room));
 	print_attachments(view, info.attachment_count);
+	licence_print(archive);
 	print_metadata(view, info.metadata_count);
 	inspect_tiers(archive);
 	inspect_slots(archive);
@@ -264,8 +280,11 @@ static json_t *attachments_json(const struct view *view)
 
 		json_put(object, "name", json_text(a->name));
 		json_put(object, "bytes", json_number(a->bytes));
-		if (view->archive != NULL)
+		if (view->archive != NULL) {
 			json_put(object, "stored_bytes", json_number(a->stored_bytes));
+			json_put(object, "tier", json_text(a->tier));
+			json_put(object, "open", json_bool(a->open));
+		}
 		json_push(array, object);
 	}
 	return array;
@@ -289,7 +308,7 @@ static json_t *metadata_json(const struct view *view)
 
 static void print_json(const struct view *view)
 {
-	const struct lmodel_archive *archive = view->archive;
+	struct lmodel_archive *archive = view->archive;
 	json_t *d = json_document();
 	struct lmodel_info info;
 	char when[32];
@@ -317,6 +336,8 @@ static void print_json(const struct view *view)
 	json_put(d, "manifest_bytes", json_number(info.manifest_bytes));
 	json_put(d, "manifest_room", json_number(info.manifest_room));
 	json_put(d, "attachments", attachments_json(view));
+	json_put(d, "licences", licence_json(archive));
+	json_put(d, "model_card", licence_card_json(archive));
 	json_put(d, "metadata", metadata_json(view));
 	json_put(d, "protected", json_bool(lmodel_tier_count(archive) > 0));
 	json_put(d, "tiers", inspect_tiers_json(archive));

@@ -8,16 +8,34 @@
 #include "cmd.h"
 #include "keys.h"
 #include "message.h"
+#include "text.h"
+
+#define ENOUGH_BITS 80
 
 static const char *output;
 static struct key_options existing; /* -y: one key file */
 static const char *identity;
+static const char *transform;
+static uint64_t block, channels;
+
+static const char *option_number(void *value, const char *argument)
+{
+	if (!text_parse_count(argument, value) || *(uint64_t *)value == 0 ||
+	    *(uint64_t *)value > UINT32_MAX)
+		return "is not a number";
+	return NULL;
+}
 
 static const struct option_row options[] = {
-	{ "output", 'o', "FILE", "write the identity to FILE, which must not exist", option_text,
+	{ "output", 'o', "FILE", "write the key to FILE, which must not exist", option_text,
 	  &output },
 	{ "recipients", 'y', "FILE", "make nothing: print the recipients of a key file",
 	  option_text, &identity },
+	{ "transform", 0, "METHOD", "a key for images instead: shf, np or ffx", option_text,
+	  &transform },
+	{ "block", 0, "PIXELS", "a side of the blocks that the images are cut into", option_number,
+	  &block },
+	{ "channels", 0, "N", "samples a pixel; 3 unless given", option_number, &channels },
 	OPTIONS_COMMON,
 };
 
@@ -68,10 +86,55 @@ static int make(void)
 	return LMODEL_OK;
 }
 
+/* What is drawn from 256 bits does not help where there are few things to choose from. */
+static void warn_of_few(const struct lmodel_transform_info *info)
+{
+	if (info->bits < ENOUGH_BITS)
+		message_notice("%s with blocks of %u x %u pixels has 2^%.0f keys alone: who has the "
+			       "model can try them", info->method, info->block, info->block,
+			       info->bits);
+}
+
+static int make_transform(void)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lmodel_transform *t;
+	int r;
+
+	if (output == NULL)
+		warn_of_readers();
+	r = lmodel_transform_new(&t, transform, (unsigned)block,
+				 channels == 0 ? 3 : (unsigned)channels, &error);
+	if (r != LMODEL_OK)
+		return message_fail(&error);
+	warn_of_few(lmodel_transform_info(t));
+	if (lmodel_transform_save(t, output, &error) != LMODEL_OK)
+		r = message_fail(&error);
+	lmodel_transform_free(t);
+	return r;
+}
+
+static int check_transform(void)
+{
+	if (transform == NULL && (block != 0 || channels != 0))
+		return message_usage(&cmd_keygen, "--%s needs --transform",
+				     block != 0 ? "block" : "channels");
+	if (transform != NULL && identity != NULL)
+		return message_usage(&cmd_keygen,
+				     "--recipients and --transform exclude each other");
+	if (transform != NULL && block == 0)
+		return message_usage(&cmd_keygen, "--transform needs --block");
+	return LMODEL_OK;
+}
+
 static int run(int count, char **operands)
 {
 	(void)count;
 	(void)operands;
+	if (check_transform() != LMODEL_OK)
+		return LMODEL_EUSAGE;
+	if (transform != NULL)
+		return make_transform();
 	if (identity != NULL && output != NULL)
 		return message_usage(&cmd_keygen, "--recipients and --output exclude each other");
 	return identity != NULL ? print_recipients() : make();
@@ -80,11 +143,12 @@ static int run(int count, char **operands)
 const struct cmd cmd_keygen = {
 	.name = "keygen",
 	.synopsis = "[-o FILE] [options]",
-	.summary = "make a key: an age identity",
+	.summary = "make a key: an age identity, or one of images",
 	.about =
 	"Makes an age identity, as age-keygen does, on standard output or in FILE, and\n"
 	"prints its recipient on standard error. The identity opens what is granted to\n"
-	"the recipient: keep the one, hand out the other.\n",
+	"the recipient: keep the one, hand out the other. With --transform it is a key\n"
+	"of 'lmodel transform' instead.\n",
 	.options = options,
 	.secrets = true,
 	.least = 0,

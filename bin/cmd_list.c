@@ -33,6 +33,7 @@ struct entry {
 	uint64_t bytes, stored_bytes;
 	uint64_t hidden; /* at most so many of the bytes are encrypted */
 	uint64_t obfuscated; /* and so many recoverable without a key */
+	const char *tier; /* that a side file is sealed for */
 	bool picked;
 };
 
@@ -43,10 +44,12 @@ static struct entry entry_at(const struct view *view, size_t index)
 
 	if (side_files) {
 		a = view_attachment(view, index);
-		return (struct entry){ NULL, a->name, a->bytes, a->stored_bytes, 0, 0, false };
+		return (struct entry){ .name = a->name, .bytes = a->bytes,
+				       .stored_bytes = a->stored_bytes, .tier = a->tier };
 	}
 	t = view_tensor(view, index);
-	return (struct entry){ t, t->name, t->bytes, t->stored_bytes, 0, 0, false };
+	return (struct entry){ .tensor = t, .name = t->name, .bytes = t->bytes,
+			       .stored_bytes = t->stored_bytes };
 }
 
 static int by_name(const void *a, const void *b)
@@ -185,6 +188,11 @@ static void print_long(const struct view *view, const struct entry *entries, siz
 			fputs(" -> ", stdout);
 			text_print(stdout, alias_of);
 		}
+		if (e->tier != NULL) {
+			fputs("  (tier ", stdout);
+			text_print(stdout, e->tier);
+			putchar(')');
+		}
 		putchar('\n');
 	}
 }
@@ -206,6 +214,8 @@ static json_t *entry_json(const struct entry *e, bool packed)
 	json_put(object, "bytes", json_number(e->bytes));
 	if (packed)
 		json_put(object, "stored_bytes", json_number(e->stored_bytes));
+	if (packed && t == NULL)
+		json_put(object, "tier", json_text(e->tier));
 	if (packed && t != NULL) {
 		json_put(object, "protected_bytes", json_number(e->hidden));
 		json_put(object, "recoverable_bytes", json_number(e->obfuscated));

@@ -56,8 +56,9 @@ static const char *option_seed(void *value, const char *argument)
 static const struct option_row options[] = {
 	{ "output", 'o', "OUT", "the archive; \"-\" is standard output", option_text, &output },
 	{ "force", 'f', NULL, "replace OUT when it exists", option_flag, &force },
-	{ "attach", 0, "FILE[=NAME]", "carry a side file along; may be given again", option_list,
-	  &attachments },
+	{ "attach", 0, "FILE[=NAME][@TIER]",
+	  "carry a side file along, sealed for TIER if one is named; may be given again",
+	  option_list, &attachments },
 	OPTIONS_PROTECT(protect_args),
 	{ "sign", 0, "KEY", "sign it with this Ed25519 SSH key, a file", option_text, &sign_key },
 	OPTION_LEVEL(level),
@@ -90,17 +91,64 @@ static char *default_output(int count, char **inputs)
 	return text_format("%.*s.lmodel", (int)len, base);
 }
 
-/* FILE[=NAME], split at the last '='. */
-static bool split_attachment(char *text, struct lmodel_attach *attach)
+/* FILE[=NAME][@TIER]: split at the last '@' that no '/' follows, then at the last '='. Nothing
+ * behind one of them is as if it was not there: so a FILE with an '@' or '=' ends with one more. */
+static void split_attachment(char *text, struct lmodel_attach *attach)
 {
-	char *equals = strrchr(text, '=');
+	char *at = strrchr(text, '@'), *equals;
 
 	*attach = (struct lmodel_attach){ .path = text };
+	if (at != NULL && strchr(at, '/') == NULL) {
+		*at = '\0';
+		attach->tier = at[1] != '\0' ? at + 1 : NULL;
+	}
+	equals = strrchr(text, '=');
 	if (equals != NULL) {
 		*equals = '\0';
-		attach->name = equals + 1;
+		attach->name = equals[1] != '\0' ? equals + 1 : NULL;
 	}
-	return text[0] != '\0' && (equals == NULL || equals[1] != '\0');
+}
+
+static bool has_tier(const char *name)
+{
+	for (size_t i = 0; i < protect_args.tiers.count; i++)
+		if (strcmp(protect_args.tiers.list[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static int split_attachments(char **texts, struct lmodel_attach *attach)
+{
+	for (size_t i = 0; i < attachments.count; i++) {
+		texts[i] = text_format("%s", attachments.items[i]);
+		split_attachment(texts[i], &attach[i]);
+		if (attach[i].path[0] == '\0')
+			return message_usage(&cmd_pack,
+					     "option '--attach': %s is not FILE[=NAME][@TIER]",
+					     TEXT_QUOTE(attachments.items[i]));
+		if (attach[i].tier != NULL && !has_tier(attach[i].tier))
+			return message_usage(&cmd_pack,
+					     "option '--attach': there is no --tier %s (a FILE with "
+					     "an '@' in its name ends with one more)",
+					     TEXT_QUOTE(attach[i].tier));
+	}
+	return LMODEL_OK;
+}
+
+/* A tier without weights is one when there is something else in it. */
+static int check_bare_tiers(const struct lmodel_attach *attach)
+{
+	for (size_t i = 0; i < protect_args.tiers.count; i++) {
+		const struct lmodel_tier_amount *t = &protect_args.tiers.list[i];
+		bool any = t->text == NULL || t->units > 0 || t->share > 0;
+
+		for (size_t k = 0; k < attachments.count && !any; k++)
+			any = attach[k].tier != NULL && strcmp(attach[k].tier, t->name) == 0;
+		if (!any)
+			return message_usage(&cmd_pack, "option '--tier': '%s=%s' is a tier of nothing",
+					     t->name, t->text);
+	}
+	return LMODEL_OK;
 }
 
 /* What became of it, for -v and --json: read from the archive itself. */
@@ -200,12 +248,10 @@ static int run(int count, char **inputs)
 		r = message_usage(&cmd_pack, "an archive is not written to a terminal");
 	else if (strcmp(path, "-") == 0 && sign_key != NULL)
 		r = message_usage(&cmd_pack, "--sign needs a file: -o OUT");
-	for (size_t i = 0; i < attachments.count && r == LMODEL_OK; i++) {
-		texts[i] = text_format("%s", attachments.items[i]);
-		if (!split_attachment(texts[i], &attach[i]))
-			r = message_usage(&cmd_pack, "option '--attach': %s is not FILE[=NAME]",
-					  TEXT_QUOTE(attachments.items[i]));
-	}
+	if (r == LMODEL_OK)
+		r = split_attachments(texts, attach);
+	if (r == LMODEL_OK)
+		r = check_bare_tiers(attach);
 	if (r == LMODEL_OK)
 		r = protect_gather(&cmd_pack, &protect_args, seed.len > 0,
 				   reads_stdin(count, inputs), &protect);
@@ -213,6 +259,8 @@ static int run(int count, char **inputs)
 		r = signers_check_key(sign_key);
 	if (r == LMODEL_OK)
 		r = samefile_check(&cmd_pack, path, (const char *const *)inputs, (size_t)count);
+	for (size_t i = 0; i < attachments.count && r == LMODEL_OK; i++)
+		r = samefile_check(&cmd_pack, path, &attach[i].path, 1);
 	if (r == LMODEL_OK)
 		r = samefile_check(&cmd_pack, path, beside, COUNT(beside));
 	if (r == LMODEL_OK)

@@ -14,6 +14,7 @@
 #include <lmodel.h>
 
 #include "audit.h"
+#include "licence.h"
 #include "message.h"
 #include "text.h"
 
@@ -98,11 +99,28 @@ static void put_licence(json_t *component, json_t *properties, const struct lmod
 		break;
 	}
 	for (size_t i = 0; (a = lmodel_attachment_at(archive, i)) != NULL; i++) {
-		const char *base = text_base(a->name);
-
-		if (strncasecmp(base, "license", 7) == 0 || strncasecmp(base, "licence", 7) == 0 ||
-		    strncasecmp(base, "copying", 7) == 0)
+		if (licence_is_file(a->name))
 			put_property(properties, "licence_file", text_format("%s", a->name));
+	}
+}
+
+/* Of a side file that is encrypted, what everybody sees of it. */
+static void put_sealed(json_t *properties, const struct lmodel_archive *archive)
+{
+	const struct lmodel_attachment *a;
+
+	for (size_t i = 0; (a = lmodel_attachment_at(archive, i)) != NULL; i++) {
+		char *name;
+
+		if (a->tier == NULL)
+			continue;
+		name = text_format("tier:%s:attachment", a->tier);
+		put_property(properties, name, text_format("%s", a->name));
+		free(name);
+		name = text_format("tier:%s:attachment_bytes%s", a->tier,
+				   a->open ? "" : "_at_most");
+		put_property(properties, name, text_format("%" PRIu64, a->bytes));
+		free(name);
 	}
 }
 
@@ -111,7 +129,7 @@ static json_t *model_card(const struct lmodel_audit_report *r)
 	json_t *card = json_object(), *considerations = json_object(), *limits = json_array();
 	char *text;
 
-	if (r->tier_count == 0) {
+	if (r->tier_count == 0 || (r->exact && r->elements == 0)) {
 		text = text_format("No parameter is encrypted.");
 	} else {
 		text = text_format("%s%" PRIu64 " of %" PRIu64 " parameters are encrypted; without "
@@ -159,6 +177,7 @@ static json_t *model(const struct lmodel_archive *archive, const char *path,
 		     text_format("%zu", lmodel_signature_count(archive)));
 	for (size_t i = 0; i < r->tier_count; i++)
 		put_tier(properties, &r->tiers[i]);
+	put_sealed(properties, archive);
 	json_put(component, "type", json_text("machine-learning-model"));
 	json_put(component, "bom-ref", json_text(info.id));
 	json_put(component, "name", json_text(name));

@@ -208,10 +208,16 @@ static int use_tier(struct lmodel_archive *archive, const char *tier)
 static int use_base(struct lmodel_archive *archive, const char *name)
 {
 	size_t present = 0;
+	bool weights = false;
 
-	for (size_t i = 0; i < lmodel_tier_count(archive); i++)
+	for (size_t i = 0; i < lmodel_tier_count(archive); i++) {
 		present += !lmodel_tier_at(archive, i)->absent;
-	if (present == 0)
+		weights |= lmodel_tier_at(archive, i)->tensor_count > 0;
+	}
+	if (!weights)
+		message_notice("%s: all weights; side files of %zu tier%s a key", name, present,
+			       present == 1 ? " need" : "s need");
+	else if (present == 0)
 		message_notice("%s: base weights only: the tiers are not in this file", name);
 	else
 		message_notice("%s: base weights only: %zu tier%s a key", name, present,

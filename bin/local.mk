@@ -21,11 +21,13 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/cmd_revoke.c \
 	%D%/cmd_sign.c \
 	%D%/cmd_strip.c \
+	%D%/cmd_transform.c \
 	%D%/cmd_verify.c \
 	%D%/cyclonedx.c \
 	%D%/inspect.c %D%/inspect.h \
 	%D%/json.c %D%/json.h \
 	%D%/keys.c %D%/keys.h \
+	%D%/licence.c %D%/licence.h \
 	%D%/main.c \
 	%D%/message.c %D%/message.h \
 	%D%/options.c %D%/options.h \
@@ -55,6 +57,7 @@ dist_man_MANS += \
 	%D%/man/lmodel-revoke.1 \
 	%D%/man/lmodel-sign.1 \
 	%D%/man/lmodel-strip.1 \
+	%D%/man/lmodel-transform.1 \
 	%D%/man/lmodel-verify.1
 
 # What --progress json writes; the other schemas are listed in schema/local.mk.

@@ -31,7 +31,7 @@ static const struct cmd program = {
 static const struct cmd *const commands[] = {
 	&cmd_pack, &cmd_list,   &cmd_inspect, &cmd_extract, &cmd_cat,   &cmd_audit, &cmd_verify,
 	&cmd_diff, &cmd_keygen, &cmd_grant,   &cmd_revoke,  &cmd_rekey, &cmd_sign,
-	&cmd_strip, &cmd_repack,
+	&cmd_strip, &cmd_repack, &cmd_transform,
 };
 
 static const struct cmd *find_command(const char *name)
@@ -46,7 +46,7 @@ static void print_program_help(void)
 {
 	printf("Usage: lmodel %s\n\nArchives of model weights.\n\nCommands:\n", program.synopsis);
 	for (size_t i = 0; i < COUNT(commands); i++)
-		printf("  %-9s%s\n", commands[i]->name, commands[i]->summary);
+		printf("  %-11s%s\n", commands[i]->name, commands[i]->summary);
 	fputs("\nOptions:\n", stdout);
 	options_print(main_options);
 	fputs("\nExit status: 0 done, 1 failed, 2 usage, 3 no key, 4 corrupt, 5 unsupported,\n"

@@ -72,7 +72,7 @@ static const char *parse_amount(const char *text, struct lmodel_tier_amount *amo
 	if (text[digits] == '\0' && digits > 0) {
 		if (!text_parse_count(text, &amount->units))
 			return "is too large a number of units";
-		return amount->units == 0 ? "is a tier of nothing" : NULL;
+		return NULL; /* 0: for side files alone */
 	}
 	if (text[used] == '.') {
 		places = strspn(text + used + 1, "0123456789");
@@ -172,7 +172,7 @@ static int check_tiers(const struct cmd *cmd, const struct protect_args *args)
 		return message_usage(cmd, "%s takes all: --tier %s, without an amount", why,
 				     tiers->list[0].name);
 	for (size_t i = 0; i < tiers->count; i++) {
-		const struct lmodel_tier_amount *t = &tiers->list[i], *below = t - 1;
+		const struct lmodel_tier_amount *t = &tiers->list[i], *below = i > 0 ? t - 1 : t;
 		bool whole = (all || rest) && i + 1 == tiers->count;
 
 		for (size_t k = 0; k < i; k++)
@@ -184,6 +184,8 @@ static int check_tiers(const struct cmd *cmd, const struct protect_args *args)
 					     "option '--tier': '%s' has no amount: NAME=AMOUNT",
 					     t->name);
 		/* Amounts of two kinds can only be compared when the model is known. */
+		for (size_t k = i; k-- > 0 && below->units == 0 && below->share <= 0;)
+			below = &tiers->list[k]; /* one with weights, if any */
 		if (i > 0 && t->text != NULL &&
 		    ((t->units > 0 && below->units > 0 && t->units <= below->units) ||
 		     (t->share > 0 && below->share > 0 && t->share <= below->share)))

@@ -26,7 +26,8 @@ option_set_fn option_tier, option_select, option_mask, option_unit, option_scope
 
 #define OPTIONS_PROTECT(args) \
 	{ "tier", 0, "NAME=AMOUNT", \
-	  "encrypt AMOUNT (1000 units, 4% or 0.04 of them); again for each tier, lowest first", \
+	  "encrypt AMOUNT (1000 units, 4% or 0.04 of them; 0: side files alone); again for each " \
+	  "tier, lowest first", \
 	  option_tier, &(args).tiers }, \
 	{ "select", 0, "METHOD", "pss (the default), magnitude, random or all", option_select, \
 	  &(args).select }, \

@@ -17,13 +17,15 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
+	%D%/include/lmodel/transform.h \
 	%D%/include/lmodel/version.h
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
-	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
+	$(PNG_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
 %C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(ARCHIVE_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) \
-	$(JANSSON_LIBS) -lpthread -lm
+	$(JANSSON_LIBS) $(PNG_LIBS) -lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -125,14 +127,17 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/npz.c \
 	%D%/export/pairs.c \
 	%D%/export/safetensors.c \
+	%D%/protect/ahead.c %D%/protect/ahead.h \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
 	%D%/protect/detect_features.c \
 	%D%/protect/detect_state.c %D%/protect/detect_state.h \
 	%D%/protect/donors.c %D%/protect/donors.h \
+	%D%/protect/draw.h \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
 	%D%/protect/gather.c %D%/protect/gather.h \
 	%D%/protect/golomb.h \
+	%D%/protect/grid.c %D%/protect/grid.h \
 	%D%/protect/key.c %D%/protect/key.h \
 	%D%/protect/mask.c %D%/protect/mask.h \
 	%D%/protect/mask_plan.c \
@@ -141,8 +146,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/positions_meter.c \
 	%D%/protect/positions_read.c \
 	%D%/protect/positions_write.c \
+	%D%/protect/predict.c %D%/protect/predict.h \
 	%D%/protect/public_bytes.c %D%/protect/public_bytes.h \
 	%D%/protect/rank.c %D%/protect/rank.h \
+	%D%/protect/residual.c %D%/protect/residual.h \
+	%D%/protect/ridge.c %D%/protect/ridge.h \
 	%D%/protect/sample.c %D%/protect/sample.h \
 	%D%/protect/scale.c %D%/protect/scale.h \
 	%D%/protect/scope.c %D%/protect/scope.h \
@@ -152,8 +160,19 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/units.c %D%/protect/units.h \
 	%D%/protect/walk.c %D%/protect/walk.h \
 	%D%/protect/whole.c %D%/protect/whole.h \
+	%D%/transform/apply.c \
+	%D%/transform/array.c \
+	%D%/transform/draw.c \
+	%D%/transform/file.c \
+	%D%/transform/input.c %D%/transform/input.h \
+	%D%/transform/key.c \
+	%D%/transform/npy.c \
+	%D%/transform/picture.h \
+	%D%/transform/png.c \
+	%D%/transform/transform.h \
 	%D%/archive/access.c \
 	%D%/archive/archive.c %D%/archive/archive.h \
+	%D%/archive/attachments.c %D%/archive/attachments.h \
 	%D%/archive/audit.c \
 	%D%/archive/audit_against.c \
 	%D%/archive/audit_detect.c \
@@ -172,6 +191,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/extract_gguf.c \
 	%D%/archive/extract_loss.c \
 	%D%/archive/extract_plan.c \
+	%D%/archive/extract_sealed.c \
 	%D%/archive/extraction.h \
 	%D%/archive/finish.c %D%/archive/finish.h \
 	%D%/archive/hidden.c %D%/archive/hidden.h \
@@ -184,8 +204,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
 	%D%/archive/protect_locks.c \
+	%D%/archive/protect_sealed.c \
 	%D%/archive/protect_write.c \
-	%D%/archive/rekey.c \
+	%D%/archive/read.c \
+	%D%/archive/rekey.c %D%/archive/rekey.h \
+	%D%/archive/rekey_write.c \
 	%D%/archive/repack.c \
 	%D%/archive/repair.c \
 	%D%/archive/scan.c %D%/archive/scan.h \
@@ -196,8 +219,10 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \
 	%D%/archive/tiers.c \
+	%D%/archive/transform.c \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
+	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
 	%D%/archive/writer.c %D%/archive/writer.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h

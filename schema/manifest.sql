@@ -84,6 +84,14 @@ CREATE TABLE shard (                           -- a tensor's share of a tier, by
 	values_digest BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE sealed (                          -- side files in a tier, by tier
+	id INTEGER PRIMARY KEY,
+	name TEXT NOT NULL,                    -- relative path
+	tier INTEGER NOT NULL,
+	length INTEGER NOT NULL,               -- ciphertext, behind the tier's value streams
+	digest BLOB NOT NULL                   -- SHA-256 of the ciphertext
+) STRICT;
+
 CREATE TABLE key_slot (
 	id INTEGER PRIMARY KEY,
 	kind TEXT NOT NULL,                    -- X25519 ssh-ed25519 passphrase

@@ -284,7 +284,7 @@ def explain_slot(file, slot):
         (48, "digest", "SHA-256 of the image and of the 48 bytes before")))
     page = struct.unpack_from(">H", image, 16)[0]
     need(image[:16] == b"SQLite format 3\0" and image[18:20] == b"\3\1", "SQLite header")
-    need(struct.unpack_from(">3I", image, 56) == (1, 1, 0) and image[68:72] == b"LMDL",
+    need(struct.unpack_from(">3I", image, 56) == (1, 2, 0) and image[68:72] == b"LMDL",
          "SQLite header")
     need(page * struct.unpack_from(">I", image, 28)[0] == len(image), "pages")
     out("## The SQLite image [3.1]", "",
@@ -296,7 +296,7 @@ def explain_slot(file, slot):
     table(("offset in the image", "value"), (
         (0, code("SQLite format 3") + " and a zero"), (16, "page size: %d" % page),
         (18, "write version 3: read-only"), (19, "read version 1"),
-        (28, "%d pages" % (len(image) // page)), (56, "1: UTF-8"), (60, "schema version 1"),
+        (28, "%d pages" % (len(image) // page)), (56, "1: UTF-8"), (60, "schema version 2"),
         (68, code("LMDL")), (96, "SQLite's version")))
 
 

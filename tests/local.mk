@@ -8,6 +8,7 @@ lm_unit_tests = \
 	%D%/unit/test_age_keys \
 	%D%/unit/test_age_text \
 	%D%/unit/test_archive \
+	%D%/unit/test_attachments \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
@@ -30,6 +31,7 @@ lm_unit_tests = \
 	%D%/unit/test_positions \
 	%D%/unit/test_protect \
 	%D%/unit/test_publish \
+	%D%/unit/test_residual \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
 	%D%/unit/test_select_inputs \
@@ -39,6 +41,7 @@ lm_unit_tests = \
 	%D%/unit/test_tamper \
 	%D%/unit/test_tar \
 	%D%/unit/test_text \
+	%D%/unit/test_transform \
 	%D%/unit/test_units \
 	%D%/unit/test_vectors \
 	%D%/unit/test_zip
@@ -47,6 +50,7 @@ lm_unit_tests = \
 %C%_unit_test_age_keys_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_age_text_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_archive_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_attachments_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunk_decode_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunked_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
@@ -69,6 +73,7 @@ lm_unit_tests = \
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_residual_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_inputs_CPPFLAGS = $(lm_test_cppflags)
@@ -78,6 +83,7 @@ lm_unit_tests = \
 %C%_unit_test_tamper_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_tar_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_text_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_transform_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_vectors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_zip_CPPFLAGS = $(lm_test_cppflags)
@@ -90,12 +96,14 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_gguf \
 	%D%/fuzz/fuzz_npy \
 	%D%/fuzz/fuzz_npz \
+	%D%/fuzz/fuzz_images \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors \
 	%D%/fuzz/fuzz_sshsig \
-	%D%/fuzz/fuzz_torch
+	%D%/fuzz/fuzz_torch \
+	%D%/fuzz/fuzz_transform
 
 %C%_fuzz_fuzz_age_SOURCES = %D%/fuzz/fuzz_age.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_age_CPPFLAGS = $(lm_test_cppflags)
@@ -115,6 +123,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_npz_SOURCES = %D%/fuzz/fuzz_npz.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
 %C%_fuzz_fuzz_npz_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_npz_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_images_SOURCES = %D%/fuzz/fuzz_images.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_images_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_images_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -133,6 +144,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_torch_SOURCES = %D%/fuzz/fuzz_torch.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
 %C%_fuzz_fuzz_torch_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_torch_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_transform_SOURCES = %D%/fuzz/fuzz_transform.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_transform_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_transform_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
 lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
@@ -142,10 +156,12 @@ lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
 
 lm_script_tests = \
 	%D%/cli/ancestor.sh \
+	%D%/cli/attach.sh \
 	%D%/cli/audit.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
 	%D%/cli/damage.sh \
+	%D%/cli/decoys.sh \
 	%D%/cli/diff.sh \
 	%D%/cli/extract.sh \
 	%D%/cli/forged.sh \
@@ -174,6 +190,7 @@ lm_script_tests = \
 	%D%/cli/skeletons.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
+	%D%/cli/transform.sh \
 	%D%/cli/unpacked.sh \
 	%D%/cli/usage.sh \
 	%D%/cli/verify.sh \
@@ -189,6 +206,22 @@ lm_script_tests = \
 	%D%/meta/help.sh \
 	%D%/meta/layers.sh \
 	%D%/meta/symbols.sh \
+	%D%/python/abi.sh \
+	%D%/python/archive.sh \
+	%D%/python/attacked.sh \
+	%D%/python/errors.sh \
+	%D%/python/evaluate.sh \
+	%D%/python/install.sh \
+	%D%/python/keys.sh \
+	%D%/python/learnt.sh \
+	%D%/python/memory.sh \
+	%D%/python/pack.sh \
+	%D%/python/protect.sh \
+	%D%/python/readme.sh \
+	%D%/python/reports.sh \
+	%D%/python/safetensors.sh \
+	%D%/python/stand_in.sh \
+	%D%/python/transform.sh \
 	%D%/vectors/age.sh \
 	%D%/vectors/check.py
 
@@ -204,14 +237,18 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/large/make_bf16.py \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
+	%D%/lib/by_hand.py \
 	%D%/lib/age_keys.h \
 	%D%/lib/faults.py \
 	%D%/lib/find_secrets.py \
 	%D%/lib/forge.py \
 	%D%/lib/mkgguf.py \
+	%D%/lib/mkimage.py \
 	%D%/lib/mkmodel.py \
 	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
+	%D%/lib/pytap.py \
+	%D%/lib/python.sh \
 	%D%/lib/readgguf.py \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
@@ -221,8 +258,23 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tamper.py \
 	%D%/lib/tap.h \
 	%D%/lib/tap.sh \
+	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/python/abi.py \
+	%D%/python/archive.py \
+	%D%/python/attacked.py \
+	%D%/python/errors.py \
+	%D%/python/keys.py \
+	%D%/python/learnt.py \
+	%D%/python/memory.py \
+	%D%/python/pack.py \
+	%D%/python/readme.py \
+	%D%/python/reports.py \
+	%D%/python/safetensors.py \
+	%D%/python/stand_in.py \
+	%D%/python/transform.py \
 	%D%/unit/mask_world.h \
+	%D%/vectors/attachment.json \
 	%D%/vectors/book.json \
 	%D%/vectors/chunked.json \
 	%D%/vectors/context.json \
@@ -232,6 +284,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/vectors/padding.json \
 	%D%/vectors/positions.json \
 	%D%/vectors/statement.json \
+	%D%/vectors/transform.json \
 	%D%/run
 
 # Minutes and gigabytes: not a part of `make check`.

@@ -7,9 +7,9 @@
 
 #include <lmodel/version.h>
 
+#include "archive/attachments.h"
 #include "archive/content.h"
 #include "archive/member.h"
-#include "archive/shard.h"
 #include "archive/sign.h"
 #include "archive/unlock.h"
 #include "base/io.h"
@@ -54,19 +54,10 @@ static int make_files(struct lmodel_archive *a, struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &a->manifest;
 
-	a->attachments = calloc(m->attachment_count + 1, sizeof(*a->attachments));
 	a->sources = calloc(m->source_count + 1, sizeof(*a->sources));
 	a->metadata = calloc(m->metadata_count + 1, sizeof(*a->metadata));
-	if (a->attachments == NULL || a->sources == NULL || a->metadata == NULL)
+	if (a->sources == NULL || a->metadata == NULL)
 		return lm_fail_memory(error);
-	for (size_t i = 0; i < m->attachment_count; i++) {
-		const struct lm_member *member = &m->members[m->attachments[i].member];
-
-		a->attachments[i] = (struct lmodel_attachment){
-			.name = m->attachments[i].name, .bytes = member->bytes,
-			.stored_bytes = lm_member_stored(member),
-		};
-	}
 	for (size_t i = 0; i < m->source_count; i++)
 		a->sources[i] = (struct lmodel_source){
 			.name = m->sources[i].name, .format = m->sources[i].format,
@@ -264,6 +255,8 @@ static int open_archive(struct lmodel_archive **out, const char *path, bool own_
 	if (r == LMODEL_OK)
 		r = make_files(a, error);
 	if (r == LMODEL_OK)
+		r = lm_archive_make_attachments(a, error);
+	if (r == LMODEL_OK)
 		r = make_index(a, error);
 	if (r != LMODEL_OK) {
 		lmodel_close(a);
@@ -324,7 +317,8 @@ void lmodel_info(const struct lmodel_archive *a, struct lmodel_info *info)
 		.commit_counter = a->footer.commit_counter, .file_bytes = a->slots.file_size,
 		.committed_bytes = a->footer.committed_len, .manifest_bytes = a->footer.image_len,
 		.manifest_room = a->slots.slot_size - LM_SLOT_FOOTER,
-		.tensor_count = m->tensor_count, .attachment_count = m->attachment_count,
+		.tensor_count = m->tensor_count,
+		.attachment_count = m->attachment_count + m->sealed_count,
 		.source_count = m->source_count, .metadata_count = m->metadata_count,
 	};
 
@@ -367,11 +361,6 @@ const struct lmodel_tensor *lmodel_tensor_find(const struct lmodel_archive *a, c
 	return NULL;
 }
 
-const struct lmodel_attachment *lmodel_attachment_at(const struct lmodel_archive *a, size_t index)
-{
-	return index < a->manifest.attachment_count ? &a->attachments[index] : NULL;
-}
-
 const struct lmodel_source *lmodel_source_at(const struct lmodel_archive *a, size_t index)
 {
 	return index < a->manifest.source_count ? &a->sources[index] : NULL;
@@ -386,57 +375,4 @@ size_t lm_archive_tensor_index(const struct lmodel_archive *a, const struct lmod
 {
 	return t >= a->tensors && t < a->tensors + a->manifest.tensor_count ?
 		       (size_t)(t - a->tensors) : LM_NONE;
-}
-
-/* Bytes of a tensor that is no alias, at the level in force. */
-static int read_range(struct lmodel_archive *a, size_t tensor, uint64_t offset, void *buffer,
-		      size_t len, struct lmodel_error *error)
-{
-	int r = LMODEL_OK;
-
-	pthread_mutex_lock(&a->lock);
-	if (a->reader == NULL)
-		a->reader = lm_reader_new(a, error);
-	if (a->reader == NULL)
-		r = LMODEL_EFAILED;
-	else
-		r = lm_reader_range(a->reader, a->manifest.tensors[tensor].member, offset, buffer,
-				    len, error);
-	pthread_mutex_unlock(&a->lock);
-	if (r == LMODEL_OK)
-		r = lm_patch_memory(a, tensor, offset, buffer, len, error);
-	return r;
-}
-
-int lmodel_tensor_read(struct lmodel_archive *a, const struct lmodel_tensor *tensor,
-		       uint64_t offset, void *buffer, size_t len, struct lmodel_error *error)
-{
-	struct lmodel_error local = LMODEL_ERROR_INIT;
-	size_t index = lm_archive_tensor_index(a, tensor);
-	uint64_t from = offset, wide = len;
-	LM_FREE uint8_t *whole = NULL;
-	int r = LMODEL_OK;
-
-	error = error != NULL ? error : &local;
-	if (index == LM_NONE)
-		return lm_fail(error, LMODEL_EUSAGE, "tensor of another archive");
-	if (offset > tensor->bytes || len > tensor->bytes - offset)
-		return lm_fail(error, LMODEL_EUSAGE,
-			       "tensor %s: bytes %ju to %ju of %ju were asked for",
-			       LM_QUOTE(tensor->name), (uintmax_t)offset, (uintmax_t)(offset + len),
-			       (uintmax_t)tensor->bytes);
-	r = lm_archive_check_level(a, error);
-	if (r != LMODEL_OK)
-		return r;
-	index = lm_manifest_original(&a->manifest, index);
-	lm_patch_range(a, index, &from, &wide);
-	if (wide == len)
-		return read_range(a, index, offset, buffer, len, error);
-	whole = malloc(wide);
-	if (whole == NULL)
-		return lm_fail_memory(error);
-	r = read_range(a, index, from, whole, wide, error);
-	if (r == LMODEL_OK)
-		memcpy(buffer, whole + (offset - from), len);
-	return r;
 }

@@ -12,6 +12,8 @@ struct sums {
 	const char *where[LM_DETECTORS];
 	double tail, tail_weight;
 	size_t tensors;
+	size_t pooled;           /* tensors, and sums over them of areas that are not folded: */
+	double pool_weight[LM_DETECTORS], raw[LM_DETECTORS], raw_lot[LM_DETECTORS];
 };
 
 static void count_in(struct sums *s, const struct lm_detect_result *r,
@@ -36,6 +38,48 @@ static void count_in(struct sums *s, const struct lm_detect_result *r,
 		s->tail += w * r->tail;
 		s->tail_weight += w;
 	}
+}
+
+static void pool_in(struct sums *s, const struct lm_detect_result *r, double weight)
+{
+	s->pooled++;
+	for (size_t d = 0; d < LM_DETECT_POSITION; d++) {
+		if (isnan(r->raw[d]) || isnan(r->raw_lot[d]))
+			continue;
+		s->pool_weight[d] += weight;
+		s->raw[d] += weight * r->raw[d];
+		s->raw_lot[d] += weight * r->raw_lot[d];
+	}
+}
+
+/* The area of the best detector over all tensors: where it does not apply it guesses. */
+static double best(const struct sums *s, const double *sum, size_t *detector)
+{
+	double all = 0, most = 0;
+
+	for (size_t d = 0; d < LM_DETECT_POSITION; d++)
+		all = fmax(all, s->pool_weight[d]);
+	for (size_t d = 0; d < LM_DETECT_POSITION && all > 0; d++) {
+		double gain = fabs(sum[d] - s->pool_weight[d] / 2) / all;
+
+		if (gain < most || s->pool_weight[d] <= 0)
+			continue;
+		most = gain;
+		*detector = d;
+	}
+	return most + 0.5;
+}
+
+static void pooled_figures(struct lmodel_detection *f, const struct sums *s)
+{
+	size_t d = LM_NONE, lot = LM_NONE;
+
+	f->pooled = best(s, s->raw, &d);
+	f->pooled_lot = best(s, s->raw_lot, &lot);
+	if (d == LM_NONE)
+		return;
+	f->pooled_tensors = s->pooled;
+	f->pooled_detector = lm_detector_name((enum lm_detector)d);
 }
 
 /* The detector that gives most away in all: one that applies to a few tensors counts as a guess in
@@ -97,6 +141,8 @@ static int detect_view(struct lm_audit *a, const struct lm_hidden *h,
 		r = lm_detect(view, (uint8_t)(i + 1), &result, error);
 		if (r != LMODEL_OK)
 			return r;
+		if (result.pooled)
+			pool_in(&tiers[i], &result, (double)shard->units);
 		if (!result.measured)
 			continue;
 		count_in(&one, &result, shard);
@@ -135,8 +181,8 @@ static void choose(const struct lm_audit *a, bool *chosen)
 	for (size_t i = 0; i < m->shard_count; i++) {
 		const struct lmodel_audit_shard *s = &a->shards[i];
 
-		if (s->exact && s->units >= LM_DETECT_LEAST &&
-		    s->unit_count - s->units >= LM_DETECT_LEAST)
+		if (s->exact && s->units >= LM_DETECT_FEW &&
+		    s->unit_count - s->units >= LM_DETECT_FEW)
 			chosen[m->shards[i].tensor] = true;
 	}
 }
@@ -176,7 +222,9 @@ int lm_audit_detect(struct lm_audit *a, const struct lmodel_run *run, struct lmo
 		return lm_fail_memory(error);
 	choose(a, chosen);
 	r = detect_all(a, chosen, run, tiers, error);
-	for (size_t i = 0; i < m->tier_count && r == LMODEL_OK; i++)
+	for (size_t i = 0; i < m->tier_count && r == LMODEL_OK; i++) {
 		figures(&a->tiers[i].detection, &tiers[i]);
+		pooled_figures(&a->tiers[i].detection, &tiers[i]);
+	}
 	return r;
 }

@@ -138,6 +138,14 @@ static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l
 		add_text(l, m->metadata[i].value);
 		end(l, hash);
 	}
+	for (size_t i = 0; i < m->sealed_count; i++) {
+		begin(l, "sealed", i);
+		add_text(l, m->sealed[i].name);
+		add_number(l, m->sealed[i].tier);
+		add_number(l, m->sealed[i].stream.length);
+		add_bytes(l, m->sealed[i].stream.digest, LM_SHA256_SIZE);
+		end(l, hash);
+	}
 	for (size_t i = 0; i < m->shard_count; i++) {
 		begin(l, "shard", i);
 		add_shard(l, &m->shards[i]);

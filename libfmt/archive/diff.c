@@ -271,6 +271,14 @@ static int tell_metadata(struct difference *d, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+static size_t find_sealed(const struct lm_manifest *m, const char *name)
+{
+	for (size_t i = 0; i < m->sealed_count; i++)
+		if (strcmp(m->sealed[i].name, name) == 0)
+			return i;
+	return LM_NONE;
+}
+
 static void tell_attachments(struct difference *d, size_t *next)
 {
 	const struct lm_manifest *m = &d->a->manifest, *n = &d->b->manifest;
@@ -280,16 +288,56 @@ static void tell_attachments(struct difference *d, size_t *next)
 		uint64_t bytes = k == LM_NONE ? 0 : differing(d, m->attachments[i].member,
 							      n->attachments[k].member, next);
 
-		if (k == LM_NONE)
+		if (k == LM_NONE && find_sealed(n, m->attachments[i].name) == LM_NONE)
 			tell(d, LMODEL_ATTACHMENT, m->attachments[i].name, "only in the first", 0);
+		else if (k == LM_NONE)
+			continue; /* told with those of tiers */
 		else if (bytes == UINT64_MAX)
 			tell(d, LMODEL_ATTACHMENT, m->attachments[i].name, "other length", 0);
 		else if (bytes > 0)
 			tell(d, LMODEL_ATTACHMENT, m->attachments[i].name, "other bytes", bytes);
 	}
 	for (size_t i = 0; i < n->attachment_count; i++)
-		if (find_attachment(m, n->attachments[i].name) == LM_NONE)
+		if (find_attachment(m, n->attachments[i].name) == LM_NONE &&
+		    find_sealed(m, n->attachments[i].name) == LM_NONE)
 			tell(d, LMODEL_ATTACHMENT, n->attachments[i].name, "only in the second", 0);
+}
+
+/* Of one that is in a tier on both sides what shows is compared, as of tensors. */
+static void tell_sealed(struct difference *d, const struct lm_sealed_row *x,
+			const struct lm_sealed_row *y)
+{
+	if (strcmp(d->a->manifest.tiers[x->tier].name, d->b->manifest.tiers[y->tier].name) != 0)
+		tell(d, LMODEL_ATTACHMENT, x->name, "of another tier", 0);
+	else if (x->stream.length != y->stream.length)
+		tell(d, LMODEL_ATTACHMENT, x->name, "other length", 0);
+}
+
+static void tell_all_sealed(struct difference *d)
+{
+	const struct lm_manifest *m = &d->a->manifest, *n = &d->b->manifest;
+
+	for (size_t i = 0; i < m->sealed_count; i++) {
+		const char *name = m->sealed[i].name;
+		size_t k = find_sealed(n, name);
+
+		if (k != LM_NONE)
+			tell_sealed(d, &m->sealed[i], &n->sealed[k]);
+		else if (find_attachment(n, name) != LM_NONE)
+			tell(d, LMODEL_ATTACHMENT, name, "of a tier in the first alone", 0);
+		else
+			tell(d, LMODEL_ATTACHMENT, name, "only in the first", 0);
+	}
+	for (size_t k = 0; k < n->sealed_count; k++) {
+		const char *name = n->sealed[k].name;
+
+		if (find_sealed(m, name) != LM_NONE)
+			continue;
+		if (find_attachment(m, name) != LM_NONE)
+			tell(d, LMODEL_ATTACHMENT, name, "of a tier in the second alone", 0);
+		else
+			tell(d, LMODEL_ATTACHMENT, name, "only in the second", 0);
+	}
 }
 
 int lmodel_diff(struct lmodel_archive *a, struct lmodel_archive *b, const struct lmodel_run *run,
@@ -309,8 +357,10 @@ int lmodel_diff(struct lmodel_archive *a, struct lmodel_archive *b, const struct
 		r = tell_tensors(&d, &next, error);
 	if (r == LMODEL_OK)
 		r = tell_metadata(&d, error);
-	if (r == LMODEL_OK)
+	if (r == LMODEL_OK) {
 		tell_attachments(&d, &next);
+		tell_all_sealed(&d);
+	}
 	if (count != NULL)
 		*count = d.count;
 	free(d.items);

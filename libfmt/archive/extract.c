@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include "archive/attachments.h"
 #include "archive/extraction.h"
 #include "archive/finish.h"
 #include "archive/options.h"
@@ -222,6 +223,8 @@ static int write_outputs(struct extraction *x, struct lmodel_error *error)
 	if (r == LMODEL_OK)
 		r = write_planned(x, error);
 	if (r == LMODEL_OK)
+		r = lm_sealed_write(x->archive, &x->outputs, x->sealed_file, error);
+	if (r == LMODEL_OK)
 		r = lm_outputs_publish(&x->outputs, error);
 	return r;
 }
@@ -281,5 +284,6 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 	lm_outputs_release(&x.outputs);
 	lm_plan_free(&x.plan);
 	free(x.chosen);
+	free(x.sealed_file);
 	return r;
 }

@@ -1,4 +1,5 @@
 /* Extracting: which tensors, into which files, and where in these. */
+#include "archive/attachments.h"
 #include "archive/extraction.h"
 
 #include <stdio.h>
@@ -414,6 +415,9 @@ int lm_extraction_plan_directory(struct extraction *x, bool whole, struct lmodel
 		r = plan_converted(x, name, has_folders(x), error);
 	if (r == LMODEL_OK && x->options->pattern_count == 0)
 		r = plan_attachments(x, native, error);
+	if (r == LMODEL_OK && x->options->pattern_count == 0)
+		r = lm_sealed_plan(x->archive, &x->options->run, native ? NULL : is_index,
+				   &x->outputs, &x->sealed_file, error);
 	return r;
 }
 

@@ -15,6 +15,7 @@ struct extraction {
 	struct lm_outputs outputs;
 	struct lm_plan plan;
 	int spool;                   /* of a stream that cannot go out as it is read, or -1 */
+	size_t *sealed_file;         /* output of each side file of a tier, or LM_NONE */
 	int scratch;                 /* for tensors whose axes are to be permuted, or -1 */
 };
 

@@ -29,6 +29,7 @@ struct packing {
 	struct lm_manifest manifest;
 	size_t *tensor_of;      /* member -> tensor, for members from first_tensor on */
 	size_t first_tensor;
+	size_t *attachment_of;  /* member -> attachment, for those between */
 	struct stamp *stamps;
 	size_t stamp_count;
 	struct lm_protection *protection; /* NULL: all is public */
@@ -57,7 +58,7 @@ static int feed(void *context, unsigned worker, size_t member, uint64_t offset, 
 	if (member >= p->first_tensor)
 		return read_tensor(p, p->tensor_of[member - p->first_tensor], offset, buffer, len,
 				   error);
-	a = &m->attachments[member - m->source_count];
+	a = &m->attachments[p->attachment_of[member - m->source_count]];
 	return lm_read_at(a->fd, a->label, buffer, len, offset, error);
 }
 
@@ -93,8 +94,11 @@ static int add_files(struct packing *p, struct lmodel_error *error)
 			return LMODEL_EFAILED;
 	}
 	for (size_t i = 0; i < in->attachment_count; i++) {
-		struct lm_attachment_row *row = &m->attachments[m->attachment_count++];
+		struct lm_attachment_row *row = &m->attachments[m->attachment_count];
 
+		if (in->attachments[i].tier != NULL)
+			continue;
+		p->attachment_of[m->attachment_count++] = i;
 		row->name = lm_strdup(in->attachments[i].name, error);
 		row->member = m->member_count;
 		if (row->name == NULL ||
@@ -179,8 +183,10 @@ static int describe(struct packing *p, struct lmodel_error *error)
 	m->metadata = calloc(in->metadata_count + 1, sizeof(*m->metadata));
 	m->tensors = calloc(in->tensor_count + 1, sizeof(*m->tensors));
 	p->tensor_of = calloc(in->tensor_count + 1, sizeof(*p->tensor_of));
+	p->attachment_of = calloc(in->attachment_count + 1, sizeof(*p->attachment_of));
 	if (alias == NULL || m->members == NULL || m->sources == NULL || m->attachments == NULL ||
-	    m->metadata == NULL || m->tensors == NULL || p->tensor_of == NULL)
+	    m->metadata == NULL || m->tensors == NULL || p->tensor_of == NULL ||
+	    p->attachment_of == NULL)
 		return lm_fail_memory(error);
 	r = lm_find_duplicates(in, alias, error);
 	if (r == LMODEL_OK)
@@ -261,16 +267,46 @@ static int write_archive(struct packing *p, int fd, const char *label, struct lm
 	return r;
 }
 
+/* For who packs from memory, whose files have no names. */
+static int name_input(struct lm_model *model, size_t before, const char *name,
+		      struct lmodel_error *error)
+{
+	struct lm_source *source = &model->sources[before];
+	char *copy;
+
+	if (model->source_count != before + 1)
+		return lm_fail(error, LMODEL_EUSAGE, "%s: a directory keeps the names in it",
+			       LM_QUOTE(name));
+	if (!lm_path_is_safe(name))
+		return lm_fail(error, LMODEL_EUSAGE, "%s: cannot be the name of an input",
+			       LM_QUOTE(name));
+	copy = lm_strdup(name, error);
+	if (copy == NULL)
+		return LMODEL_EFAILED;
+	free(source->name);
+	source->name = copy;
+	return LMODEL_OK;
+}
+
 static int import_all(struct packing *p, const char *spool, const char *const *inputs, size_t count,
 		      struct lmodel_error *error)
 {
 	int r = LMODEL_OK;
 
-	for (size_t i = 0; i < count && r == LMODEL_OK; i++)
+	for (size_t i = 0; i < count && r == LMODEL_OK; i++) {
+		const char *const *names = p->options->input_names;
+		size_t before = p->model.source_count;
+
 		r = lm_import(&p->model, inputs[i], spool, &p->options->run, error);
+		if (r == LMODEL_OK && names != NULL && names[i] != NULL)
+			r = name_input(&p->model, before, names[i], error);
+	}
+	for (size_t i = 0; i < p->model.attachment_count; i++)
+		p->model.attachments[i].found = true;
 	for (size_t i = 0; i < p->options->attach_count && r == LMODEL_OK; i++)
 		r = lm_import_attachment(&p->model, p->options->attach[i].path,
-					 p->options->attach[i].name, error);
+					 p->options->attach[i].name, p->options->attach[i].tier,
+					 &p->options->run, error);
 	if (r == LMODEL_OK)
 		r = lm_model_check(&p->model, error);
 	if (r == LMODEL_OK)
@@ -318,6 +354,21 @@ static int pack_to_stream(struct packing *p, const char *const *inputs, size_t c
 	return r;
 }
 
+static int check_attachments(const struct lmodel_pack_options *o, struct lmodel_error *error)
+{
+	for (size_t i = 0; i < o->attach_count; i++) {
+		const char *tier = o->attach[i].tier;
+		bool known = tier == NULL;
+
+		for (size_t t = 0; o->protect != NULL && t < o->protect->tier_count; t++)
+			known |= tier != NULL && strcmp(o->protect->tiers[t].name, tier) == 0;
+		if (!known)
+			return lm_fail(error, LMODEL_EUSAGE, "%s: there is no tier %s",
+				       LM_QUOTE(o->attach[i].path), LM_QUOTE(tier));
+	}
+	return LMODEL_OK;
+}
+
 int lmodel_pack(const char *output, const char *const *inputs, size_t input_count,
 		const struct lmodel_pack_options *given, struct lmodel_error *error)
 {
@@ -338,6 +389,8 @@ int lmodel_pack(const char *output, const char *const *inputs, size_t input_coun
 		return lm_fail(error, LMODEL_EUSAGE, "no input");
 	r = lm_check_coding_options(options.level, options.chunk_bytes, error);
 	if (r == LMODEL_OK)
+		r = check_attachments(&options, error);
+	if (r == LMODEL_OK)
 		r = lm_crypto_init(error);
 	if (r == LMODEL_OK)
 		r = strcmp(output, "-") == 0 ? pack_to_stream(&p, inputs, input_count, error) :
@@ -346,6 +399,7 @@ int lmodel_pack(const char *output, const char *const *inputs, size_t input_coun
 	lm_manifest_free(&p.manifest);
 	lm_model_free(&p.model);
 	free(p.tensor_of);
+	free(p.attachment_of);
 	free(p.stamps);
 	return r;
 }

@@ -24,8 +24,17 @@ static int check_enums(const struct lmodel_protect_options *o, struct lmodel_err
 	return LMODEL_OK;
 }
 
-static int check_tiers(const struct lmodel_protect_options *o, struct lmodel_error *error)
+/* A tier of which no weights were asked for: it holds side files alone. */
+static bool is_bare(const struct lmodel_protect_options *o, size_t tier)
 {
+	return o->select != LMODEL_SELECT_ALL && o->tiers[tier].units == 0 &&
+	       !(o->tiers[tier].share > 0);
+}
+
+static int check_tiers(const struct lm_protection *p, struct lmodel_error *error)
+{
+	const struct lmodel_protect_options *o = p->options;
+
 	if (o->tier_count == 0 || o->tier_count > LM_TIER_ROW_LIMIT)
 		return lm_fail(error, LMODEL_EUSAGE, "%zu tiers: 1 to %u are possible",
 			       o->tier_count, LM_TIER_ROW_LIMIT);
@@ -44,6 +53,8 @@ static int check_tiers(const struct lmodel_protect_options *o, struct lmodel_err
 			if (strcmp(t->name, o->tiers[k].name) == 0)
 				return lm_fail(error, LMODEL_EUSAGE, "two tiers are named %s",
 					       LM_QUOTE(t->name));
+		if (is_bare(o, i) && t->share >= 0 && lm_protection_attaches(p, t->name))
+			continue;
 		if (o->select != LMODEL_SELECT_ALL && !(t->share > 0 && t->share <= 1) &&
 		    t->units == 0)
 			return lm_fail(error, LMODEL_EUSAGE, "tier %s: its amount is out of range",
@@ -88,7 +99,7 @@ static char *amount_text(const struct lmodel_protect_options *o, size_t index,
 		return lm_strdup("100%", error);
 	if (t->text != NULL)
 		return lm_strdup(t->text, error);
-	if (t->units > 0)
+	if (t->units > 0 || is_bare(o, index))
 		return lm_format(error, "%ju", (uintmax_t)t->units);
 	return lm_format(error, "%.10g%%", t->share * 100);
 }
@@ -217,6 +228,7 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 		.elements = o->mask == LMODEL_MASK_PERTURB,
 	};
 	LM_FREE size_t *left = NULL;
+	bool weights = false;
 	int r;
 
 	if (p->lock_key != NULL) {
@@ -227,7 +239,12 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 		amounts[i] = (struct lm_select_amount){
 			.name = o->tiers[i].name, .is_share = o->tiers[i].units == 0,
 			.share = o->tiers[i].share, .units = o->tiers[i].units,
+			.bare = is_bare(o, i),
 		};
+	for (size_t i = 0; i < o->tier_count; i++)
+		weights |= !amounts[i].bare;
+	if (!weights)
+		return LMODEL_OK;
 	left = calloc(p->model.model->tensor_count + 1, sizeof(*left));
 	if (left == NULL)
 		return lm_fail_memory(error);
@@ -344,7 +361,7 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 	if (r == LMODEL_OK)
 		r = lm_protection_check_locks(o, error);
 	if (r == LMODEL_OK)
-		r = check_tiers(o, error);
+		r = check_tiers(p, error);
 	if (r == LMODEL_OK)
 		r = check_grantees(given, error);
 	if (r == LMODEL_OK && o->scores != NULL) {
@@ -378,6 +395,8 @@ int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, c
 	if (r == LMODEL_OK)
 		r = add_shards(p, error);
 	if (r == LMODEL_OK)
+		r = lm_protection_add_sealed(p, error);
+	if (r == LMODEL_OK)
 		warn(p, alias);
 	if (r == LMODEL_OK)
 		r = lm_protection_warn_locks(p, alias, error);
@@ -399,4 +418,5 @@ void lm_protection_release(struct lm_protection *p)
 	lm_secret_free(p->lock_key);
 	lm_secret_free(p->owner);
 	free(p->content);
+	free(p->sealed_from);
 }

@@ -24,6 +24,7 @@ struct lm_protection {
 	struct lm_grant *owner;              /* what an owner gets; secret memory */
 	uint8_t *lock_key;                   /* of the mask deep-lock; secret memory */
 	uint8_t (*content)[LM_SHA256_SIZE];  /* seeded: what each shard will hold, hashed */
+	size_t *sealed_from;                 /* attachment of the model, for each sealed row */
 };
 
 /* Makes the keys and the archive id, wraps the grants, and selects: everything that can be refused
@@ -54,6 +55,13 @@ int lm_protection_check_locks(const struct lmodel_protect_options *options,
 			      struct lmodel_error *error) LM_MUST_CHECK;
 int lm_protection_warn_locks(const struct lm_protection *p, const size_t *alias,
 			     struct lmodel_error *error) LM_MUST_CHECK;
+
+/* protect_sealed.c: whether the tier has side files; their rows; their streams, once the tiers have
+ * their places. */
+bool lm_protection_attaches(const struct lm_protection *p, const char *tier);
+int lm_protection_add_sealed(struct lm_protection *p, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_protection_write_sealed(const struct lm_protection *p, const struct lm_writer *out,
+			       struct lmodel_error *error) LM_MUST_CHECK;
 
 /* A key for one purpose from the master key. */
 void lm_protection_key(const struct lm_protection *p, const char *purpose, const char *name,

@@ -69,6 +69,7 @@ static int add_attachment(const struct lm_source_attachment *a, struct lm_hash *
 	int r = LMODEL_OK;
 
 	add_text(hash, a->name);
+	add_text(hash, a->tier);
 	for (uint64_t at = 0; at < a->size && r == LMODEL_OK;) {
 		size_t n = (size_t)LM_MIN(a->size - at, (uint64_t)sizeof(buffer));
 

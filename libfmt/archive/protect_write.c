@@ -367,6 +367,12 @@ static int place(struct lm_protection *p, struct lm_writer *out, struct lmodel_e
 			m->shards[i].stream[k].offset = m->tiers[m->shards[i].tier].length[k];
 			m->tiers[m->shards[i].tier].length[k] += m->shards[i].stream[k].length;
 		}
+	for (size_t i = 0; i < m->sealed_count; i++) {
+		struct lm_tier_row *tier = &m->tiers[m->sealed[i].tier];
+
+		m->sealed[i].stream.offset = tier->length[LM_VALUES];
+		tier->length[LM_VALUES] += m->sealed[i].stream.length;
+	}
 	for (size_t t = 0; t < m->tier_count; t++)
 		for (int k = 0; k < 2; k++) {
 			lm_tier_path(&m->tiers[t], (enum lm_stream)k, path);
@@ -398,5 +404,5 @@ int lm_protection_write(struct lm_protection *p, struct lm_writer *out, struct l
 	c.out = out;
 	if (r == LMODEL_OK)
 		r = pass(&c, error);
-	return r;
+	return r == LMODEL_OK ? lm_protection_write_sealed(p, out, error) : r;
 }

@@ -1,31 +1,15 @@
 /* lmodel_rekey(): new keys for tiers, in proportion to their shards (spec: 8.10). The new shards
  * are appended, one commit puts them in force, and then the old ones are zeroed. */
-#include <stdio.h>
-#include <unistd.h>
-
-#include "archive/change.h"
 #include "archive/content.h"
 #include "archive/deeplock.h"
 #include "archive/detached.h"
 #include "archive/options.h"
 #include "archive/protect.h"
-#include "archive/shard.h"
+#include "archive/rekey.h"
 #include "archive/sign.h"
-#include "base/io.h"
-#include "container/tar.h"
-#include "crypto/chunked.h"
 #include "crypto/secret.h"
 #include "keys/slots.h"
 
-struct rekeying {
-	struct lm_change change;
-	const struct lmodel_rekey_options *options;
-	struct lm_manifest next;         /* rows of the new state; arrays below are its own */
-	struct lm_grant *owner;          /* of the new state; secret memory */
-	bool turn[LM_TIER_ROW_LIMIT];    /* which tiers get new keys */
-	uint64_t end;                    /* of what has been appended */
-	struct lm_book detached;         /* the owner's book of detached grants */
-};
 
 /* ---- which tiers ---- */
 
@@ -100,9 +84,11 @@ static int copy_rows(struct rekeying *k, struct lmodel_error *error)
 	n->owner.book = NULL;
 	n->tiers = duplicate(m->tiers, m->tier_count, 0, sizeof(*m->tiers), error);
 	n->shards = duplicate(m->shards, m->shard_count, 0, sizeof(*m->shards), error);
+	n->sealed = duplicate(m->sealed, m->sealed_count, 0, sizeof(*m->sealed), error);
 	n->slots = duplicate(m->slots, m->slot_count, 0, sizeof(*m->slots), error);
 	n->dead = duplicate(m->dead, m->dead_count, 2 * m->tier_count, sizeof(*m->dead), error);
-	if (n->tiers == NULL || n->shards == NULL || n->slots == NULL || n->dead == NULL)
+	if (n->tiers == NULL || n->shards == NULL || n->sealed == NULL || n->slots == NULL ||
+	    n->dead == NULL)
 		return LMODEL_EFAILED;
 	/* Grants are the next state's own or the old one's: told apart by their address. */
 	n->content_generation++;
@@ -136,127 +122,6 @@ static void make_key(struct rekeying *k, size_t t)
 	lm_derive(positions, given->key, LM_LABEL_POSITIONS, &scope);
 	lm_derive(row->position_commitment, positions, LM_LABEL_POSITION_COMMITMENT, &scope);
 	lm_wipe(positions, sizeof(positions));
-}
-
-/* ---- the new shards ---- */
-
-static int reseal(struct rekeying *k, size_t shard, enum lm_stream kind, uint64_t at,
-		  const uint8_t base[LM_SHA256_SIZE], struct lmodel_error *error)
-{
-	enum { BUFFER = 1 << 16 };
-	const struct lm_shard_row *row = &k->next.shards[shard];
-	const struct lm_tier_row *tier = &k->next.tiers[row->tier];
-	const struct lm_key_scope scope = { .archive = k->next.id, .tier = tier->name,
-					    .generation = tier->generation };
-	LM_FREE uint8_t *buffer = malloc(BUFFER);
-	struct lm_stream_reader in = { 0 };
-	struct lm_stream_writer out = { .fd = -1 };
-	uint8_t context[LM_SHARD_CONTEXT], key[LM_KEY];
-	size_t got = 0, n;
-	int r = buffer == NULL ? lm_fail_memory(error) :
-				 lm_stream_open(&in, k->change.archive, shard, kind, error);
-
-	/* The rows keep their lengths, so the new stream has to be as long as the old one. */
-	if (r == LMODEL_OK && lm_sealed_len(lm_padded_len(in.left)) != row->stream[kind].length)
-		r = lm_fail(error, LMODEL_EUNSUPPORTED,
-			    "%s: a shard is padded in another way than here",
-			    k->change.archive->label);
-	if (r == LMODEL_OK) {
-		n = lm_shard_context(context, &k->next, row, kind, base, lm_padded_len(in.left));
-		lm_derive(key, k->owner->tiers[row->tier].key,
-			  kind == LM_POSITIONS ? LM_LABEL_POSITIONS : LM_LABEL_VALUES, &scope);
-		r = lm_stream_begin(&out, k->change.fd, k->change.archive->label, at, key, context,
-				    n, NULL, in.left, error);
-		lm_wipe(key, sizeof(key));
-	}
-	while (r == LMODEL_OK &&
-	       (r = lm_stream_read(&in, buffer, BUFFER, &got, error)) == LMODEL_OK && got > 0)
-		r = lm_stream_add(&out, buffer, got, error);
-	if (r == LMODEL_OK)
-		r = lm_stream_finish(&out, k->next.shards[shard].stream[kind].digest, error);
-	lm_stream_close(&in);
-	lm_stream_release(&out);
-	if (buffer != NULL)
-		lm_wipe(buffer, BUFFER);
-	return r;
-}
-
-static int append_member(struct rekeying *k, size_t t, enum lm_stream kind,
-			 struct lmodel_error *error)
-{
-	struct lm_tier_row *tier = &k->next.tiers[t];
-	uint8_t header[LM_TAR_HEADER_MAX], base[LM_SHA256_SIZE];
-	char path[LM_TIER_PATH_SIZE];
-	size_t len;
-	int r;
-
-	lm_tier_path(tier, kind, path);
-	r = lm_tar_header(path, tier->length[kind], k->next.created,
-			  tier->length[kind] >= LM_TAR_PAX_FROM, header, &len, error);
-	if (r == LMODEL_OK)
-		r = lm_write_at(k->change.fd, k->change.archive->label, header, len, k->end, error);
-	tier->offset[kind] = k->end + len;
-	for (size_t i = tier->first_shard;
-	     i < tier->first_shard + tier->shard_count && r == LMODEL_OK; i++) {
-		r = lm_content_base_digest(&k->next, k->next.shards[i].tensor, base, error);
-		if (r == LMODEL_OK)
-			r = reseal(k, i, kind,
-				   tier->offset[kind] + k->next.shards[i].stream[kind].offset, base,
-				   error);
-	}
-	k->end = lm_align(tier->offset[kind] + tier->length[kind], LM_TAR_BLOCK);
-	return r;
-}
-
-/* Where the appended members end. */
-static uint64_t appended_end(const struct rekeying *k)
-{
-	uint64_t end = k->change.archive->footer.committed_len;
-
-	for (size_t t = 0; t < k->next.tier_count; t++)
-		for (int kind = 0; kind < 2 && k->turn[t]; kind++) {
-			uint64_t len = k->next.tiers[t].length[kind];
-
-			end += len >= LM_TAR_PAX_FROM ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK;
-			end = lm_align(end + len, LM_TAR_BLOCK);
-		}
-	return end;
-}
-
-/* Behind `at` nothing but zeros, `size` of them: what an interrupted append has left goes. The end
- * blocks are there at any moment: somebody may be reading them. */
-static int clear_end(const struct rekeying *k, uint64_t at, uint64_t size,
-		     struct lmodel_error *error)
-{
-	static const uint8_t zeros[LM_TAR_END];
-	const char *label = k->change.archive->label;
-	int fd = k->change.fd, r = lm_write_at(fd, label, zeros, sizeof(zeros), at, error);
-
-	if (r == LMODEL_OK && (ftruncate(fd, (off_t)(at + LM_TAR_END)) != 0 ||
-			       ftruncate(fd, (off_t)(at + size)) != 0))
-		r = lm_fail_errno(error, "%s: truncate", label);
-	return r;
-}
-
-/* Behind the committed end, where no reader looks before the commit. All zero at first, so that tar
- * always finds whole members and an end. */
-static int append_shards(struct rekeying *k, struct lmodel_error *error)
-{
-	const struct lmodel_archive *a = k->change.archive;
-	const uint64_t end = appended_end(k), from = a->footer.committed_len;
-	int r = clear_end(k, from, end + LM_TAR_END - from, error);
-
-	k->end = from;
-	for (size_t t = 0; t < k->next.tier_count && r == LMODEL_OK; t++)
-		for (int kind = 0; kind < 2 && k->turn[t] && r == LMODEL_OK; kind++)
-			r = append_member(k, t, (enum lm_stream)kind, error);
-	if (r == LMODEL_OK && k->end != end)
-		r = lm_fail(error, LMODEL_EFAILED, "%s: a shard is not as long as was measured",
-			    a->label);
-	if (r == LMODEL_OK && fdatasync(k->change.fd) != 0)
-		r = lm_fail_errno(error, "%s: sync", a->label);
-	k->change.archive->slots.file_size = end + LM_TAR_END;
-	return r;
 }
 
 static int by_offset(const void *a, const void *b)
@@ -407,7 +272,7 @@ static int run(struct rekeying *k, const char *const *tiers, size_t count,
 	for (size_t t = 0; t < k->next.tier_count; t++)
 		if (k->turn[t])
 			make_key(k, t);
-	r = append_shards(k, error);
+	r = lm_rekey_append(k, error);
 	if (r == LMODEL_OK) {
 		bury(k);
 		r = reissue_all(k, error);
@@ -416,7 +281,7 @@ static int run(struct rekeying *k, const char *const *tiers, size_t count,
 		r = seal(k, error);
 	/* The space back: the disk may be full. A failing commit may be in force all the same. */
 	if (r != LMODEL_OK)
-		(void)!clear_end(k, k->change.archive->footer.committed_len, LM_TAR_END, NULL);
+		(void)!lm_rekey_clear_end(k, k->change.archive->footer.committed_len, LM_TAR_END, NULL);
 	if (r == LMODEL_OK)
 		r = lm_change_commit(&k->change, &k->next, k->end, error);
 	if (r != LMODEL_OK)
@@ -445,6 +310,7 @@ static void release(struct rekeying *k)
 	}
 	free(k->next.tiers);
 	free(k->next.shards);
+	free(k->next.sealed);
 	free(k->next.slots);
 	free(k->next.dead);
 	lm_book_free(&k->detached);

@@ -167,6 +167,13 @@ static int move_tier(const struct lmodel_archive *a, struct lm_writer *writer, s
 		r = move_stream(a, from->offset[kind] + stream->offset, writer,
 				to->offset[kind] + stream->offset, stream, error);
 	}
+	for (size_t i = from->first_sealed; kind == LM_VALUES &&
+	     i < from->first_sealed + from->sealed_count && r == LMODEL_OK; i++) {
+		const struct lm_stream_row *stream = &a->manifest.sealed[i].stream;
+
+		r = move_stream(a, from->offset[kind] + stream->offset, writer,
+				to->offset[kind] + stream->offset, stream, error);
+	}
 	return r;
 }
 

@@ -139,23 +139,28 @@ static int read_chunk(const struct state *s, unsigned worker, struct job *job,
 	uint64_t begin = (uint64_t)job->chunk * m->chunk_bytes;
 	size_t raw_len = lm_member_chunk_raw(m, job->chunk), skipped, end;
 	size_t stored_len = m->chunks[job->chunk] & LM_CHUNK_LEN_MASK;
+	uint8_t *raw = NULL;
 	int r;
 
+	skipped = item->from > begin ? (size_t)(item->from - begin) : 0;
+	end = (size_t)LM_MIN((uint64_t)raw_len, item->from + item->len - begin);
+	if (scan->place != NULL && end - skipped == raw_len)
+		raw = scan->place(scan->context, job->item, begin - item->from, raw_len);
 	if (reserve(&job->stored, &job->stored_capacity, stored_len, error) ||
-	    (!scan->stored_only && reserve(&job->raw, &job->raw_capacity, raw_len, error)))
+	    (!scan->stored_only && raw == NULL &&
+	     reserve(&job->raw, &job->raw_capacity, raw_len, error)))
 		return LMODEL_EFAILED;
+	raw = raw != NULL ? raw : job->raw;
 	r = lm_member_chunk(scan->archive, item->member, job->chunk, job->offset, job->hashes->list,
 			    job->stored, error);
 	if (r == LMODEL_OK && !scan->stored_only)
 		r = lm_member_decode(scan->archive, s->codecs[worker], item->member, job->chunk,
-				     job->stored, job->raw, error);
+				     job->stored, raw, error);
 	if (r != LMODEL_OK)
 		return r;
-	skipped = item->from > begin ? (size_t)(item->from - begin) : 0;
-	end = (size_t)LM_MIN((uint64_t)raw_len, item->from + item->len - begin);
 	job->piece = (struct lm_scan_piece){
 		.item = job->item, .at = begin + skipped - item->from,
-		.bytes = scan->stored_only ? NULL : job->raw + skipped, .len = end - skipped,
+		.bytes = scan->stored_only ? NULL : raw + skipped, .len = end - skipped,
 		.chunk = job->chunk, .stored = job->stored, .stored_len = stored_len,
 		.digest = job->hashes->list + (size_t)job->chunk * LM_SHA256_SIZE,
 	};

@@ -30,6 +30,9 @@ struct lm_scan {
 	const struct lm_scan_item *items;
 	size_t item_count;
 	bool stored_only;           /* do not decode; items are whole members */
+	/* Where a chunk of `len` bytes that lies whole within an item, from `at` on, is decoded to;
+	 * NULL, or where it gives that: a buffer of the scan's. */
+	uint8_t *(*place)(void *context, size_t item, uint64_t at, size_t len);
 
 	/* On a worker, several at once. May be NULL. */
 	int (*work)(void *context, unsigned worker, const struct lm_scan_piece *piece,

@@ -44,6 +44,19 @@ size_t lm_shard_context(uint8_t out[LM_SHARD_CONTEXT], const struct lm_manifest 
 	return number(out, n, padded_len);
 }
 
+size_t lm_attachment_context(uint8_t out[LM_ATTACHMENT_CONTEXT], const struct lm_manifest *m,
+			     const struct lm_sealed_row *sealed, uint64_t padded_len)
+{
+	const struct lm_tier_row *tier = &m->tiers[sealed->tier];
+	size_t n = text(out, 0, "lmodel/1/attachment");
+
+	n = text(out, n, m->id);
+	n = text(out, n, tier->name);
+	n = number(out, n, tier->generation);
+	n = text(out, n, sealed->name);
+	return number(out, n, padded_len);
+}
+
 size_t lm_shard_find(const struct lm_manifest *m, size_t tier, size_t tensor)
 {
 	size_t low = m->tiers[tier].first_shard, high = low + m->tiers[tier].shard_count;

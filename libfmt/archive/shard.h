@@ -11,6 +11,11 @@ size_t lm_shard_context(uint8_t out[LM_SHARD_CONTEXT], const struct lm_manifest 
 			const struct lm_shard_row *shard, enum lm_stream stream,
 			const uint8_t base_digest[LM_SHA256_SIZE], uint64_t padded_len);
 
+/* The same for a side file in a tier. */
+#define LM_ATTACHMENT_CONTEXT 1536u
+size_t lm_attachment_context(uint8_t out[LM_ATTACHMENT_CONTEXT], const struct lm_manifest *manifest,
+			     const struct lm_sealed_row *sealed, uint64_t padded_len);
+
 /* ---- writing a stream: padded plaintext of a known length, sealed, hashed, at a place in
  * a file ---- */
 
@@ -42,7 +47,10 @@ void lm_stream_release(struct lm_stream_writer *w);
 
 struct lm_stream_reader {
 	const struct lmodel_archive *archive;
-	const struct lm_shard_row *shard;
+	const struct lm_shard_row *shard;   /* one of these is NULL */
+	const struct lm_sealed_row *sealed;
+	const struct lm_stream_row *row;
+	size_t tier;
 	enum lm_stream kind;
 	uint64_t at, end;        /* in the file: the next chunk */
 	uint64_t index;          /* of the next chunk */
@@ -51,12 +59,15 @@ struct lm_stream_reader {
 	uint64_t padding;        /* bytes behind it */
 	struct lm_sealer *opener;
 	size_t from, to;         /* of what is in plain */
-	uint8_t *sealed, *plain;
+	uint8_t *cipher, *plain;
 };
 
 /* Opens a stream of an unlocked archive; a failure names the tensor and the tier. ECORRUPT. */
 int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *archive, size_t shard,
 		   enum lm_stream kind, struct lmodel_error *error) LM_MUST_CHECK;
+/* The same for a side file in a tier: `left` is then its length, which is not proven yet. */
+int lm_stream_open_sealed(struct lm_stream_reader *r, const struct lmodel_archive *archive,
+			  size_t sealed, struct lmodel_error *error) LM_MUST_CHECK;
 /* At most `len` bytes; `*got` 0 at the end, when padding and digest have been checked too: whoever
  * has the key of a tier could seal a stream anew, and only the digest stands in the statement. So
  * what was read counts when the end was reached. */

@@ -10,6 +10,10 @@ static int bad(const struct lm_stream_reader *r, const char *what, struct lmodel
 {
 	const struct lm_manifest *m = &r->archive->manifest;
 
+	if (r->sealed != NULL)
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: attachment %s, tier %s: %s",
+			       r->archive->label, LM_QUOTE(r->sealed->name), m->tiers[r->tier].name,
+			       what);
 	return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s, tier %s: %s: %s", r->archive->label,
 		       LM_QUOTE(m->tensors[r->shard->tensor].name), m->tiers[r->shard->tier].name,
 		       r->kind == LM_POSITIONS ? "positions" : "values", what);
@@ -20,10 +24,10 @@ static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
 {
 	size_t n = (size_t)LM_MIN(r->end - r->at, (uint64_t)LM_SEALED_CHUNK + LM_SEALED_TAG);
 
-	if (lm_read_at(r->archive->fd, r->archive->label, r->sealed, n, r->at, error))
+	if (lm_read_at(r->archive->fd, r->archive->label, r->cipher, n, r->at, error))
 		return (int)(error != NULL ? error->code : LMODEL_EFAILED);
-	lm_hash_add(r->hash, r->sealed, n);
-	if (lm_opener_chunk(r->opener, r->index, r->sealed, n, r->plain, NULL))
+	lm_hash_add(r->hash, r->cipher, n);
+	if (lm_opener_chunk(r->opener, r->index, r->cipher, n, r->plain, NULL))
 		return bad(r, "is not authentic", error);
 	r->at += n;
 	r->index++;
@@ -35,8 +39,8 @@ static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
 static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
 {
 	const struct lmodel_archive *a = r->archive;
-	const struct lm_stream_row *row = &r->shard->stream[r->kind];
-	uint8_t context[LM_SHARD_CONTEXT], digest[LM_SHA256_SIZE], head[LM_SEALED_HEAD];
+	const struct lm_stream_row *row = r->row;
+	uint8_t context[LM_ATTACHMENT_CONTEXT], digest[LM_SHA256_SIZE], head[LM_SEALED_HEAD];
 	uint8_t key[LM_KEY];
 	uint64_t padded = 0, frame;
 	size_t n;
@@ -45,14 +49,17 @@ static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
 	/* The lengths were checked when the manifest was loaded. */
 	if (!lm_sealed_plain_len(row->length, &padded) || padded < LM_FRAME_HEAD)
 		return bad(r, "is too short", error);
-	if (lm_content_base_digest(&a->manifest, r->shard->tensor, digest, error))
+	if (r->shard != NULL &&
+	    lm_content_base_digest(&a->manifest, r->shard->tensor, digest, error))
 		return LMODEL_EFAILED;
 	code = lm_read_at(a->fd, a->label, head, sizeof(head), r->at, error);
 	if (code != LMODEL_OK)
 		return code;
 	lm_hash_add(r->hash, head, sizeof(head));
-	n = lm_shard_context(context, &a->manifest, r->shard, r->kind, digest, padded);
-	lm_unlocked_stream_key(a, r->shard->tier, r->kind, key);
+	n = r->sealed != NULL ? lm_attachment_context(context, &a->manifest, r->sealed, padded) :
+				lm_shard_context(context, &a->manifest, r->shard, r->kind, digest,
+						 padded);
+	lm_unlocked_stream_key(a, r->tier, r->kind, key);
 	r->opener = lm_opener_new(key, context, n, head, NULL);
 	lm_wipe(key, sizeof(key));
 	if (r->opener == NULL)
@@ -72,21 +79,37 @@ static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+/* The struct says which stream it is. */
+static int open_stream(struct lm_stream_reader *r, struct lmodel_error *error)
+{
+	r->at = r->archive->manifest.tiers[r->tier].offset[r->kind] + r->row->offset;
+	r->end = r->at + r->row->length;
+	r->cipher = malloc(LM_SEALED_CHUNK + LM_SEALED_TAG);
+	r->plain = malloc(LM_SEALED_CHUNK);
+	r->hash = lm_hash_new(error);
+	if (r->cipher == NULL || r->plain == NULL || r->hash == NULL)
+		return lm_fail_memory(error);
+	return begin(r, error);
+}
+
 int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t shard,
 		   enum lm_stream kind, struct lmodel_error *error)
 {
-	const struct lm_shard_row *row = &a->manifest.shards[shard];
-	const struct lm_tier_row *tier = &a->manifest.tiers[row->tier];
+	const struct lm_shard_row *s = &a->manifest.shards[shard];
 
-	*r = (struct lm_stream_reader){ .archive = a, .shard = row, .kind = kind };
-	r->at = tier->offset[kind] + row->stream[kind].offset;
-	r->end = r->at + row->stream[kind].length;
-	r->sealed = malloc(LM_SEALED_CHUNK + LM_SEALED_TAG);
-	r->plain = malloc(LM_SEALED_CHUNK);
-	r->hash = lm_hash_new(error);
-	if (r->sealed == NULL || r->plain == NULL || r->hash == NULL)
-		return lm_fail_memory(error);
-	return begin(r, error);
+	*r = (struct lm_stream_reader){ .archive = a, .shard = s, .row = &s->stream[kind],
+					.tier = s->tier, .kind = kind };
+	return open_stream(r, error);
+}
+
+int lm_stream_open_sealed(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t sealed,
+			  struct lmodel_error *error)
+{
+	const struct lm_sealed_row *s = &a->manifest.sealed[sealed];
+
+	*r = (struct lm_stream_reader){ .archive = a, .sealed = s, .row = &s->stream,
+					.tier = s->tier, .kind = LM_VALUES };
+	return open_stream(r, error);
 }
 
 /* Behind the content there are zeros to the very end of the last chunk, and all of the ciphertext
@@ -111,7 +134,7 @@ static int check_end(struct lm_stream_reader *r, struct lmodel_error *error)
 		lm_hash_finish(r->hash, digest);
 		lm_hash_free(r->hash);
 		r->hash = NULL;
-		if (memcmp(digest, r->shard->stream[r->kind].digest, sizeof(digest)) != 0)
+		if (memcmp(digest, r->row->digest, sizeof(digest)) != 0)
 			return bad(r, "is not what was packed", error);
 	}
 	return LMODEL_OK;
@@ -149,6 +172,6 @@ void lm_stream_close(struct lm_stream_reader *r)
 	if (r->plain != NULL)
 		lm_wipe(r->plain, LM_SEALED_CHUNK);
 	free(r->plain);
-	free(r->sealed);
+	free(r->cipher);
 	*r = (struct lm_stream_reader){ 0 };
 }

@@ -124,7 +124,7 @@ int lm_archive_make_tiers(struct lmodel_archive *a, struct lmodel_error *error)
 			.name = t->name, .select = t->selection, .mask = t->mask, .unit = t->unit,
 			.scope = t->scope, .amount = t->amount, .generation = t->generation,
 			.stored_bytes = t->length[0] + t->length[1], .tensor_count = t->shard_count,
-			.absent = t->absent,
+			.absent = t->absent, .attachment_count = t->sealed_count,
 			.recoverable = lm_tier_is_locked(t) ||
 				       strcmp(t->mask, LM_MASK_PERTURB) == 0,
 		};

@@ -1,6 +1,7 @@
 /* lmodel_unlock(): grants open slots, keys prove themselves and the archive. */
 #include "archive/unlock.h"
 
+#include "archive/attachments.h"
 #include "crypto/chunked.h"
 #include "crypto/curve.h"
 #include "crypto/kdf.h"
@@ -292,6 +293,7 @@ static void show_open(struct lmodel_archive *a)
 			a->level = i + 1;
 	}
 	a->level_chosen = false;
+	lm_archive_show_attachments(a);
 }
 
 /* Whether this is no step back from what was seen before; then it is what was seen last. The

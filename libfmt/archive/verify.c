@@ -7,8 +7,8 @@
 
 #include "archive/scan.h"
 #include "archive/skeleton.h"
+#include "archive/verify_streams.h"
 #include "base/io.h"
-#include "base/pool.h"
 #include "container/lock.h"
 #include "container/tar.h"
 
@@ -314,107 +314,21 @@ static int check_chunks(struct verification *v, struct lmodel_error *error)
 	return r;
 }
 
-/* ---- shards: their ciphertext against the digests, which needs no key ---- */
+/* ---- shards ---- */
 
-struct stream_job {
-	const struct lm_shard_row *shard;
-	enum lm_stream kind;
-	struct lmodel_error failure;
-	uint8_t *buffer;
-};
-
-struct stream_check {
-	struct verification *v;
-	size_t next;
-};
-
-enum { STREAM_BUFFER = 1 << 18 };
-
-static int next_stream(void *context, void *argument, struct lmodel_error *error)
+static void stream_bad(void *context, const char *message)
 {
-	struct stream_check *c = context;
-	const struct lm_manifest *m = &c->v->archive->manifest;
-	struct stream_job *job = argument;
-
-	(void)error;
-	while (c->next < 2 * m->shard_count && m->tiers[m->shards[c->next / 2].tier].absent)
-		c->next++;
-	if (c->next == 2 * m->shard_count)
-		return LM_POOL_END;
-	job->shard = &m->shards[c->next / 2];
-	job->kind = (enum lm_stream)(c->next++ % 2);
-	job->failure = (struct lmodel_error)LMODEL_ERROR_INIT;
-	return LMODEL_OK;
-}
-
-static int hash_stream(void *context, unsigned worker, void *argument, struct lmodel_error *error)
-{
-	const struct stream_check *c = context;
-	const struct lmodel_archive *a = c->v->archive;
-	struct stream_job *job = argument;
-	const struct lm_stream_row *row = &job->shard->stream[job->kind];
-	uint64_t at = a->manifest.tiers[job->shard->tier].offset[job->kind] + row->offset;
-	struct lm_hash *hash = lm_hash_new(error);
-	uint8_t digest[LM_SHA256_SIZE];
-
-	(void)worker;
-	if (job->buffer == NULL)
-		job->buffer = malloc(STREAM_BUFFER);
-	if (job->buffer == NULL || hash == NULL) {
-		if (hash != NULL)
-			lm_hash_free(hash);
-		return lm_fail_memory(error);
-	}
-	for (uint64_t done = 0; done < row->length && job->failure.code == LMODEL_OK;) {
-		size_t n = (size_t)LM_MIN(row->length - done, (uint64_t)STREAM_BUFFER);
-
-		if (lm_read_at(a->fd, a->label, job->buffer, n, at + done, &job->failure))
-			break;
-		lm_hash_add(hash, job->buffer, n);
-		done += n;
-	}
-	lm_hash_finish(hash, digest);
-	lm_hash_free(hash);
-	if (job->failure.code == LMODEL_OK && memcmp(digest, row->digest, sizeof(digest)) != 0)
-		lm_fail(&job->failure, LMODEL_ECORRUPT,
-			"tensor %s, tier %s: the ciphertext of its %s is "
-			"damaged", LM_QUOTE(a->manifest.tensors[job->shard->tensor].name),
-			a->manifest.tiers[job->shard->tier].name,
-			job->kind == LM_POSITIONS ? "positions" : "values");
-	return LMODEL_OK;
-}
-
-static int tell_stream(void *context, void *argument, struct lmodel_error *error)
-{
-	struct stream_check *c = context;
-	struct stream_job *job = argument;
-
-	if (job->failure.code == LMODEL_EFAILED)
-		return lm_fail(error, LMODEL_EFAILED, "%s", job->failure.message);
-	if (job->failure.code != LMODEL_OK)
-		tell(c->v, LMODEL_FAULT, "%s", job->failure.message);
-	c->v->report.bytes += job->shard->stream[job->kind].length;
-	return LMODEL_OK;
-}
-
-static void release_stream(void *argument)
-{
-	free(((struct stream_job *)argument)->buffer);
+	tell(context, LMODEL_FAULT, "%s", message);
 }
 
 static int check_shards(struct verification *v, struct lmodel_error *error)
 {
-	static const struct lm_pool_ops ops = {
-		.job_size = sizeof(struct stream_job), .next = next_stream, .work = hash_stream,
-		.emit = tell_stream, .release = release_stream,
-	};
-	struct stream_check c = { .v = v };
 	const struct lm_manifest *m = &v->archive->manifest;
 
 	for (size_t i = 0; i < m->tier_count; i++)
 		if (m->tiers[i].absent)
 			tell(v, LMODEL_NOTE, "tier %s is not in this file", m->tiers[i].name);
-	return lm_pool_run(lm_pool_workers(v->run != NULL ? v->run->jobs : 0), &ops, &c, error);
+	return lm_verify_streams(v->archive, v->run, stream_bad, v, &v->report.bytes, error);
 }
 
 /* That every input file can be written again. */

@@ -67,7 +67,8 @@ bool lm_name_is_side_file(const char *name)
 }
 
 /* Weights that came in as a side file would be packed beside every protection of tensors. */
-static int check_content(int fd, uint64_t size, const char *label, struct lmodel_error *error)
+static int check_content(int fd, uint64_t size, const char *label, bool public,
+			 struct lmodel_error *error)
 {
 	uint8_t head[LM_KIND_HEAD];
 	const struct lm_kind *kind;
@@ -81,6 +82,8 @@ static int check_content(int fd, uint64_t size, const char *label, struct lmodel
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: is a Git LFS pointer, not the file: fetch it with "
 			       "`git lfs pull`", label);
+	if (!public)
+		return LMODEL_OK;
 	kind = lm_kind_of(head, head_len);
 	if (kind != NULL && kind->weights)
 		return lm_fail(error, LMODEL_EUSAGE,
@@ -92,13 +95,32 @@ static int check_content(int fd, uint64_t size, const char *label, struct lmodel
 	return LMODEL_OK;
 }
 
+/* What the user wants sealed must not stay public because its directory was packed as well. */
+static void make_room(struct lm_model *model, const char *name, const char *tier,
+		      const struct lmodel_run *run)
+{
+	for (size_t i = 0; i < model->attachment_count; i++) {
+		struct lm_source_attachment *a = &model->attachments[i];
+
+		if (!a->found || strcmp(a->name, name) != 0)
+			continue;
+		lm_notice(run, "%s is not packed: its place is taken in tier %s", a->label,
+			  LM_QUOTE(tier));
+		free(a->name);
+		free(a->label);
+		lm_close_cleanup(&a->fd);
+		memmove(a, a + 1, (--model->attachment_count - i) * sizeof(*a));
+		return;
+	}
+}
+
 static int check_name(const struct lm_model *model, const char *path, const char *name,
-		      struct lmodel_error *error)
+		      bool public, struct lmodel_error *error)
 {
 	if (!lm_path_is_safe(name))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: %s cannot be a name in the archive",
 			       LM_QUOTE(path), LM_QUOTE(name));
-	if (lm_name_is_weights(path) || lm_name_is_weights(name))
+	if (public && (lm_name_is_weights(path) || lm_name_is_weights(name)))
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "%s: looks like weights, no side file, by its name",
 			       LM_QUOTE(lm_name_is_weights(path) ? path : name));
@@ -111,6 +133,7 @@ static int check_name(const struct lm_model *model, const char *path, const char
 }
 
 int lm_import_attachment(struct lm_model *model, const char *path, const char *name,
+			 const char *tier, const struct lmodel_run *run,
 			 struct lmodel_error *error)
 {
 	struct lm_source_attachment *attachment;
@@ -121,11 +144,13 @@ int lm_import_attachment(struct lm_model *model, const char *path, const char *n
 
 	if (name == NULL)
 		name = slash != NULL ? slash + 1 : path;
-	r = check_name(model, path, name, error);
+	if (tier != NULL)
+		make_room(model, name, tier, run);
+	r = check_name(model, path, name, tier == NULL, error);
 	if (r == LMODEL_OK)
 		r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
 	if (r == LMODEL_OK)
-		r = check_content(fd, size, LM_QUOTE(path), error);
+		r = check_content(fd, size, LM_QUOTE(path), tier == NULL, error);
 	if (r != LMODEL_OK)
 		return r;
 	attachment = lm_model_add_attachment(model, error);
@@ -136,5 +161,9 @@ int lm_import_attachment(struct lm_model *model, const char *path, const char *n
 	fd = -1;
 	attachment->name = lm_strdup(name, error);
 	attachment->label = lm_strdup(LM_QUOTE(path), error);
-	return attachment->name == NULL || attachment->label == NULL ? LMODEL_EFAILED : LMODEL_OK;
+	if (tier != NULL)
+		attachment->tier = lm_strdup(tier, error);
+	return attachment->name == NULL || attachment->label == NULL ||
+			       (tier != NULL && attachment->tier == NULL) ?
+		       LMODEL_EFAILED : LMODEL_OK;
 }

@@ -277,7 +277,7 @@ static int import_side_files(struct lm_model *model, const struct folder *folder
 		if (why != NULL)
 			lm_notice(run, "not packed: %s (%s)", printable, why);
 		else
-			r = lm_import_attachment(model, path, full, error);
+			r = lm_import_attachment(model, path, full, NULL, NULL, error);
 		if (r != LMODEL_OK)
 			return r;
 	}

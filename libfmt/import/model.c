@@ -252,6 +252,7 @@ void lm_model_free(struct lm_model *model)
 
 		free(attachment->name);
 		free(attachment->label);
+		free(attachment->tier);
 		lm_close_cleanup(&attachment->fd);
 	}
 	for (size_t i = 0; i < model->spool_count; i++)

@@ -58,6 +58,8 @@ struct lm_source_metadata {
 struct lm_source_attachment {
 	char *name;           /* relative path, checked by lm_path_is_safe() */
 	char *label;
+	char *tier;           /* NULL: public */
+	bool found;           /* in a directory, not named by the user */
 	int fd;
 	uint64_t size;
 };
@@ -99,9 +101,11 @@ struct lm_model {
 int lm_import(struct lm_model *model, const char *path, const char *spool_directory,
 	      const struct lmodel_run *run, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Appends one side file; `name` NULL: the last part of `path`. A file that looks like weights
- * is EUSAGE. A name that is there already: EUSAGE. */
+/* Appends one side file; `name` NULL: the last part of `path`; `tier` NULL: public. A public file
+ * that looks like weights is EUSAGE. A name that is there already: EUSAGE; but a file for a tier
+ * takes the place of the one that a directory has brought in, which is told through run->notice. */
 int lm_import_attachment(struct lm_model *model, const char *path, const char *name,
+			 const char *tier, const struct lmodel_run *run,
 			 struct lmodel_error *error) LM_MUST_CHECK;
 
 /* To be called once after the last import: tensor names, source names and attachment names are

@@ -75,6 +75,7 @@ static int make_files(struct lmodel_model *v, struct lmodel_error *error)
 	for (size_t i = 0; i < m->attachment_count; i++)
 		v->attachments[i] = (struct lmodel_attachment){
 			.name = m->attachments[i].name, .bytes = m->attachments[i].size,
+			.open = true,
 		};
 	for (size_t i = 0; i < m->source_count; i++) {
 		v->sources[i] = (struct lmodel_source){

@@ -23,6 +23,7 @@
 #include <lmodel/protect.h>
 #include <lmodel/run.h>
 #include <lmodel/sign.h>
+#include <lmodel/transform.h>
 #include <lmodel/version.h>
 
 #endif

@@ -55,8 +55,8 @@ static int check_parents(const struct check *c, const char **names, size_t count
 static int check_names(const struct check *c)
 {
 	const struct lm_manifest *m = c->m;
-	size_t most = LM_MAX(LM_MAX(m->member_count, m->tensor_count),
-			     m->source_count + m->attachment_count);
+	const size_t most_files = m->source_count + m->attachment_count + m->sealed_count;
+	size_t most = LM_MAX(LM_MAX(m->member_count, m->tensor_count), most_files);
 	LM_FREE const char **names = calloc(most + 1, sizeof(*names));
 
 	if (names == NULL)
@@ -69,9 +69,12 @@ static int check_names(const struct check *c)
 	    check_unique(c, "sources", m->sources, m->source_count, sizeof(*m->sources),
 			 offsetof(struct lm_source_row, name), names, 0) ||
 	    check_unique(c, "files", m->attachments, m->attachment_count, sizeof(*m->attachments),
-			 offsetof(struct lm_attachment_row, name), names, m->source_count))
+			 offsetof(struct lm_attachment_row, name), names, m->source_count) ||
+	    check_unique(c, "files", m->sealed, m->sealed_count, sizeof(*m->sealed),
+			 offsetof(struct lm_sealed_row, name), names,
+			 m->source_count + m->attachment_count))
 		return (int)c->error->code;
-	return check_parents(c, names, m->source_count + m->attachment_count);
+	return check_parents(c, names, most_files);
 }
 
 /* Every member is used by exactly one row. */

@@ -251,7 +251,7 @@ static int read_dead(struct lm_load *l, struct lm_table *t, size_t index)
 	    lm_get_text(t, 3, "state", 16, &state))
 		return LMODEL_ECORRUPT;
 	if (d->offset % LM_TAR_BLOCK != 0 || d->offset < l->members_begin + LM_TAR_BLOCK ||
-	    d->length > l->committed_len - d->offset || d->length == 0)
+	    d->length > l->committed_len - d->offset)
 		return lm_table_bad(t, "offset and length are out of range");
 	d->pending = strcmp(state, "pending") == 0;
 	if (!d->pending && strcmp(state, "zero") != 0)

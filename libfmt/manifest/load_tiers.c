@@ -1,4 +1,4 @@
-/* The tables of protection: tiers, shards, key slots, the owner, signatures (spec: 3.9). */
+/* The tables of protection: tiers, shards, side files in tiers, key slots, the owner, signatures (spec: 3.9). */
 #include "container/layout.h"
 #include "crypto/chunked.h"
 #include "manifest/rows.h"
@@ -118,6 +118,25 @@ static int read_shard(struct lm_load *l, struct lm_table *t, size_t index)
 		       (int)t->error->code : LMODEL_OK;
 }
 
+static int read_sealed(struct lm_load *l, struct lm_table *t, size_t index)
+{
+	struct lm_manifest *m = l->m;
+	struct lm_sealed_row *s = &m->sealed[index];
+	struct lm_tier_row *tier;
+
+	if (lm_get_text(t, 1, "name", LM_PATH_LIMIT, &s->name) ||
+	    lm_get_row(t, 2, "tier", m->tier_count, false, &s->tier))
+		return LMODEL_ECORRUPT;
+	if (!lm_path_is_safe(s->name))
+		return lm_table_bad(t, "name is not a safe relative path");
+	if (index > 0 && s->tier < s[-1].tier)
+		return lm_table_bad(t, "is out of order");
+	tier = &m->tiers[s->tier];
+	if (tier->sealed_count++ == 0)
+		tier->first_sealed = index;
+	return read_stream(l, t, 3, "content", tier, LM_VALUES, &s->stream);
+}
+
 /* Now that the lengths are known: the tier's members are within the file. */
 static int check_places(const struct lm_load *l)
 {
@@ -129,9 +148,10 @@ static int check_places(const struct lm_load *l)
 				return lm_fail(l->error, LMODEL_ECORRUPT,
 					       "%s: manifest: tier %s: reaches past the end",
 					       l->label, tier->name);
-		if (tier->shard_count == 0)
+		if (tier->shard_count == 0 && tier->sealed_count == 0)
 			return lm_fail(l->error, LMODEL_ECORRUPT,
-				       "%s: manifest: tier %s: has no shard", l->label, tier->name);
+				       "%s: manifest: tier %s: has neither shard nor side file",
+				       l->label, tier->name);
 	}
 	return LMODEL_OK;
 }
@@ -270,27 +290,28 @@ static int check_locked(const struct lm_load *l)
 }
 
 /* What a reader has to know is named, and nothing else is. */
-static int check_feature(const struct lm_load *l, const char *name, bool used)
+static int check_feature(const struct lm_load *l, const char *name, const char *of, bool used)
 {
 	if (lm_feature_in(l->m->must_understand, name) == used)
 		return LMODEL_OK;
-	return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s", l->label, name,
-		       used ? "is not named" : "without a tier");
+	return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: the feature %s %s%s", l->label, name,
+		       used ? "is not named" : "without a ", used ? "" : of);
 }
 
 static int check_features(const struct lm_load *l)
 {
 	static const char *const masks[] = { LM_MASK_DEEP_LOCK, LM_MASK_PERTURB };
-	int r = check_feature(l, LM_FEATURE_TIERS, l->m->tier_count > 0);
+	int r = check_feature(l, LM_FEATURE_TIERS, "tier", l->m->tier_count > 0);
 
 	if (r == LMODEL_OK)
-		r = check_feature(l, LM_FEATURE_FORMATS, lm_manifest_has_formats(l->m));
+		r = check_feature(l, LM_FEATURE_FORMATS, "file that needs it",
+				  lm_manifest_has_formats(l->m));
 	for (size_t k = 0; k < LM_COUNT(masks) && r == LMODEL_OK; k++) {
 		bool used = false;
 
 		for (size_t i = 0; i < l->m->tier_count; i++)
 			used |= strcmp(l->m->tiers[i].mask, masks[k]) == 0;
-		r = check_feature(l, masks[k], used);
+		r = check_feature(l, masks[k], "tier", used);
 	}
 	return r;
 }
@@ -308,6 +329,9 @@ int lm_load_tiers(struct lm_load *l)
 			 "SELECT id, tier, tensor, unit, positions_length, "
 			 "positions_digest, values_length, values_digest FROM shard ORDER BY id",
 			 &m->shards, sizeof(*m->shards), &m->shard_count, read_shard) ||
+	    lm_read_list(l, "sealed",
+			 "SELECT id, name, tier, length, digest FROM sealed ORDER BY id",
+			 &m->sealed, sizeof(*m->sealed), &m->sealed_count, read_sealed) ||
 	    lm_read_list(l, "signature", "SELECT id, kind, bytes FROM signature ORDER BY id",
 			 &m->signatures, sizeof(*m->signatures), &m->signature_count,
 			 read_signature) ||

@@ -46,10 +46,13 @@ static void free_tiers(struct lm_manifest *m)
 		free(m->tiers[i].scope);
 		free(m->tiers[i].amount);
 	}
+	for (size_t i = 0; i < m->sealed_count; i++)
+		free(m->sealed[i].name);
 	for (size_t i = 0; i < m->slot_count; i++)
 		lm_slot_row_free(&m->slots[i]);
 	free(m->tiers);
 	free(m->shards);
+	free(m->sealed);
 	free(m->slots);
 	free(m->owner.book);
 	for (size_t i = 0; i < m->signature_count; i++)

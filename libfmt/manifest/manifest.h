@@ -82,6 +82,13 @@ struct lm_shard_row {
 	struct lm_stream_row stream[2];
 };
 
+/* A side file in a tier: a stream behind the values of the tier's shards. */
+struct lm_sealed_row {
+	char *name;
+	size_t tier;
+	struct lm_stream_row stream;
+};
+
 struct lm_tier_row {
 	char *name;
 	uint64_t generation;
@@ -92,6 +99,7 @@ struct lm_tier_row {
 	uint64_t offset[2];      /* of the member of each kind of stream, unless absent */
 	uint64_t length[2];      /* sum of its streams */
 	size_t first_shard, shard_count;
+	size_t first_sealed, sealed_count;
 };
 
 struct lm_slot_row {
@@ -147,6 +155,8 @@ struct lm_manifest {
 	size_t tier_count;
 	struct lm_shard_row *shards;
 	size_t shard_count;
+	struct lm_sealed_row *sealed;
+	size_t sealed_count;
 	struct lm_slot_row *slots;
 	size_t slot_count;
 	struct lm_owner_row owner;

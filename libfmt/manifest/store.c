@@ -186,6 +186,22 @@ static int store_shards(const struct lm_manifest *m, sqlite3 *db, struct lmodel_
 	return LMODEL_OK;
 }
 
+static int store_sealed(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
+
+	if (prepare(&ins, db, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->sealed_count; i++) {
+		const struct lm_sealed_row *s = &m->sealed[i];
+
+		if (row(&ins, error, "ntnib", i, s->name, s->tier, s->stream.length,
+			(const void *)s->stream.digest, sizeof(s->stream.digest)))
+			return LMODEL_EFAILED;
+	}
+	return LMODEL_OK;
+}
+
 static int store_tiers(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
 	LM_CLEANUP(finalize) struct insert ins = { 0 };
@@ -247,7 +263,8 @@ static unsigned page_size(const struct lm_manifest *m)
 		n += 80 + 2 * strlen(m->members[i].path) + 4 * (uint64_t)m->members[i].chunk_count;
 	for (size_t i = 0; i < m->metadata_count; i++)
 		n += strlen(m->metadata[i].value);
-	n += 60 * (m->tensor_count + m->attachment_count) + 100 * m->shard_count +
+	n += 60 * (m->tensor_count + m->attachment_count) +
+	     100 * (m->shard_count + m->sealed_count) +
 	     600 * m->slot_count;
 	return n < 64 << 10 ? 512 : n < 1 << 20 ? 1024 : 4096;
 }
@@ -275,7 +292,8 @@ int lm_manifest_store(const struct lm_manifest *m, uint8_t **image, uint64_t *le
 		return fail(db, error);
 	if (store_archive(m, db, error) || store_members(m, db, error) ||
 	    store_inputs(m, db, error) || store_tensors(m, db, error) ||
-	    store_tiers(m, db, error) || store_shards(m, db, error) || store_keys(m, db, error))
+	    store_tiers(m, db, error) || store_shards(m, db, error) ||
+	    store_sealed(m, db, error) || store_keys(m, db, error))
 		return LMODEL_EFAILED;
 	if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		return fail(db, error);

@@ -1,6 +1,6 @@
 #include "protect/decoy.h"
 
-#include <math.h>
+#include "protect/draw.h"
 
 enum {
 	BATCH = 512,
@@ -20,12 +20,6 @@ enum {
 /* Draws that follow a copy come from the upper half of the keystream. */
 #define REDRAWS (UINT64_C(1) << 62)
 
-/* An index below `count`. The bias is count / 2^32. */
-static uint32_t index_of(uint32_t word, uint32_t count)
-{
-	return (uint32_t)((uint64_t)word * count >> 32);
-}
-
 /* Between two neighbours of an ascending table: a smooth distribution with the table's quantiles,
  * in which ties stay ties (zeros of a pruned tensor). */
 static double quantile(const float *table, uint32_t count, uint32_t word)
@@ -35,26 +29,6 @@ static double quantile(const float *table, uint32_t count, uint32_t word)
 	double low = (double)table[i], high = (double)table[i + 1];
 
 	return low + (high - low) * ((double)(uint32_t)at * 0x1p-32);
-}
-
-/* A number in [0.5, 1) of the low bits of a word. */
-static double upper_half(uint32_t word)
-{
-	return 0.5 + (double)(word & 0xffff) * 0x1p-17;
-}
-
-/* Rounds to the significant bits that public values have. */
-static double trim(double value, unsigned keep)
-{
-	unsigned drop = 53 - keep;
-	uint64_t bits;
-
-	if (drop == 0)
-		return value;
-	memcpy(&bits, &value, sizeof(bits));
-	bits = (bits + (UINT64_C(1) << (drop - 1))) & ~((UINT64_C(1) << drop) - 1);
-	memcpy(&value, &bits, sizeof(value));
-	return value;
 }
 
 /* ---- cells ---- */
@@ -118,15 +92,15 @@ struct batch {
 static double limit(const struct lm_donors *donors, double value, uint32_t word)
 {
 	if (!(fabs(value) <= donors->bound))
-		value = copysign(donors->bound * upper_half(word), value);
-	return trim(value, donors->keep);
+		value = copysign(donors->bound * lm_draw_upper_half(word), value);
+	return lm_draw_trim(value, donors->keep);
 }
 
 static void draw_complex(const struct lm_donors *donors, struct batch *batch, size_t cell,
 			 double scale)
 {
 	uint32_t word = lm_get_u32(batch->random + PAIR * cell);
-	uint32_t phase = index_of(lm_get_u32(batch->random + PAIR * cell + 4), donors->count);
+	uint32_t phase = lm_draw_index(lm_get_u32(batch->random + PAIR * cell + 4), donors->count);
 	double size = quantile(donors->table, donors->count, word) * scale;
 	double *value = batch->values + 2 * batch->count;
 
@@ -213,8 +187,8 @@ static void mix_block(const struct lm_donors *donors, uint64_t state, uint8_t *b
 
 		z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
 		z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-		bytes[i] = donors->cells[donors->cell * index_of((uint32_t)(z >> 32),
-								 donors->count) + i];
+		bytes[i] = donors->cells[donors->cell * lm_draw_index((uint32_t)(z >> 32),
+								      donors->count) + i];
 	}
 }
 
@@ -232,7 +206,7 @@ static void copy_cells(const struct lm_donors *donors, const struct batch *batch
 			mix_block(donors, word, bytes + cell * i);
 		else
 			memcpy(bytes + cell * i,
-			       donors->cells + cell * index_of(word, donors->count), cell);
+			       donors->cells + cell * lm_draw_index(word, donors->count), cell);
 	}
 }
 
@@ -266,14 +240,6 @@ void lm_decoy_cells(const struct lm_donors *donors, struct lm_keystream *random,
 
 /* ---- slices ---- */
 
-/* The sum of four bytes, of variance 1: near enough to a normal number for a weight among 16. */
-static double weight(uint32_t word)
-{
-	unsigned sum = (word & 0xff) + (word >> 8 & 0xff) + (word >> 16 & 0xff) + (word >> 24);
-
-	return ((double)sum - 510) * 0x1.bb688c3a0254ep-8;
-}
-
 /* A public slice of the same row or column, half and half; of any place where those have few. */
 static const float *pick(const struct lm_donors *donors, uint64_t unit, uint32_t word)
 {
@@ -284,16 +250,16 @@ static const float *pick(const struct lm_donors *donors, uint64_t unit, uint32_t
 
 		from = donors->row_first[group];
 		count = donors->row_first[group + 1] - from;
-		i = from + index_of(word, count);
+		i = from + lm_draw_index(word, count);
 	} else {
 		uint64_t group = unit % donors->columns / donors->column_group;
 
 		from = donors->column_first[group];
 		count = donors->column_first[group + 1] - from;
-		i = count == 0 ? 0 : donors->by_column[from + index_of(word, count)];
+		i = count == 0 ? 0 : donors->by_column[from + lm_draw_index(word, count)];
 	}
 	if (count < NEIGHBOURS)
-		i = index_of(word, donors->direction_count);
+		i = lm_draw_index(word, donors->direction_count);
 	return donors->directions + (size_t)i * donors->length;
 }
 
@@ -308,11 +274,12 @@ static void mix(const struct lm_donors *donors, uint64_t unit, const uint8_t *ra
 	for (uint32_t k = 0; k < donors->length; k++)
 		values[k] = 0;
 	for (unsigned m = 0; m < MIX; m++)
-		mean += weight(lm_get_u32(random + 8 * m + 4)) / MIX;
+		mean += lm_draw_weight(lm_get_u32(random + 8 * m + 4)) / MIX;
 	for (unsigned m = 0; m < MIX; m++) {
 		const float *direction = pick(donors, unit, lm_get_u32(random + 8 * m));
-		double w = (weight(lm_get_u32(random + 8 * m + 4)) - mean) / 4 + MEAN_SHARE / MIX;
+		double w = lm_draw_weight(lm_get_u32(random + 8 * m + 4));
 
+		w = (w - mean) / 4 + MEAN_SHARE / MIX;
 		for (uint32_t k = 0; k < donors->length; k++)
 			values[k] += w * (double)direction[k];
 	}
@@ -327,9 +294,9 @@ static void mix(const struct lm_donors *donors, uint64_t unit, const uint8_t *ra
 		values[k] = norm > 0 ? values[k] * norm : 0; /* no -0 for a pruned slice */
 		largest = fmax(largest, fabs(values[k]));
 	}
-	norm = largest > donors->bound ? donors->bound * upper_half(spare) / largest : 1;
+	norm = largest > donors->bound ? donors->bound * lm_draw_upper_half(spare) / largest : 1;
 	for (uint32_t k = 0; k < donors->length; k++)
-		values[k] = trim(values[k] * norm, donors->keep);
+		values[k] = lm_draw_trim(values[k] * norm, donors->keep);
 }
 
 /* Whether the bytes are those of a donor. Zeros and other constants are nobody's copy: pruned

@@ -162,7 +162,7 @@ static double area(const struct test *t, enum lm_detector d, const size_t *hidde
 	if (!lm_detect_feature(t->state, d, hidden, n, t->a) ||
 	    !lm_detect_feature(t->state, d, public, m, t->b))
 		return (double)NAN;
-	return fold(d, lm_detect_auc(t->a, n, t->b, m));
+	return lm_detect_auc(t->a, n, t->b, m);
 }
 
 static void measure(struct lm_detect_result *r, const struct test *t, const struct sample *hidden,
@@ -171,12 +171,17 @@ static void measure(struct lm_detect_result *r, const struct test *t, const stru
 	const size_t n = LM_MIN(hidden->count, public->count / 2);
 
 	for (size_t d = 0; d < LM_DETECTORS; d++)
-		r->auc[d] = area(t, (enum lm_detector)d, hidden->units, hidden->count,
+		r->raw[d] = area(t, (enum lm_detector)d, hidden->units, hidden->count,
 				 public->units, public->count);
 	part(public, n, lot, lot + n, seed);
 	for (size_t d = 0; d < LM_DETECTORS; d++)
-		r->lot[d] = area(t, (enum lm_detector)d, lot, n, lot + n, public->count - n);
-	r->measured = true;
+		r->raw_lot[d] = area(t, (enum lm_detector)d, lot, n, lot + n, public->count - n);
+	for (size_t d = 0; d < LM_DETECTORS; d++) {
+		r->auc[d] = fold((enum lm_detector)d, r->raw[d]);
+		r->lot[d] = fold((enum lm_detector)d, r->raw_lot[d]);
+	}
+	r->measured = hidden->count >= LM_DETECT_LEAST && public->count >= LM_DETECT_LEAST;
+	r->pooled = true;
 }
 
 /* The tail of the norms as they are, and by row and column: the one that is cut more. */
@@ -229,7 +234,7 @@ int lm_detect(const struct lm_detect_view *v, uint8_t label, struct lm_detect_re
 	r = sample_label(&hidden, v, label, &seed, error);
 	if (r == LMODEL_OK)
 		r = sample_label(&public, v, 0, &seed, error);
-	if (r == LMODEL_OK && hidden.count >= LM_DETECT_LEAST && public.count >= LM_DETECT_LEAST)
+	if (r == LMODEL_OK && hidden.count >= LM_DETECT_FEW && public.count >= LM_DETECT_FEW)
 		r = detect(result, v, label, &hidden, &public, &seed, error);
 	free(hidden.units);
 	free(public.units);

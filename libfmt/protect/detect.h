@@ -44,15 +44,17 @@ struct lm_detect_view {
 };
 
 struct lm_detect_result {
-	bool measured;           /* false: too few units */
+	bool measured;           /* false: too few units for figures of their own */
 	double auc[LM_DETECTORS]; /* folded: .5 to 1; NaN where it does not apply */
 	double lot[LM_DETECTORS]; /* the same, of public units drawn by lot */
 	bool tail_known;
 	double tail;
+	bool pooled;             /* enough units to be a part of figures over many tensors: */
+	double raw[LM_DETECTORS], raw_lot[LM_DETECTORS]; /* areas, not folded: 0 to 1, or NaN */
 };
 
-/* Units that are needed on either side, and the most that are looked at. */
-enum { LM_DETECT_LEAST = 64, LM_DETECT_MOST = 20000 };
+/* Units that are needed on either side, pooled and alone, and the most that are looked at. */
+enum { LM_DETECT_FEW = 8, LM_DETECT_LEAST = 64, LM_DETECT_MOST = 20000 };
 
 /* Hidden are those with this label, public those with 0; others do not count. Draws samples with a
  * seed of its own, always the same. */

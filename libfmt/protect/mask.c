@@ -36,8 +36,10 @@ void lm_mask_free(struct lm_mask *mask)
 {
 	if (mask == NULL)
 		return;
-	for (size_t i = 0; mask->tensors != NULL && i < mask->model->tensor_count; i++)
+	for (size_t i = 0; mask->tensors != NULL && i < mask->model->tensor_count; i++) {
 		lm_donors_free(&mask->tensors[i].own);
+		lm_ahead_free(&mask->tensors[i].ahead);
+	}
 	while (mask->classes != NULL) {
 		struct lm_class *class = mask->classes;
 
@@ -188,6 +190,10 @@ int lm_mask_fill(const struct lm_mask *mask, size_t tensor, uint64_t from, size_
 		return lm_model_read(mask->reference, mask->tensors[tensor].reference, from, out,
 				     len, error);
 	case LM_BASE_DRAWN:
+		if (mask->tensors[tensor].ahead.count != 0) {
+			lm_ahead_fill(&mask->tensors[tensor].ahead, from, len, out);
+			return LMODEL_OK;
+		}
 		return fill_drawn(unlocked(mask), tensor, from, len, out, error);
 	default:
 		memset(out, 0, len);
@@ -293,7 +299,8 @@ int lm_mask_apply(const struct lm_mask *mask, size_t tensor, uint64_t first, uin
 	if (!lm_units_contiguous(units) || first > units->count || count > units->count - first)
 		return lm_fail(error, LMODEL_EUSAGE, "tensor %s: no such run of units",
 			       LM_QUOTE(mask->model->tensors[tensor].name));
-	if (masked->base == LM_BASE_DRAWN && units->unit_bytes == piece_size(masked->donors))
+	if (masked->base == LM_BASE_DRAWN && masked->ahead.count == 0 &&
+	    units->unit_bytes == piece_size(masked->donors))
 		return apply_drawn(unlocked(mask), tensor, first, (size_t)count, tiers, bytes,
 				   error);
 	if (masked->base == LM_BASE_REFERENCE && units->kind == LM_UNIT_ELEMENT)

@@ -4,6 +4,11 @@
 
 enum { MATES = 8 }; /* tensors that a class takes its donors from */
 
+/* Of a whole model: multiplications of a round of predictions (a second or two, on one processor)
+ * and bytes kept of decoys drawn ahead. Tensors get them in order as long as they last. */
+#define AHEAD_WORK (UINT64_C(1) << 32)
+#define AHEAD_BYTES (UINT64_C(1) << 25)
+
 /* ---- which base a tensor gets ---- */
 
 static void classify(struct lm_mask *mask, enum lm_mask_method method, size_t tensor)
@@ -26,6 +31,28 @@ static void classify(struct lm_mask *mask, enum lm_mask_method method, size_t te
 		masked->base = LM_BASE_ZERO; /* protected whole: nothing to look like */
 	else
 		masked->base = LM_BASE_DRAWN;
+}
+
+/* Decided before anything is drawn: it must not depend on which worker is the faster one. */
+static void find_near(struct lm_mask *mask)
+{
+	uint64_t work = AHEAD_WORK, bytes = AHEAD_BYTES;
+
+	for (size_t i = 0; i < mask->model->tensor_count; i++) {
+		struct lm_masked *masked = &mask->tensors[i];
+		uint64_t hidden = 0, some, kept;
+
+		if (masked->base != LM_BASE_DRAWN)
+			continue;
+		for (size_t t = 0; t < LM_TIER_LIMIT; t++)
+			hidden = LM_MAX(hidden, lm_selection_of(mask->selection, i)->upto[t]);
+		if (!lm_ahead_cost(&masked->sample.units, hidden, &some, &kept) || some > work ||
+		    kept > bytes)
+			continue;
+		masked->is_near = true;
+		work -= some;
+		bytes -= kept;
+	}
 }
 
 static int compare_names(const void *a, const void *b, void *context)
@@ -101,6 +128,7 @@ struct sampling {
 struct job {
 	size_t tensor;
 	struct lm_donors donors;
+	struct lm_ahead ahead;
 };
 
 static int next_tensor(void *context, void *job, struct lmodel_error *error)
@@ -121,9 +149,19 @@ static int sample_tensor(void *context, unsigned worker, void *work, struct lmod
 {
 	const struct sampling *sampling = context;
 	struct job *job = work;
+	const struct lm_masked *masked;
+	int r;
 
 	(void)worker;
-	return lm_donors_sample(&job->donors, &sampling->mask->tensors[job->tensor].sample, error);
+	masked = &sampling->mask->tensors[job->tensor];
+	r = lm_donors_sample(&job->donors, &masked->sample, error);
+	if (r != LMODEL_OK || !masked->is_near || job->donors.components != 1 ||
+	    (job->donors.form != LM_DONORS_VALUES && job->donors.form != LM_DONORS_SLICES))
+		return r;
+	r = lm_ahead_make(&job->ahead, &masked->sample, &job->donors, error);
+	if (job->ahead.count != 0)
+		lm_donors_free(&job->donors);
+	return r;
 }
 
 static int take_donors(void *context, void *work, struct lmodel_error *error)
@@ -134,6 +172,8 @@ static int take_donors(void *context, void *work, struct lmodel_error *error)
 
 	masked->own = job->donors;
 	job->donors = (struct lm_donors){ 0 };
+	masked->ahead = job->ahead;
+	job->ahead = (struct lm_ahead){ 0 };
 	if (masked->own.form != LM_DONORS_NONE)
 		masked->donors = &masked->own;
 	else
@@ -144,6 +184,7 @@ static int take_donors(void *context, void *work, struct lmodel_error *error)
 static void release_job(void *work)
 {
 	lm_donors_free(&((struct job *)work)->donors);
+	lm_ahead_free(&((struct job *)work)->ahead);
 }
 
 static int sample_all(struct lm_mask *mask, const struct lmodel_run *run,
@@ -249,6 +290,7 @@ int lm_mask_plan(struct lm_mask *mask, enum lm_mask_method method, const struct 
 		classify(mask, method, i);
 	if (method == LM_MASK_REFERENCE)
 		return find_references(mask, error);
+	find_near(mask);
 	r = sample_all(mask, run, error);
 	for (size_t i = 0; r == LMODEL_OK && i < mask->model->tensor_count; i++) {
 		struct lm_masked *masked = &mask->tensors[i];
@@ -257,7 +299,7 @@ int lm_mask_plan(struct lm_mask *mask, enum lm_mask_method method, const struct 
 			continue;
 		r = lm_sample_key(masked->key, mask->key, "lmodel decoy v1",
 				  mask->model->tensors[i].name, error);
-		if (r == LMODEL_OK && masked->donors == NULL)
+		if (r == LMODEL_OK && masked->donors == NULL && masked->ahead.count == 0)
 			r = help_poor(mask, i, error);
 	}
 	return r;

@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "protect/donors.h"
+#include "protect/ahead.h"
 #include "protect/mask.h"
 
 enum lm_base {
@@ -18,6 +18,8 @@ struct lm_masked {
 	enum lm_base base;
 	struct lm_sample sample;
 	size_t reference;      /* tensor of the reference model */
+	bool is_near;          /* small enough for decoys that are drawn ahead */
+	struct lm_ahead ahead; /* empty: drawn from `donors` */
 	struct lm_donors own;  /* form NONE: `donors` are of the class */
 	const struct lm_donors *donors;
 	uint8_t key[32];

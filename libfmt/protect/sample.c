@@ -93,7 +93,7 @@ static uint64_t count_strata(const struct lm_sample *sample, uint64_t piece, uin
 	const struct lm_units *units = &sample->units;
 	uint64_t rows = units->rank >= 2 ? units->shape[0] : 1, strata, bytes, budget;
 
-	if (units->bytes <= SMALL) {
+	if (units->bytes <= SMALL || sample->whole) {
 		*window = LM_MAX(WINDOW / piece, 1);
 		return total / *window + (total % *window != 0);
 	}

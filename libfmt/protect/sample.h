@@ -14,6 +14,7 @@ struct lm_sample {
 	uint64_t cell;        /* bytes of the smallest piece with whole elements: one element, the 1
 	                         (F4) or 3 (F6) bytes after which packed ones begin anew, or a
 	                         quantised block */
+	bool whole;           /* visits all of it, whatever its size */
 	uint8_t key[32];
 };
 

@@ -115,6 +115,15 @@ static int check_rise(const struct lm_scope *s, size_t tier, const uint64_t *wan
 	return LMODEL_OK;
 }
 
+static void as_below(const struct lm_scope *s, size_t tier, uint64_t *wanted)
+{
+	for (size_t i = 0; i < s->sets; i++) {
+		uint64_t *w = wanted + i * s->tier_count + tier;
+
+		*w = tier == 0 ? 0 : w[-1];
+	}
+}
+
 int lm_scope_share_out(const struct lm_scope *s, uint64_t *wanted, struct lmodel_error *error)
 {
 	LM_FREE struct set *sorted = calloc(s->sets, sizeof(*sorted));
@@ -126,6 +135,10 @@ int lm_scope_share_out(const struct lm_scope *s, uint64_t *wanted, struct lmodel
 		sorted[i] = (struct set){ s->candidates[i], i };
 	qsort(sorted, s->sets, sizeof(*sorted), compare_sets);
 	for (size_t t = 0; t < s->tier_count && r == LMODEL_OK; t++) {
+		if (s->tiers[t].bare) {
+			as_below(s, t, wanted);
+			continue;
+		}
 		r = check_amount(&s->tiers[t], error);
 		if (r == LMODEL_OK)
 			r = share_out_tier(s, sorted, t, wanted, error);

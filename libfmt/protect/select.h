@@ -20,6 +20,7 @@ struct lm_select_amount {
 	bool is_share;
 	double share;       /* (0, 1]: of the candidates of each tensor (layer), of the model */
 	uint64_t units;     /* of each tensor, where it has as many (layer); of the model */
+	bool bare;          /* adds nothing to the tier below; both amounts are ignored */
 };
 
 struct lm_select_options {

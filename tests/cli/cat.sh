@@ -96,7 +96,7 @@ run 5 lmodel cat m.lmodel F6
 
 # names
 run 2 lmodel cat m.lmodel nothing
-is "$err" "lmodel: 'm.lmodel': no tensor 'nothing'" "a tensor that is not there"
+is "$err" "lmodel: 'm.lmodel': no tensor or side file 'nothing'" "a tensor that is not there"
 run 2 lmodel cat m.lmodel 'm.*'
 run 2 lmodel cat m.lmodel m
 is "$out" "" "a name is a whole name, no pattern"

@@ -199,12 +199,19 @@ for who in owner bob; do lmodel keygen -q -o $who.key || exit 99; done
 ssh-keygen -q -t ed25519 -N '' -f signer || exit 99
 echo "me $(cut -d ' ' -f 1,2 signer.pub)" >signers
 json 0 pack lmodel pack --json --sign signer --select random --tier s=2% --tier g=5% \
+	--attach notes.txt=sealed.txt@s --attach LICENSE \
 	--owner "$(lmodel keygen -y owner.key)" -o k.lmodel b.safetensors --- "d['signed'] and d['slots'] == 1"
 json 0 grant lmodel grant --json -i owner.key --tier s -r "$(lmodel keygen -y bob.key)" k.lmodel --- \
 	"d['slots'] == [2] and d['detached'] is None"
 json 0 inspect lmodel inspect --json -i owner.key k.lmodel --- "d['signed'] and d['protected']" \
 	"[(s['kind'], s['of_this']) for s in d['signatures']] == [('sshsig', True)]" \
-	"d['signatures'][0]['signer'].startswith('SHA256:')" "len(d['slots']) == 2"
+	"d['signatures'][0]['signer'].startswith('SHA256:')" "len(d['slots']) == 2" \
+	"[(a['name'], a['tier'], a['open']) for a in d['attachments']] == [('LICENSE', None, True), ('sealed.txt', 's', True)]" \
+	"d['attachments'][1]['bytes'] == 11 and len(d['licences']) == 1 and d['model_card'] is None"
+json 0 list lmodel list --json --attachments k.lmodel --- "d['attachments'][1]['tier'] == 's'" \
+	"d['attachments'][1]['bytes'] == 248"
+json 0 audit lmodel audit --json k.lmodel --- \
+	"[(a['name'], a['tier'], a['bytes'], a['exact']) for a in d['attachments']] == [('sealed.txt', 's', 248, False)]"
 json 0 verify lmodel verify --json -i owner.key --signers signers k.lmodel --- "d['signed_by'] == 'me'" \
 	"d['proved'] == ['s', 'g']"
 json 0 rekey lmodel rekey --json -i owner.key --tier g --unsigned k.lmodel --- "not d['signed']" \

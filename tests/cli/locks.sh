@@ -92,7 +92,7 @@ like "$out" '"recoverable": true' "audit --json"
 run 0 lmodel audit m.lmodel
 like "$out" "hidden +at most 0 of" "audit without a key"
 run 0 lmodel audit --cyclonedx - -i owner.key m.lmodel
-like "$out" "0 of [0-9]+ parameters are encrypted" "CycloneDX: nothing is encrypted"
+like "$out" "No parameter is encrypted" "CycloneDX: nothing is encrypted"
 like "$out" "parameters of tier full are obfuscated only, recoverable without a key" "CycloneDX"
 run 0 lmodel audit --positions a -i aud.key m.lmodel
 is "$out" "full 0-0" "positions: all, in one unit"

@@ -27,11 +27,17 @@ for f in "$models"/*; do
 			run 0 lmodel extract -q --format native ${tier:+-i owner.key} -o back x.lmodel
 			same "$f" back "$base comes back${tier:+ with a key}"
 		fi
-		[ -z "$tier" ] || {
-			run 0 lmodel extract -q --format native --base -o public x.lmodel -f \
-				$([ -d "$f" ] && echo -C pub)
-			rm -rf public pub
-		}
+		[ -n "$tier" ] || continue
+		rm -rf public
+		if [ -d "$f" ]; then
+			run 0 lmodel extract -q --format native --base -o public/ x.lmodel
+		else
+			run 0 lmodel extract -q --format native --base -o public x.lmodel
+		fi
+		run 0 lmodel list -q public
+		is "$out" "$(lmodel list "$f")" "$base: the base is such a model, too"
+		! diff -rq "$f" public >/dev/null
+		ok $? "$base: but another one"
 	done
 	is "$(lmodel list "$f")" "$(lmodel list x.lmodel)" "$base: listed alike before it is packed"
 	rm -f x.lmodel
@@ -58,6 +64,10 @@ group() {
 group "$models/dncnn_25_kair.safetensors" "$models/dncnn_25_kair.npz" \
 	"$models/dncnn_25_kair.zip.pth" "$models/dncnn_25_kair.legacy.pth"
 group "$models/stories260K.safetensors" "$models/stories260K_sharded"
+# Names are others in GGUF, which also has the output's weights, here those of the embedding.
+is "$(shapes "$models/stories260K.f32.gguf" any)" \
+	"$({ shapes "$models/stories260K.safetensors" any; echo " F32 [512, 64]"; } | sort)" \
+	"GGUF and safetensors of one model have the same shapes"
 for m in vgg_fmnist vgg_gtsrb; do
 	group "$models/$m.safetensors" "$models/$m.zip.pth"
 done

@@ -16,7 +16,8 @@ for who in owner alice auditor bob stranger; do
 done
 echo "a phrase of the test, $(od -An -N8 -tx8 /dev/urandom)" >phrase
 python3 "$srcdir/tests/lib/mkmodel.py" m.safetensors w:F32:24x32 b:BF16:64x16 || exit 99
-lmodel pack -q --select random --tier s=2% --tier g=5% --owner "$(cat owner.pub)" \
+echo "a side file of the test, $(od -An -N8 -tx8 /dev/urandom)" >sealed
+lmodel pack -q --select random --tier s=2% --tier g=5% --attach sealed@s --owner "$(cat owner.pub)" \
 	-r "$(cat alice.pub)=g" --audit "$(cat auditor.pub)" -o m.lmodel m.safetensors || exit 99
 
 strace_works=0

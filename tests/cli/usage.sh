@@ -59,8 +59,8 @@ for hex in '' a abc xy 0g "$(printf '%0130d' 0)"; do
 	usage "option '--seed': '$hex' is not 1 to 64 bytes of hexadecimal digits" pack \
 		pack --seed "$hex" m.safetensors
 done
-for attach in '' = =name file=; do
-	usage "option '--attach': '$attach' is not FILE[=NAME]" pack pack --attach "$attach" -o x.lmodel \
+for attach in '' = =name @ =name@ =@; do
+	usage "option '--attach': '$attach' is not FILE[=NAME][@TIER]" pack pack --attach "$attach" -o x.lmodel \
 		m.safetensors
 done
 usage "option '--format': 'gguf' is not one of safetensors, native" extract extract --format gguf m.lmodel
@@ -70,7 +70,7 @@ usage "INPUT is missing" pack pack -o x.lmodel
 usage "ARCHIVE is missing" list list -l
 usage "ARCHIVE is missing" inspect inspect
 usage "ARCHIVE is missing" extract extract
-usage "ARCHIVE or TENSOR is missing" cat cat m.lmodel
+usage "ARCHIVE or NAME is missing" cat cat m.lmodel
 usage "ARCHIVE is missing" verify verify
 usage "A or B is missing" diff diff m.lmodel
 usage "ARCHIVE is missing" repack repack

@@ -23,7 +23,8 @@ printf 'correct horse battery' >passphrase
 
 # One tensor, and a lower tier whose streams are shorter than a block: gaps between them count.
 python3 "$srcdir/tests/lib/mkmodel.py" m.safetensors w:F32:100x80 || exit 99
-lmodel pack -q --select random --tier s=2% --tier g=30% --owner "$(cat owner.pub)" \
+head -c 3000 /dev/urandom >side
+lmodel pack -q --select random --tier s=2% --tier g=30% --attach side@g --owner "$(cat owner.pub)" \
 	-r "$(cat alice.pub)=g" -r "$(cat sid.pub)=s" --audit "$(cat audit.pub)" \
 	-o base.lmodel m.safetensors &&
 	lmodel extract -q --tier s -i owner.key -o s.safetensors base.lmodel || exit 99

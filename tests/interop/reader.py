@@ -34,7 +34,7 @@ from reader_parts import (Refused, decode, derive, need, open_sealed, plain_leng
 BITS = {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
         "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64}
 TABLES = ("archive", "statement", "member", "source", "metadata", "tensor", "attachment", "dead",
-          "tier", "shard", "key_slot", "owner")
+          "tier", "shard", "sealed", "key_slot", "owner")
 
 
 class NoKey(Exception):
@@ -118,6 +118,7 @@ def content_root(rows):
     text += leaves("attachment", "name", "member")
     text += b"".join(map(member_leaf, rows["member"]))
     text += leaves("metadata", "source", "key", "value")
+    text += leaves("sealed", "name", "tier", "length", "digest")
     text += leaves("shard", "tier", "tensor", "unit", "positions_length", "positions_digest",
                    "values_length", "values_digest")
     text += leaves("source", "name", "format", "bytes", "skeleton")
@@ -341,6 +342,24 @@ class Archive:
                   shard["unit"], kind, plain_length(len(sealed)))
         return open_sealed(key, sealed, b"".join(map(field, fields)))
 
+    def sealed_files(self, level):
+        """The side files of the tiers below `level` (7.9): (name, bytes)."""
+        for row in self.rows["sealed"]:
+            tier = self.rows["tier"][row["tier"]]
+            if row["tier"] >= level or tier["values_offset"] is None:
+                continue
+            at = tier["values_offset"] + sum(
+                s["values_length"] for s in self.rows["shard"] if s["tier"] == row["tier"]) + sum(
+                s["length"] for s in self.rows["sealed"]
+                if s["tier"] == row["tier"] and s["id"] < row["id"])
+            sealed = self.data[at:at + row["length"]]
+            need(sha256(sealed) == row["digest"], f"{row['name']}: digest")
+            self.places["sealed"] = at
+            fields = ("lmodel/1/attachment", self.keys.archive, tier["name"], tier["generation"],
+                      row["name"], plain_length(len(sealed)))
+            key = self.keys.derive(self.keys.tier[row["tier"]], "values", tier)
+            yield row["name"], open_sealed(key, sealed, b"".join(map(field, fields)))
+
     def patches(self, shard):
         """What to put over the base: (offset, bytes). Without the tier key nothing; the positions
         are checked all the same."""
@@ -395,7 +414,7 @@ class Archive:
             if tier < self.keys.level():
                 yield tier + 1, tensors
 
-    def files(self, tensors):
+    def files(self, level, tensors):
         """The inputs again, by their skeletons (3.6), and attachments: (name, bytes)."""
         for source in self.rows["source"]:
             code, at, out = read_member(self.data, self.rows["member"][source["skeleton"]]), 0, b""
@@ -413,6 +432,7 @@ class Archive:
             yield source["name"], out
         for a in self.rows["attachment"]:
             yield a["name"], read_member(self.data, self.rows["member"][a["member"]])
+        yield from self.sealed_files(level)
 
     def book(self):
         """8.4, as (slot id, role, tier, label)."""
@@ -452,7 +472,7 @@ def main():
         except Refused:
             found["book"] = None        # it keeps nobody from reading
     for level, tensors in archive.levels():
-        for name, content in archive.files(tensors):
+        for name, content in archive.files(level, tensors):
             path = given.out / str(level) / name
             os.makedirs(path.parent, exist_ok=True)
             path.write_bytes(content)

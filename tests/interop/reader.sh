@@ -120,6 +120,25 @@ same theirs/0/m.safetensors near.safetensors "the perturbed model is the base"
 pack ancestor --tier only=50% --ancestor near.safetensors
 reads ancestor.lmodel -i owner.key
 run 0 diff -r in theirs/1
+# Side files of tiers, and a tier of nothing else.
+printf 'sesame\n' >tok.json
+head -c 70000 /dev/urandom >large
+: >empty
+pack attached --tier bronze=0 --tier silver=4% --attach tok.json@bronze --attach large=a/large@silver \
+	--attach empty@silver
+reads attached.lmodel -i owner.key
+rm -rf ours
+mkdir ours
+lmodel extract -q --base --format native -o ours/0/ attached.lmodel &&
+	lmodel extract -q -i owner.key --tier bronze --format native -o ours/1/ attached.lmodel &&
+	lmodel extract -q -i owner.key --format native -o ours/2/ attached.lmodel
+ok $? "side files of tiers: lmodel reads each level"
+run 0 diff -r ours theirs
+run 0 cmp theirs/1/tok.json tok.json
+run 0 cmp theirs/2/a/large large
+run 0 cmp theirs/2/empty empty
+[ ! -e theirs/0/tok.json ] && [ ! -e theirs/1/a ]
+ok $? "side files of tiers: not below their tier"
 for form in all gaps complement runs; do
 	like "$used" "(^| )$form( |\$)" "positions of form $form were met"
 done

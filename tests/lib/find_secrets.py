@@ -91,6 +91,7 @@ def keys_of(archive):
 
 def collect():
     text_needle("the passphrase", read("phrase").strip())
+    text_needle("a side file of a tier", read("sealed").strip())
     for who in ("owner", "alice", "auditor", "bob"):
         line = re.search(r"AGE-SECRET-KEY-1\w+", read(who + ".key").decode())[0]
         text_needle(who + "'s identity", line.split("1", 1)[1].encode())
@@ -352,8 +353,8 @@ def main():
     phrase = ["--passphrase-file", "phrase"]
     run("pack", ["pack", "-v", "--json", "--progress", "json", "-f", "--select", "random", "--tier",
                  "s=2%", "--tier", "g=5%", "--owner", pub["owner"], "-r", pub["alice"] + "=g",
-                 "--audit", pub["auditor"], "--passphrase", "s", *phrase, "-o", "n.lmodel",
-                 "m.safetensors"], made="n.lmodel")
+                 "--audit", pub["auditor"], "--passphrase", "s", *phrase, "--attach", "sealed@g",
+                 "-o", "n.lmodel", "m.safetensors"], made="n.lmodel")
     grant = ["grant", "-v", "--json", "-i", "owner.key"]
     run("grant", [*grant, "--tier", "g", "-r", pub["bob"], "--label", "bob", "m.lmodel"])
     run("revoke", ["revoke", "-v", "-i", "owner.key", "--label", "bob", "m.lmodel"])
@@ -372,6 +373,9 @@ def main():
                     "m.lmodel"])
     run("extract by passphrase", ["extract", "-v", "-f", *phrase, "-o", "x", "m.lmodel"])
     run("extract of a stream", ["extract", "-v", "-i", "alice.key", "-o", "-", "m.lmodel"])
+    r = run("cat of a side file", ["cat", "-i", "alice.key", "m.lmodel", "sealed"],
+            but=("a side file of a tier",))
+    told("which is what it gives", r.stdout == read("sealed"))
     run("strip", ["strip", "-v", "--tier", "s", "-o", "strip.lmodel", "m.lmodel"])
     # where it fails
     run("a key that opens nothing", ["extract", "-v", "-f", "-i", "stranger.key", "-o", "x",
@@ -397,6 +401,9 @@ def main():
     if STRACE:
         process()
         core()
+    # the last ones: what they leave behind is newer than m.lmodel
+    run("rekey", ["rekey", "-v", "-i", "owner.key", "--tier", "s", "m.lmodel"])
+    run("repack", ["repack", "-v", "m.lmodel"])
 
 
 main()

@@ -140,8 +140,8 @@ def signatures():
         return case
     rounds("rekey of a signed archive: the signature holds before and after", 6,
            [(i, rekey_signed(i and f"{i}:signal=KILL:when={n}")) for i, n in (
-               (None, 0), ("pwrite64", 5), ("pwrite64", 13), ("pwrite64", 14), ("fdatasync", 1),
-               ("fdatasync", 2), ("fdatasync", 3), ("fallocate", 1), ("pwrite64", 15))])
+               (None, 0), ("pwrite64", 5), ("pwrite64", 15), ("pwrite64", 16), ("fdatasync", 1),
+               ("fdatasync", 2), ("fdatasync", 3), ("fallocate", 1), ("pwrite64", 17))])
 
 
 # ---- what it writes ----

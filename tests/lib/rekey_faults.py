@@ -83,9 +83,9 @@ APPENDING = [f"pwrite64:error={e}:when={n}" for e, ns in (("ENOSPC", (1, 2, 5, 1
                                                        ("EIO", (3, 8))) for n in ns] + \
     ["fdatasync:error=EIO:when=1"] + [f"ftruncate:error=ENOSPC:when={n}" for n in (1, 2, 3)]
 COMMITTING = [f"pwrite64:error={e}:when={n}" for e, n in (
-    ("ENOSPC", 13), ("ENOSPC", 14), ("EIO", 15), ("ENOSPC", 16), ("EIO", 17))] + \
+    ("ENOSPC", 15), ("ENOSPC", 16), ("EIO", 17), ("ENOSPC", 18), ("EIO", 19))] + \
     [f"fdatasync:error=EIO:when={n}" for n in range(2, 11)]
-KILLS = {"pwrite64": (1, 2, 3, 5, 6, 8, 9, 12, 13, 14, 15, 16, 17, 18), "fdatasync": range(1, 11),
+KILLS = {"pwrite64": (1, 2, 3, 5, 6, 8, 9, *range(12, 21)), "fdatasync": range(1, 11),
          "ftruncate": range(1, 4), "fallocate": range(1, 5)}
 
 
@@ -139,7 +139,7 @@ def no_holes():
         return case
     rounds("rekey where no holes can be punched", 3, [("whole", case_of([]))] + [
         (f"killed at {n}", case_of(["-e", f"inject=pwrite64:signal=KILL:when={n}"]))
-        for n in range(15, 21)])
+        for n in range(17, 23)])
 
 
 # ---- one crash after the other ----

@@ -12,6 +12,7 @@ from slots import slots
 
 recipient = {p: open(p + ".pub").read().strip() for p in ("owner", "alice", "bob", "sid", "audit")}
 OWNER = ("-q", "-i", top + "/owner.key")
+side = read("side")
 weights = {"g": digest("m.safetensors"), "s": digest("s.safetensors")}
 
 
@@ -81,8 +82,17 @@ def opens(problems, path, who, tier, where, *more):
         os.unlink(out)
 
 
+def side_file(problems, path):
+    """The side file of the upper tier comes out for its holders alone."""
+    for who, want in (("alice", (0, side)), ("sid", (3, b"")), ("audit", (3, b""))):
+        r = lmodel("cat", "-i", f"{top}/{who}.key", path, "side")
+        problems.of((r.returncode, r.stdout) != want,
+                    f"side file, {who}: {r.returncode} {r.stderr.decode()}")
+
+
 def holders(problems, path, state, where):
     opens(problems, path, "alice", "g", where)
+    side_file(problems, path)
     opens(problems, path, "sid", "s", where)
     opens(problems, path, "bob", "s" if state.has("bob") else None, where)
     opens(problems, path, "audit", None, where)

@@ -124,7 +124,7 @@ for text in $(grep -oh '"lmodel/1/[a-z-]\{1,\}' "$lib/archive/shard.c" "$lib/key
 	says "[\"\`]$text[\"\`]" "context $text"
 	contexts=$((contexts + 1))
 done
-is "$contexts" 3 "all contexts were looked for"
+is "$contexts" 4 "all contexts were looked for"
 
 # Labels of derived keys.
 labels=0

@@ -14,14 +14,16 @@ ABOVE = {  # folder: what it may include besides itself
     "export": ["base", "crypto", "codec", "container", "manifest"],
     "keys": ["base", "crypto", "container", "manifest"],
     "protect": ["base", "crypto", "import"],
+    "transform": ["base", "crypto", "import", "export"],
     "archive": ["base", "crypto", "codec", "container", "manifest", "import", "export", "keys",
-                "protect"],
+                "protect", "transform"],
 }
 OWNERS = {  # header: the only folders
     "sqlite3.h": ["libfmt/manifest"],
     "archive.h": ["libfmt/container"], "archive_entry.h": ["libfmt/container"],
     "gcrypt.h": ["libfmt/crypto"],
     "zstd.h": ["libfmt/codec"], "zstd_errors.h": ["libfmt/codec"], "zdict.h": [],
+    "png.h": ["libfmt/transform"],
     "jansson.h": ["libfmt/import", "libfmt/export", "bin"],
 }
 BANNED = ["sprintf", "vsprintf", "strcpy", "stpcpy", "strcat", "gets", "system", "popen", "tmpnam",

@@ -202,6 +202,74 @@ static void test_bad_reads(struct lmodel_archive *a, struct lmodel_archive *othe
 	is_int(lmodel_tensor_read(other, t, 0, got, 8, NULL), LMODEL_EUSAGE, "of another archive");
 }
 
+/* ---- many ranges at once ---- */
+
+static int stop(void *context, uint64_t done, uint64_t total)
+{
+	(void)total;
+	*(uint64_t *)context = done;
+	return 1;
+}
+
+static void test_many(struct lmodel_archive *a, struct lmodel_archive *other)
+{
+	static uint8_t got[5][W + 1];
+	const struct lmodel_tensor *t = lmodel_tensor_find(a, "w");
+	struct lmodel_read reads[5];
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	uint64_t done = 0;
+	struct lmodel_run run = { .context = &done };
+
+	for (unsigned jobs = 1; jobs <= 4; jobs++) {
+		run.jobs = jobs;
+		memset(got, 0xee, sizeof(got));
+		for (size_t i = 0; i < 5; i++)
+			reads[i] = (struct lmodel_read){ .tensor = lmodel_tensor_at(a, i),
+							 .len = lmodel_tensor_at(a, i)->bytes,
+							 .buffer = got[i] };
+		reads[1].offset = 4095; /* a byte, a whole chunk, a byte */
+		reads[1].len = 4098;
+		is_int(lmodel_read_tensors(a, reads, 5, &run, &error), LMODEL_OK, "all tensors");
+		ok(memcmp(got[0], w, W) == 0 && got[0][W] == 0xee && memcmp(got[2], w, W) == 0,
+		   "... whole ones");
+		ok(memcmp(got[1], w + 4095, 4098) == 0 && got[1][4098] == 0xee, "... a part");
+		ok(got[3][0] == 0xee && got[4][3] == 0x3f && got[4][4] == 0xee,
+		   "... an empty one, and a scalar");
+	}
+	is_int(lmodel_read_tensors(a, NULL, 0, NULL, NULL), LMODEL_OK, "nothing at all");
+	reads[4].offset = 1;
+	is_int(lmodel_read_tensors(a, reads, 5, &run, &error), LMODEL_EUSAGE, "past the end");
+	is_error(&error, LMODEL_EUSAGE, "tensor 's'", "past the end");
+	is_int(lmodel_read_tensors(other, reads, 1, &run, NULL), LMODEL_EUSAGE,
+	       "of another archive");
+	run.progress = stop;
+	error = (struct lmodel_error)LMODEL_ERROR_INIT;
+	is_int(lmodel_read_tensors(a, reads, 4, &run, &error), LMODEL_EFAILED, "stopped");
+	is_error(&error, LMODEL_EFAILED, "interrupted", "stopped");
+	ok(done > 0, "progress is told");
+	reads[0] = (struct lmodel_read){ .tensor = t, .len = 8192, .buffer = got[0] + 1 };
+	is_int(lmodel_read_tensors(a, reads, 1, NULL, NULL), LMODEL_OK, "to an odd address");
+	ok(memcmp(got[0] + 1, w, 8192) == 0, "... the same bytes");
+}
+
+static void test_attachment(struct lmodel_archive *a, struct lmodel_archive *other)
+{
+	const struct lmodel_attachment *file = lmodel_attachment_at(a, 0);
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	char got[16] = "";
+
+	is_int(lmodel_attachment_read(a, file, 0, got, (size_t)file->bytes, &error), LMODEL_OK,
+	       "a side file");
+	is_str(got, "hello", "... its bytes");
+	is_int(lmodel_attachment_read(a, file, 1, got, 3, &error), LMODEL_OK, "a part of it");
+	is_str(got, "elllo", "... its bytes");
+	is_int(lmodel_attachment_read(a, file, 1, got, (size_t)file->bytes, &error), LMODEL_EUSAGE,
+	       "past its end");
+	is_error(&error, LMODEL_EUSAGE, "attachment 'notes.txt'", "past its end");
+	is_int(lmodel_attachment_read(other, file, 0, got, 1, NULL), LMODEL_EUSAGE,
+	       "a side file of another archive");
+}
+
 static void *read_all(void *context)
 {
 	struct lmodel_archive *a = context;
@@ -393,6 +461,28 @@ static void test_repair(const uint8_t *bytes, size_t len)
 
 /* ---- failures ---- */
 
+static void test_names(void)
+{
+	struct lmodel_pack_options options = LMODEL_PACK_OPTIONS_INIT;
+	const char *inputs[] = { AT("m.safetensors") };
+	const char *names[] = { "sub/w.safetensors" };
+	struct lmodel_archive *a;
+
+	options.input_names = names;
+	is_int(lmodel_pack(AT("c.lmodel"), inputs, 1, &options, NULL), LMODEL_OK,
+	       "pack: an input under another name");
+	a = opened(AT("c.lmodel"));
+	is_str(lmodel_source_at(a, 0)->name, names[0], "... which the archive has");
+	lmodel_close(a);
+	names[0] = NULL;
+	options.overwrite = true;
+	is_int(lmodel_pack(AT("c.lmodel"), inputs, 1, &options, NULL), LMODEL_OK, "... or not");
+	a = opened(AT("c.lmodel"));
+	is_str(lmodel_source_at(a, 0)->name, "m.safetensors", "... then it has its own");
+	lmodel_close(a);
+	remove(AT("c.lmodel"));
+}
+
 static void test_failures(void)
 {
 	struct lmodel_archive *a = (struct lmodel_archive *)root;
@@ -419,6 +509,10 @@ static void test_failures(void)
 	options.chunk_bytes = 0;
 	options.level = (enum lmodel_level)9;
 	is_int(lmodel_pack(AT("c.lmodel"), &model, 1, &options, NULL), LMODEL_EUSAGE, "pack: level");
+	options.level = LMODEL_LEVEL_DEFAULT;
+	options.input_names = &(const char *){ "../w.safetensors" };
+	is_int(lmodel_pack(AT("c.lmodel"), &model, 1, &options, NULL), LMODEL_EUSAGE,
+	       "pack: an input's name that leads out");
 	is_int(lmodel_repack(missing, NULL, NULL, NULL), LMODEL_EFAILED, "repack: a missing file");
 	is_int(access(AT("c.lmodel"), F_OK), -1, "nothing was written");
 }
@@ -454,6 +548,8 @@ int main(void)
 	test_tensors(a);
 	test_slices(a);
 	test_bad_reads(a, other);
+	test_many(a, other);
+	test_attachment(a, other);
 	test_threads(a);
 	lmodel_close(a);
 	lmodel_close(other);
@@ -461,6 +557,7 @@ int main(void)
 	test_verify(bytes, len);
 	test_damaged_chunk(bytes, len);
 	test_repair(bytes, len);
+	test_names();
 	test_failures();
 	if (nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
 		abort();

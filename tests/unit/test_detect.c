@@ -264,11 +264,24 @@ static void test_limits(void)
 	for (size_t i = 0; i < w.all; i++)
 		w.view.labels[i] = i < 63 ? 2 : 0;
 	ok(!detect(&w).measured, "63 hidden units are too few");
+	r = detect(&w);
+	ok(r.pooled && fabs(r.raw[LM_DETECT_NORM] - 0.5) < 0.15,
+	   "but a part of what is pooled (%.3f)", r.raw[LM_DETECT_NORM]);
 	w.view.labels[63] = 2;
 	ok(detect(&w).measured, "64 will do");
 	for (size_t i = 0; i < w.all; i++)
 		w.view.labels[i] = i < 63 ? 0 : 2;
 	ok(!detect(&w).measured, "63 public units are too few");
+	for (size_t i = 0; i < w.all; i++) {
+		w.view.labels[i] = i < 8 ? 2 : 0;
+		for (size_t k = 0; k < 3 && i < 8; k++)
+			w.view.values[3 * i + k] /= 100;
+	}
+	r = detect(&w);
+	ok(r.pooled && !r.measured && r.raw[LM_DETECT_NORM] < 0.05,
+	   "pooled areas say which way a detector points (%.3f)", r.raw[LM_DETECT_NORM]);
+	w.view.labels[7] = 0;
+	ok(!detect(&w).pooled, "7 are too few for that");
 	release(&w);
 
 	/* More than are looked at: a sample, and always the same one. */

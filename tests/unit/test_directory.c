@@ -266,7 +266,7 @@ static void attach(const char *path, const char *name, enum lmodel_code code, co
 {
 	struct lm_model model = { 0 };
 
-	is_failure(lm_import_attachment(&model, path, name, &e), code, part, what);
+	is_failure(lm_import_attachment(&model, path, name, NULL, NULL, &e), code, part, what);
 	lm_model_free(&model);
 }
 
@@ -289,18 +289,19 @@ static void test_attachments(void)
 	char path[64];
 
 	put_text("side.txt", "text");
-	is_int(lm_import_attachment(&model, "./side.txt", NULL, &error), LMODEL_OK, "side file");
+	is_int(lm_import_attachment(&model, "./side.txt", NULL, NULL, NULL, &error), LMODEL_OK,
+	       "side file");
 	is_str(model.attachments[0].name, "side.txt", "last part of the path");
 	is_str(model.attachments[0].label, "'./side.txt'", "label");
 	is_int((intmax_t)model.attachments[0].size, 4, "size");
-	is_int(lm_import_attachment(&model, "side.txt", "docs/a.txt", &error), LMODEL_OK,
+	is_int(lm_import_attachment(&model, "side.txt", "docs/a.txt", NULL, NULL, &error), LMODEL_OK,
 	       "renamed");
-	is_str(model.attachments[1].name, "docs/a.txt", "its name");
-	is_failure(lm_import_attachment(&model, "side.txt", "docs/a.txt", &e), LMODEL_EUSAGE,
+	is_failure(lm_import_attachment(&model, "side.txt", "docs/a.txt", NULL, NULL, &e),
+		   LMODEL_EUSAGE,
 		   "'side.txt' and 'side.txt' would both be 'docs/a.txt' in the archive", "twice");
 	put_model("m.safetensors", "x");
 	is_int(lm_import(&model, "m.safetensors", NULL, NULL, &error), LMODEL_OK, "a model");
-	is_int(lm_import_attachment(&model, "side.txt", "docs", &error), LMODEL_OK,
+	is_int(lm_import_attachment(&model, "side.txt", "docs", NULL, NULL, &error), LMODEL_OK,
 	       "a file 'docs'");
 	is_failure(lm_model_check(&model, &e), LMODEL_EUSAGE, "would be file 'docs'",
 		   "file and directory of one name");
@@ -324,13 +325,14 @@ static void test_attachments(void)
 		attach("vocab.json", NULL, LMODEL_EUSAGE, weights[i].part, weights[i].part);
 	}
 	put_text("vocab.json", "");
-	is_int(lm_import_attachment(&model, "vocab.json", NULL, &error), LMODEL_OK,
+	is_int(lm_import_attachment(&model, "vocab.json", NULL, NULL, NULL, &error), LMODEL_OK,
 	       "an empty file");
 	put_text("tokenizer.model", "\n\x0e\n\5<unk>\x15\0\0\0\0\x18\2");
-	is_int(lm_import_attachment(&model, "tokenizer.model", NULL, &error), LMODEL_OK,
+	is_int(lm_import_attachment(&model, "tokenizer.model", NULL, NULL, NULL, &error), LMODEL_OK,
 	       "a SentencePiece model");
 	put_text("vocab.json", "{\"a\":1}");
-	is_int(lm_import_attachment(&model, "vocab.json", "v.json", &error), LMODEL_OK, "JSON");
+	is_int(lm_import_attachment(&model, "vocab.json", "v.json", NULL, NULL, &error), LMODEL_OK,
+	       "JSON");
 	lm_model_free(&model);
 }
 

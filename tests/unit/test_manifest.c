@@ -381,7 +381,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	  " WHERE id = 2", LMODEL_ECORRUPT, "alias does not fit its target" },
 	/* dead */
 	{ "UPDATE dead SET offset = offset + 1", LMODEL_ECORRUPT, "dead 0: offset and length" },
-	{ "UPDATE dead SET length = 0", LMODEL_ECORRUPT, "dead 0: offset and length" },
+	{ "UPDATE dead SET length = -1", LMODEL_ECORRUPT, "dead 0: length" },
 	{ "UPDATE dead SET length = 1048576", LMODEL_ECORRUPT, "dead 0: offset and length" },
 	{ "UPDATE dead SET state = 'gone'", LMODEL_ECORRUPT, "state is not defined" },
 	{ "UPDATE dead SET offset = (SELECT offset FROM member WHERE id = 2), length = 1",
@@ -399,7 +399,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	{ "DROP TABLE dead", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead ADD COLUMN more INTEGER", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead RENAME COLUMN state TO stat", LMODEL_ECORRUPT, "schema" },
-	{ "PRAGMA user_version = 2", LMODEL_EUNSUPPORTED, "schema version 2" },
+	{ "PRAGMA user_version = 3", LMODEL_EUNSUPPORTED, "schema version 3" },
 	{ "PRAGMA application_id = 1", LMODEL_ECORRUPT, "application id" },
 	{ "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')",
 	  LMODEL_ECORRUPT, "" },
@@ -444,6 +444,77 @@ static void test_harmless(const uint8_t *image, uint64_t len)
 		       sql[i]);
 		is_str(error.message, "", "... without a message");
 		lm_manifest_free(&m);
+		sqlite3_free(out);
+	}
+}
+
+/* ---- a tier that holds side files alone ---- */
+
+#define ZEROS "zeroblob(32)"
+#define SEALED \
+	"DELETE FROM dead; UPDATE archive SET must_understand = 'tiers';" \
+	"INSERT INTO tier VALUES (0, 'gold', 1, 'pss', 'dprm', 'default', 'equal', '0', " ZEROS ", " \
+	ZEROS ", " ZEROS ", " ZEROS ", 524288, 524800);" \
+	"INSERT INTO owner VALUES (" ZEROS ", zeroblob(64), 1, zeroblob(100));" \
+	"INSERT INTO sealed VALUES (0, 'a/k.json', 0, 328, " ZEROS "), (1, 'l', 0, 600, " ZEROS ");"
+
+static void test_sealed(const uint8_t *image, uint64_t len)
+{
+	static const struct { const char *sql; enum lmodel_code code; const char *message; } all[] = {
+		{ SEALED, LMODEL_OK, "" },
+		{ SEALED "INSERT INTO dead VALUES (523264, 0, 'pending')", LMODEL_OK, "" },
+		{ SEALED "DELETE FROM sealed", LMODEL_ECORRUPT, "has neither shard nor side file" },
+		{ SEALED "UPDATE sealed SET name = '../k' WHERE id = 0", LMODEL_ECORRUPT,
+		  "sealed 0: name is not a safe" },
+		{ SEALED "UPDATE sealed SET name = 'a'", LMODEL_ECORRUPT, "two files are named 'a'" },
+		{ SEALED "UPDATE sealed SET name = 'a' WHERE id = 1", LMODEL_ECORRUPT,
+		  "'a' is the name of a file and of a directory" },
+		{ SEALED "UPDATE sealed SET name = 'config0.json' WHERE id = 1", LMODEL_ECORRUPT,
+		  "two files are named 'config0.json'" },
+		{ SEALED "UPDATE sealed SET name = 'config0.json/x' WHERE id = 1", LMODEL_ECORRUPT,
+		  "'config0.json' is the name of a file and of a directory" },
+		{ SEALED "UPDATE sealed SET name = 'dir/m0.safetensors'", LMODEL_ECORRUPT,
+		  "two files are named" },
+		{ SEALED "UPDATE sealed SET tier = 1", LMODEL_ECORRUPT, "sealed 0: tier" },
+		{ SEALED "UPDATE sealed SET tier = -1", LMODEL_ECORRUPT, "sealed 0: tier" },
+		{ SEALED "UPDATE sealed SET length = 71", LMODEL_ECORRUPT, "sealed 0: content" },
+		{ SEALED "UPDATE sealed SET length = 1048576 WHERE id = 1", LMODEL_ECORRUPT,
+		  "reaches past the end" },
+		{ SEALED "UPDATE sealed SET length = 9223372036854775807", LMODEL_ECORRUPT,
+		  "sealed 0: content" },
+		{ SEALED "UPDATE sealed SET digest = zeroblob(31)", LMODEL_ECORRUPT,
+		  "sealed 0: content" },
+		{ SEALED "UPDATE sealed SET id = 2 WHERE id = 1", LMODEL_ECORRUPT,
+		  "id is out of order" },
+		{ SEALED "UPDATE tier SET values_offset = 524288", LMODEL_ECORRUPT,
+		  "members overlap" },
+		{ SEALED "INSERT INTO tier SELECT 1, 'top', generation, selection, mask, unit, scope, "
+		  "amount, key_commitment, position_commitment, key_mac, position_mac, 529408, 529920 "
+		  "FROM tier; UPDATE sealed SET tier = 1 - id", LMODEL_ECORRUPT,
+		  "sealed 1: is out of order" },
+		{ SEALED "DELETE FROM tier; DELETE FROM owner; UPDATE archive SET must_understand = ''",
+		  LMODEL_ECORRUPT, "sealed 0: tier" },
+	};
+
+	for (size_t i = 0; i < LM_COUNT(all); i++) {
+		struct lmodel_error error = LMODEL_ERROR_INIT;
+		struct lm_manifest m;
+		uint64_t out_len;
+		uint8_t *out = altered(image, len, all[i].sql, &out_len);
+		int r = lm_manifest_load(&m, out, out_len, BEGIN, COMMITTED, "'x'", &error);
+		const char *what = all[i].sql + strlen(SEALED);
+
+		if (all[i].code != LMODEL_OK) {
+			is_error(&error, all[i].code, all[i].message, what);
+		} else {
+			is_str(error.message, "", what);
+			is_int(r == LMODEL_OK ? (intmax_t)m.tiers[0].length[LM_VALUES] : -1, 928,
+			       "... streams back to back");
+			is_int(r == LMODEL_OK ? (intmax_t)m.sealed[1].stream.offset : -1, 328,
+			       "... the second behind the first");
+		}
+		if (r == LMODEL_OK)
+			lm_manifest_free(&m);
 		sqlite3_free(out);
 	}
 }
@@ -499,6 +570,7 @@ int main(void)
 		abort();
 	test_harmless(image, len);
 	test_hostile(image, len);
+	test_sealed(image, len);
 	test_damage(image, len);
 	lm_manifest_image_free(image);
 	lm_manifest_free(&m);

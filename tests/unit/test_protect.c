@@ -159,6 +159,43 @@ static intmax_t differing(struct lmodel_archive *a, const struct tensor *t)
 	return n;
 }
 
+/* Many ranges of all tensors at once, some of them over each other, in no order: as one by one. */
+static bool many(struct lmodel_archive *a, const struct model *m)
+{
+	enum { RANGES = 60 };
+	const struct lmodel_run run = { .jobs = 3 };
+	struct lmodel_read reads[RANGES];
+	struct lmodel_error e = LMODEL_ERROR_INIT;
+	uint8_t *single = NULL;
+	bool same = true;
+
+	for (size_t i = 0; i < RANGES; i++) {
+		const struct tensor *t = &m->tensor[i % m->count];
+		uint64_t from = i < m->count ? 0 : i * 7919u % t->bytes;
+		uint64_t len = i < m->count ? t->bytes : (i * 104729u) % (t->bytes - from + 1);
+
+		reads[i] = (struct lmodel_read){
+			.tensor = lmodel_tensor_find(a, t->name), .offset = from,
+			.len = (size_t)len, .buffer = malloc((size_t)len + 1),
+		};
+		memset(reads[i].buffer, 0xee, (size_t)len + 1);
+	}
+	same = lmodel_read_tensors(a, reads, RANGES, &run, &e) == LMODEL_OK;
+	for (size_t i = 0; i < RANGES; i++) {
+		const uint8_t *got = reads[i].buffer;
+
+		single = malloc(reads[i].len + 1);
+		same &= lmodel_tensor_read(a, reads[i].tensor, reads[i].offset, single,
+					   reads[i].len, &e) == LMODEL_OK &&
+			memcmp(single, got, reads[i].len) == 0 && got[reads[i].len] == 0xee;
+		free(single);
+		free(reads[i].buffer);
+	}
+	if (e.code != LMODEL_OK)
+		printf("# %s\n", e.message);
+	return same;
+}
+
 /* The whole cycle for one set of options. */
 static void cycle(const struct model *m, struct lmodel_protect_options *protect, const char *what)
 {
@@ -180,6 +217,7 @@ static void cycle(const struct model *m, struct lmodel_protect_options *protect,
 	for (size_t i = 0; i < m->count; i++)
 		before += differing(a, &m->tensor[i]);
 	ok(before > 0, "%s: the base differs from the truth", what);
+	ok(many(a, m), "%s: many ranges at once, of the base", what);
 	ok(lmodel_unlock(a, ring, &e) == LMODEL_OK, "%s: unlocks", what);
 	for (size_t t = 0; t < lmodel_tier_count(a); t++) {
 		now = 0;
@@ -190,6 +228,7 @@ static void cycle(const struct model *m, struct lmodel_protect_options *protect,
 			fine &= n >= 0;
 			now += n;
 		}
+		fine &= many(a, m);
 		fine &= now < before || (t > 0 && now == before);
 		before = now;
 	}

@@ -104,6 +104,21 @@ static void make_model(void)
 		die("model", NULL);
 }
 
+/* A side file of the highest tier. */
+#define SIDE "side/key.json"
+static uint8_t side_file[700];
+
+static void make_side_file(void)
+{
+	FILE *f = fopen(AT("side"), "wb");
+
+	for (size_t i = 0; i < sizeof(side_file); i++)
+		side_file[i] = (uint8_t)(i * i / 3 + 7);
+	if (f == NULL || fwrite(side_file, 1, sizeof(side_file), f) != sizeof(side_file) ||
+	    fclose(f) != 0)
+		die("side file", NULL);
+}
+
 static void make_archive(bool locked)
 {
 	static const unsigned char seed[] = "tamper";
@@ -114,6 +129,7 @@ static void make_archive(bool locked)
 	struct lmodel_error e = LMODEL_ERROR_INIT;
 	char owner[LMODEL_RECIPIENT_SIZE], gold[LMODEL_RECIPIENT_SIZE];
 	const char *input = AT("m.safetensors");
+	const struct lmodel_attach side = { .path = AT("side"), .name = SIDE, .tier = "gold" };
 	struct lmodel_grantee who[] = { { .recipient = owner, .role = LMODEL_OWNER },
 					{ .recipient = gold, .tier = "gold", .label = "Gold Ltd" } };
 
@@ -127,6 +143,8 @@ static void make_archive(bool locked)
 	protect.grantee_count = 2;
 	protect.test_keys = true;
 	options.protect = &protect;
+	options.attach = &side;
+	options.attach_count = 1;
 	options.chunk_bytes = 4096;
 	options.seed = seed;
 	options.seed_len = sizeof(seed) - 1;
@@ -142,6 +160,7 @@ struct reader {
 	struct lmodel_keyring *ring; /* NULL: no key */
 	struct bytes weights;        /* what he has to get */
 	size_t got, refused[8], bad; /* counts: his weights, refusals by code, all else */
+	size_t side_got, side_refused; /* of the side file, where the archive was opened */
 	bool kept;                   /* whether a tensor is read alone, too */
 };
 
@@ -182,6 +201,35 @@ static bool pieces(struct reader *r, struct lmodel_archive *a, const char *case_
 	return all;
 }
 
+/* The side file of gold, whole and in part: right or refused. */
+static void side(struct reader *r, struct lmodel_archive *a, const char *case_name)
+{
+	const struct lmodel_attachment *f = lmodel_attachment_find(a, SIDE);
+	struct lmodel_error e = LMODEL_ERROR_INIT;
+	uint8_t buffer[2 * sizeof(side_file)];
+	int code;
+
+	if (f == NULL || f->tier == NULL || strcmp(f->tier, "gold") != 0 ||
+	    f->bytes > sizeof(buffer)) {
+		complain(r, case_name, "another list of side files", &e);
+		return;
+	}
+	code = lmodel_attachment_read(a, f, 0, buffer, (size_t)f->bytes, &e);
+	if (r->ring == NULL && code != LMODEL_ENOKEY)
+		complain(r, case_name, "a side file without a key", &e);
+	if (code == LMODEL_OK && (f->bytes != sizeof(side_file) ||
+				  memcmp(buffer, side_file, sizeof(side_file)) != 0))
+		complain(r, case_name, "another side file", &e);
+	else if (code != LMODEL_OK && code != LMODEL_ENOKEY && code != LMODEL_ECORRUPT)
+		complain(r, case_name, "side file refused in another way", &e);
+	r->side_got += code == LMODEL_OK;
+	r->side_refused += code == LMODEL_ECORRUPT;
+	if (f->bytes == sizeof(side_file) &&
+	    (lmodel_attachment_read(a, f, 99, buffer, 100, &e) == LMODEL_OK) !=
+	    (code == LMODEL_OK))
+		complain(r, case_name, "a part of a side file is not as the whole", &e);
+}
+
 /* `allowed` has a bit for each code that may refuse. */
 static void try(struct reader *r, const char *case_name, unsigned allowed)
 {
@@ -195,6 +243,8 @@ static void try(struct reader *r, const char *case_name, unsigned allowed)
 	code = lmodel_open(&a, AT("t.lmodel"), &e);
 	if (code == LMODEL_OK && r->ring != NULL)
 		code = lmodel_unlock(a, r->ring, &e);
+	if (code == LMODEL_OK)
+		side(r, a, case_name);
 	if (code == LMODEL_OK && r->kept)
 		right = pieces(r, a, case_name);
 	if (code == LMODEL_OK)
@@ -225,7 +275,7 @@ static void try(struct reader *r, const char *case_name, unsigned allowed)
 
 static void begin(struct reader *r)
 {
-	r->got = r->bad = 0;
+	r->got = r->bad = r->side_got = r->side_refused = 0;
 	memset(r->refused, 0, sizeof(r->refused));
 }
 
@@ -236,6 +286,7 @@ static void finish(const struct reader *r, const char *what)
 	       "unsupported, %zu as over a limit, %zu wrong\n", r->got, r->refused[LMODEL_ENOKEY],
 	       r->refused[LMODEL_ECORRUPT], r->refused[LMODEL_EUNSUPPORTED],
 	       r->refused[LMODEL_ELIMIT], r->bad);
+	printf("#   the side file %zu times, refused %zu times\n", r->side_got, r->side_refused);
 }
 
 static int open_copy(int flags)
@@ -313,6 +364,9 @@ static void flips(struct reader *r)
 	close(fd);
 	finish(r, "one byte turned");
 	ok(r->refused[LMODEL_ECORRUPT] > 0 && r->got > 0, "%s: both happen", r->name);
+	/* Each byte of it counts, padding and tags included. */
+	ok((r->side_refused >= sizeof(side_file)) == (r->ring != NULL) &&
+	   (r->side_got > 0) == (r->ring != NULL), "%s: so with the side file", r->name);
 }
 
 static void cuts(struct reader *r)
@@ -509,6 +563,7 @@ int main(void)
 	if (step == 0 || mkdtemp(root) == NULL)
 		return 99;
 	make_model();
+	make_side_file();
 	try_archives(false);
 	try_archives(true);
 	snprintf(command, sizeof(command), "rm -r %s", root);

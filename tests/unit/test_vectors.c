@@ -156,6 +156,22 @@ static void check_context(const char *name, const json_t *in, const json_t *out)
 	lm_manifest_free(&m);
 }
 
+static void check_attachment(const char *name, const json_t *in, const json_t *out)
+{
+	struct lm_manifest m = { .tiers = make(1, sizeof(*m.tiers)), .tier_count = 1 };
+	struct lm_sealed_row sealed = { .name = copy(in, "name") };
+	uint8_t context[LM_ATTACHMENT_CONTEXT];
+	size_t n;
+
+	snprintf(m.id, sizeof(m.id), "%s", text(in, "archive"));
+	m.tiers[0].name = copy(in, "tier");
+	m.tiers[0].generation = number(in, "generation");
+	n = lm_attachment_context(context, &m, &sealed, number(in, "padded"));
+	ok(is_hex(context, n, out, "context"), "attachment: %s", name);
+	free(sealed.name);
+	lm_manifest_free(&m);
+}
+
 /* ---- positions ---- */
 
 struct stream {
@@ -345,6 +361,15 @@ static void check_book(const char *name, const json_t *in, const json_t *out)
 
 /* ---- statements ---- */
 
+static struct lm_sealed_row sealed_of(const json_t *in)
+{
+	struct lm_sealed_row s = { .name = copy(in, "name"), .tier = (size_t)number(in, "tier") };
+
+	s.stream.length = number(in, "length");
+	key(in, "digest", s.stream.digest);
+	return s;
+}
+
 /* Rows of one kind: an array of them, with its count. */
 #define ROWS(manifest, field, n, in, name)                                                     \
 	const json_t *field##_in = json_object_get((in), (name));                               \
@@ -360,6 +385,7 @@ static void read_rows(struct lm_manifest *m, const json_t *in)
 	ROWS(m, tensors, tensor_count, in, "tensors") = tensor_of(ROW(tensors));
 	ROWS(m, tiers, tier_count, in, "tiers") = tier_of(ROW(tiers));
 	ROWS(m, shards, shard_count, in, "shards") = shard_of(ROW(shards));
+	ROWS(m, sealed, sealed_count, in, "sealed") = sealed_of(ROW(sealed));
 	ROWS(m, attachments, attachment_count, in, "attachments") = (struct lm_attachment_row){
 		.name = copy(ROW(attachments), "name"),
 		.member = (size_t)number(ROW(attachments), "member") };
@@ -412,9 +438,10 @@ int main(void)
 	vectors("keys.json", 12, check_keys);
 	vectors("padding.json", 25, check_padding);
 	vectors("context.json", 17, check_context);
+	vectors("attachment.json", 8, check_attachment);
 	vectors("positions.json", 22, check_positions);
 	vectors("grant.json", 7, check_grant);
 	vectors("book.json", 8, check_book);
-	vectors("statement.json", 6, check_statement);
+	vectors("statement.json", 7, check_statement);
 	return done();
 }

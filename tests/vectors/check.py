@@ -140,6 +140,13 @@ def context(given):
     return out
 
 
+def attachment(given):
+    """What the stream of a tier's attachment is bound to (spec: 7.9)."""
+    fields = ("lmodel/1/attachment", given["archive"], given["tier"], given["generation"],
+              given["name"], given["padded"])
+    return {"context": b"".join(map(field, fields)).hex()}
+
+
 class Bits:
     """Bits that fill each byte from the low end on."""
 
@@ -251,6 +258,8 @@ def statement(given):
         root += member_leaf(i, m)
     for i, d in enumerate(given["metadata"]):
         root += leaf("metadata", i, d["source"], d["key"], d["value"])
+    for i, s in enumerate(given["sealed"]):
+        root += leaf("sealed", i, s["name"], s["tier"], s["length"], digest(s["digest"]))
     for i, s in enumerate(given["shards"]):
         streams = [value for kind in ("positions", "values")
                    for value in (s[kind]["length"], digest(s[kind]["digest"]))]
@@ -351,9 +360,91 @@ def deep_lock(given):
         out["locked"] = locked.hex()
     tensor = hmac.digest(key, given["tensor"].encode(), "sha256")
     return out | {"tensor_key": tensor.hex(), "schedule": schedule(key, 256).hex()}
+def single(x):
+    """To the nearest F32; of one operation on two of them, this is what F32 arithmetic gives."""
+    return struct.unpack("<f", struct.pack("<f", x))[0]
+
+
+class Keyed:
+    def __init__(self, given):
+        self.given, self.key = given, bytes.fromhex(given["key"])
+        self.block, self.channels = given["block"], given["channels"]
+        self.method, n = given["method"], given["block"] ** 2 * given["channels"]
+        stream = (w for i in range(2**32) for w in struct.unpack("<4Q", self.prf(self.method, i)))
+        self.order = list(range(n))
+        for i in reversed(range(1, n)):
+            j = next(w for w in stream if w < 2**64 - 2**64 % (i + 1)) % (i + 1)
+            self.order[i], self.order[j] = self.order[j], self.order[i]
+        self.table = [self.encrypt(v) for v in range(256)] if self.method == "ffx" else []
+
+    def prf(self, purpose, i):
+        message = b"lmodel-input-transform-v1\0" + purpose.encode() + b"\0"
+        message += struct.pack("<III", self.block, self.channels, i)
+        return hmac.digest(self.key, message, "sha256")
+
+    def encrypt(self, v):
+        halves = [v // 100, v % 100]
+        for r in range(10):
+            word = self.prf("ffx-round", 100 * r + halves[1 - r % 2])[:8]
+            modulus = (10, 100)[r % 2]
+            halves[r % 2] = (halves[r % 2] + int.from_bytes(word, "little")) % modulus
+        return 100 * halves[0] + halves[1]
+
+    def sample(self, s):
+        kind = self.given["samples"]
+        if self.method == "np":
+            return single(1 - s) if kind == "f32" else {"u8": 255, "u16": 65535}[kind] - s
+        if kind == "u8":
+            return self.table[s]
+        return single(self.table[round(single(s * 255))] / max(self.table))
+
+    def passed(self, s):
+        if self.method == "ffx" and self.given["samples"] == "f32":
+            return single(round(single(s * 255)) / max(self.table))
+        return s
+
+    def image(self, s):
+        """Samples in the order row, column, channel."""
+        m, c, width, n = self.block, self.channels, self.given["width"], len(self.order)
+        t = list(s)
+        for top in range(0, self.given["height"], m):
+            for left in range(0, width, m):
+                at = [((top + k // c // m) * width + left + k // c % m) * c + k % c
+                      for k in range(n)]
+                for k, p in enumerate(self.order):
+                    if self.method == "shf":
+                        t[at[k]] = s[at[p]]
+                    else:
+                        picked = 2 * p >= n
+                        t[at[k]] = self.sample(s[at[k]]) if picked else self.passed(s[at[k]])
+        return t
+
+
+def transform(given):
+    """Input transforms (15): the permutation, the table, an image."""
+    keyed, kind = Keyed(given), given["samples"]
+    size = {"u8": 1, "u16": 2, "f32": 3}[kind]
+    count = given["height"] * given["width"] * given["channels"]
+    raw = pattern({"length": count * size, "seed": given["seed"]})
+    samples = [int.from_bytes(raw[i:i + size], "little") for i in range(0, len(raw), size)]
+    made = keyed.image([s / 2**24 for s in samples] if kind == "f32" else samples)
+    code = "H" if given["method"] == "ffx" and kind == "u8" else {"u8": "B", "u16": "H",
+                                                                  "f32": "f"}[kind]
+    image = struct.pack(f"<{count}{code}", *made)
+    order = struct.pack(f"<{len(keyed.order)}I", *keyed.order)
+    out = {
+        "permutation": hashlib.sha256(order).hexdigest(),
+        "sha256": hashlib.sha256(image).hexdigest(),
+    }
+    if keyed.table:
+        out["table"] = keyed.table
+    if len(image) <= SHORT:
+        out["image"] = image.hex()
+    return out
 
 
 FILES = {
+    "attachment.json": attachment,
     "book.json": book,
     "chunked.json": chunked,
     "context.json": context,
@@ -363,6 +454,7 @@ FILES = {
     "padding.json": padding,
     "positions.json": positions,
     "statement.json": statement,
+    "transform.json": transform,
 }
 
 # ---- end of the functions ----

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <lmodel/error.h>
+#include <lmodel/run.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -68,8 +69,10 @@ struct lmodel_tensor {
 /* A side file: config.json, tokenizer.json, a licence. */
 struct lmodel_attachment {
 	const char *name;             /* relative path, '/' between parts, never ".." */
-	uint64_t bytes;
+	uint64_t bytes;               /* of one that is not open: at most */
 	uint64_t stored_bytes;
+	const char *tier;             /* that it is sealed for; NULL: public */
+	bool open;                    /* public, or the keys given open its tier */
 };
 
 /* An input file of the model. */
@@ -108,6 +111,8 @@ const struct lmodel_tensor *lmodel_tensor_find(const struct lmodel_archive *arch
 
 const struct lmodel_attachment *lmodel_attachment_at(const struct lmodel_archive *archive,
 						     size_t index);
+const struct lmodel_attachment *lmodel_attachment_find(const struct lmodel_archive *archive,
+						       const char *name);
 const struct lmodel_source *lmodel_source_at(const struct lmodel_archive *archive, size_t index);
 const struct lmodel_metadata *lmodel_metadata_at(const struct lmodel_archive *archive,
 						 size_t index);
@@ -119,6 +124,33 @@ const struct lmodel_metadata *lmodel_metadata_at(const struct lmodel_archive *ar
  * Errors: EUSAGE (range past the end, tensor of another archive), ECORRUPT, EFAILED. */
 int lmodel_tensor_read(struct lmodel_archive *archive, const struct lmodel_tensor *tensor,
 		       uint64_t offset, void *buffer, size_t len, struct lmodel_error *error);
+
+/* Raw bytes [offset, offset + len) of a tensor, and where they go. */
+struct lmodel_read {
+	const struct lmodel_tensor *tensor;
+	uint64_t offset;
+	size_t len;
+	void *buffer;                 /* the caller's, `len` bytes; buffers do not overlap */
+};
+
+/* Reads many ranges at once, of many tensors or of one, on `run->jobs` threads: chunks that lie
+ * whole in a range are decoded right into the caller's memory. Otherwise as lmodel_tensor_read();
+ * progress counts bytes. `run` may be NULL.
+ *
+ * Errors: EUSAGE, ECORRUPT, EFAILED (also: interrupted by `run->progress`). */
+int lmodel_read_tensors(struct lmodel_archive *archive, const struct lmodel_read *reads,
+			size_t count, const struct lmodel_run *run, struct lmodel_error *error);
+
+/* Reads `len` bytes of a side file from byte `offset` into `buffer`. One of a tier is read and
+ * proven whole at each call, whatever the range: ask for all of it at once. Its `bytes` are those
+ * that the sealed file states, and proven when it has been read. On failure the content of `buffer`
+ * is undefined.
+ *
+ * Errors: EUSAGE (range past the end, attachment of another archive), ENOKEY (its tier is not
+ * open), ECORRUPT (also: the tier's shards are not in this file), EFAILED. */
+int lmodel_attachment_read(struct lmodel_archive *archive,
+			   const struct lmodel_attachment *attachment, uint64_t offset,
+			   void *buffer, size_t len, struct lmodel_error *error);
 
 /* Whether `name` is picked by `pattern`, as every PATTERN argument of lmodel(1): a shell
  * pattern (fnmatch) over the whole name in which `*` also matches '.' and '/'; without a

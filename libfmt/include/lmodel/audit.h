@@ -62,6 +62,11 @@ struct lmodel_detection {
 	bool tail_known;
 	double tail;                  /* of norms: about 0.55 to 1 where the largest units are
 	                                 public like any other; below 0.4 they are missing */
+	size_t pooled_tensors;        /* with 8 units on either side: a model of many small tensors
+	                                 has figures, too. 0: nothing is known */
+	const char *pooled_detector;  /* the one that does best when it has to point the same way in
+	                                 all of them, as an attacker has to decide */
+	double pooled, pooled_lot;    /* its area; the best among units drawn by lot */
 };
 
 /* A tier's part of a tensor. */

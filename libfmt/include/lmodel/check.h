@@ -53,7 +53,8 @@ enum lmodel_difference {
 	LMODEL_SHAPE = 3,     /* in both, another shape */
 	LMODEL_CONTENT = 4,   /* in both, other bytes: `elements` says how many elements */
 	LMODEL_METADATA = 5,  /* `name` is "source: key" */
-	LMODEL_ATTACHMENT = 6,/* in one alone, or other bytes: `detail` says which */
+	LMODEL_ATTACHMENT = 6,/* in one alone, or other bytes: `detail` says which; of tiers names,
+	                         tiers and padded lengths are compared */
 };
 
 struct lmodel_diff_entry {

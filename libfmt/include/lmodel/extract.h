@@ -66,6 +66,12 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 int lmodel_cat(struct lmodel_archive *archive, const struct lmodel_tensor *tensor, int fd,
 	       bool raw, const struct lmodel_run *run, struct lmodel_error *error);
 
+/* Writes a side file to the file descriptor `fd`, in bounded memory. One of a tier is proven before
+ * its first byte is written, and never in a temporary file. Errors as lmodel_attachment_read(). */
+int lmodel_attachment_cat(struct lmodel_archive *archive,
+			  const struct lmodel_attachment *attachment, int fd,
+			  const struct lmodel_run *run, struct lmodel_error *error);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -95,6 +95,7 @@ struct lmodel_tier {
 	bool absent;                  /* its shards are not in this file */
 	bool open;                    /* its values can be read with the keys given */
 	bool positions_open;          /* its positions can */
+	size_t attachment_count;      /* side files in it */
 };
 
 size_t lmodel_tier_count(const struct lmodel_archive *archive);

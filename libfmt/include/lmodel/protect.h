@@ -45,8 +45,8 @@ enum lmodel_scope {
 	LMODEL_SCOPE_LAYER = 2,      /* the same share of each tensor */
 };
 
-/* Tiers are cumulative: each amount counts all tiers up to it. One of `share` and
- * `units` is set. */
+/* Tiers are cumulative: each amount counts all tiers up to it. One of `share` and `units` is set;
+ * neither for a tier that adds no weights, only side files (struct lmodel_attach). */
 struct lmodel_tier_amount {
 	const char *name;            /* 1 to 64 of A-Z a-z 0-9 . _ -, not beginning
 	                                with '.' or '-' */
