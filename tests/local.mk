@@ -171,6 +171,7 @@ lm_script_tests = \
 	%D%/cli/diff.sh \
 	%D%/cli/extract.sh \
 	%D%/cli/forged.sh \
+	%D%/cli/gguf_out.sh \
 	%D%/cli/huggingface.sh \
 	%D%/cli/inputs.sh \
 	%D%/cli/json.sh \
@@ -180,6 +181,8 @@ lm_script_tests = \
 	%D%/cli/locks.sh \
 	%D%/cli/malformed.sh \
 	%D%/cli/memory.sh \
+	%D%/cli/mixed.sh \
+	%D%/cli/models.sh \
 	%D%/cli/numpy.sh \
 	%D%/cli/onnx.sh \
 	%D%/cli/pack.sh \
@@ -195,6 +198,7 @@ lm_script_tests = \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/transform.sh \
+	%D%/cli/unpacked.sh \
 	%D%/cli/usage.sh \
 	%D%/cli/verify.sh \
 	%D%/fault/access.sh \
@@ -253,6 +257,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/models.h \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
+	%D%/lib/readgguf.py \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \

@@ -290,3 +290,17 @@ int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
 
 	return r == LMODEL_OK ? lm_skeleton_check(a, source, plan, &mark, error) : r;
 }
+
+int lm_skeleton_read(const struct lmodel_archive *a, size_t source, struct lm_model *model,
+		     struct lmodel_error *error)
+{
+	LM_CLEANUP(lm_plan_free) struct lm_plan plan = { .keep_layout = true };
+	int r = lm_skeleton_plan(a, source, 0, &plan, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	*model = *plan.layout;
+	free(plan.layout);
+	plan.layout = NULL;
+	return LMODEL_OK;
+}

@@ -4,6 +4,7 @@
 
 #include "archive/scan.h"
 #include "base/permute.h"
+#include "import/source.h"
 
 #define LM_SCRATCH SIZE_MAX /* instead of an output: the file for tensors with other axes */
 
@@ -35,6 +36,7 @@ struct lm_plan {
 	uint64_t scratch;      /* bytes of the scratch file */
 	struct lm_model *layout; /* the last file that lm_skeleton_check() read, and its number: */
 	size_t layout_source;    /* one with external data also tells what is in the files behind */
+	bool keep_layout;        /* also of a file without such data */
 };
 
 int lm_plan_add(struct lm_plan *plan, size_t member, uint64_t from, uint64_t len, size_t file,
@@ -67,5 +69,10 @@ int lm_skeleton_check(const struct lmodel_archive *archive, size_t source, struc
  * add up to the source's size. */
 int lm_skeleton_plan(const struct lmodel_archive *archive, size_t source, size_t file,
 		     struct lm_plan *plan, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The source as its importer reads it, with zeros for tensor bytes: checked as above. `model` is
+ * zeroed; to be freed after success. */
+int lm_skeleton_read(const struct lmodel_archive *archive, size_t source, struct lm_model *model,
+		     struct lmodel_error *error) LM_MUST_CHECK;
 
 #endif

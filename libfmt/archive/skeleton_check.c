@@ -286,7 +286,7 @@ int lm_skeleton_check(const struct lmodel_archive *a, size_t source, struct lm_p
 		r = compare_tensors(&c, plan->layout, source - graph);
 	if (r == LMODEL_OK)
 		r = compare_metadata(&c, plan->layout, source - graph);
-	if (r != LMODEL_OK || plan->layout->source_count == 1)
+	if (r != LMODEL_OK || (plan->layout->source_count == 1 && !plan->keep_layout))
 		drop_layout(plan);
 	return r;
 }

@@ -188,19 +188,44 @@ int lm_import_format(struct lm_model *model, const char *format, int fd, uint64_
 		       LM_QUOTE(format));
 }
 
+/* NULL: no importer but that of safetensors may want it. */
+static const struct importer *recognise(int fd, uint64_t size, const uint8_t *head,
+					size_t head_len)
+{
+	for (size_t i = 0; i < LM_COUNT(importers); i++)
+		if (importers[i].is_mine != NULL &&
+		    importers[i].is_mine(fd, size, head, head_len))
+			return &importers[i];
+	return NULL;
+}
+
+const char *lm_import_kind(int fd, uint64_t size)
+{
+	uint8_t head[LM_KIND_HEAD];
+	const struct importer *importer;
+	size_t head_len;
+
+	if (lm_kind_head(fd, size, "", head, &head_len, NULL))
+		return NULL;
+	importer = recognise(fd, size, head, head_len);
+	if (importer == NULL && lm_kind_is_safetensors(head, head_len, size))
+		importer = &importers[0];
+	return importer != NULL ? importer->format : NULL;
+}
+
 static const struct importer *choose(int fd, uint64_t size, const char *label,
 				     struct lmodel_error *error)
 {
+	const struct importer *importer;
 	uint8_t head[LM_KIND_HEAD];
 	const struct lm_kind *kind;
 	size_t head_len;
 
 	if (lm_kind_head(fd, size, label, head, &head_len, error))
 		return NULL;
-	for (size_t i = 0; i < LM_COUNT(importers); i++)
-		if (importers[i].is_mine != NULL &&
-		    importers[i].is_mine(fd, size, head, head_len))
-			return &importers[i];
+	importer = recognise(fd, size, head, head_len);
+	if (importer != NULL)
+		return importer;
 	kind = lm_kind_of(head, head_len);
 	if (kind == NULL)
 		return &importers[0];

@@ -52,6 +52,7 @@ struct lm_source_tensor {
 struct lm_source_metadata {
 	size_t source;
 	char *key, *value;    /* valid UTF-8, no NUL */
+	uint64_t begin, end;  /* GGUF: where in the source both stand; otherwise 0 */
 };
 
 struct lm_source_attachment {
@@ -115,6 +116,9 @@ int lm_import_attachment(struct lm_model *model, const char *path, const char *n
  * unique (ECORRUPT within one input file; EUSAGE between inputs), counts are in bounds, there is
  * at least one source. */
 int lm_model_check(const struct lm_model *model, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The format of all sources, of which there is one at least; "mixed" when they differ. */
+const char *lm_model_format(const struct lm_model *model);
 
 /* Reads `len` raw bytes of tensor `index` from raw byte `offset`. Thread-safe. */
 int lm_model_read(const struct lm_model *model, size_t index, uint64_t offset, void *buffer,
