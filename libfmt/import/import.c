@@ -286,7 +286,7 @@ int lm_import(struct lm_model *model, const char *path, const char *spool_direct
 		r = lm_spool(STDIN_FILENO, standard_input, spool_directory, &fd, &size, error);
 		if (r != LMODEL_OK)
 			return r;
-		return lm_import_file(model, fd, size, NULL, standard_input, error);
+		return lm_import_file(model, fd, size, model->input_name, standard_input, error);
 	}
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return lm_import_directory(model, path, run, error);
@@ -299,7 +299,9 @@ int lm_import(struct lm_model *model, const char *path, const char *spool_direct
 		return LMODEL_EFAILED;
 	}
 	model->directory = directory;
-	r = lm_import_file(model, fd, size, archive_name(path), LM_QUOTE(path), error);
+	r = lm_import_file(model, fd, size,
+			   model->input_name != NULL ? model->input_name : archive_name(path),
+			   LM_QUOTE(path), error);
 	model->directory = NULL;
 	return r;
 }

@@ -77,6 +77,7 @@ struct lm_model {
 	size_t spool_count, spool_capacity;
 
 	/* Set before the first import, or by lm_import(). May be NULL. */
+	const char *input_name; /* of the next input, instead of its own */
 	const char *spool_directory;
 	const struct lmodel_run *run;
 
