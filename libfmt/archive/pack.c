@@ -276,23 +276,11 @@ static int write_archive(struct packing *p, int fd, const char *label, struct lm
 }
 
 /* For who packs from memory, whose files have no names. */
-static int name_input(struct lm_model *model, size_t before, const char *name,
-		      struct lmodel_error *error)
+static int check_input_name(const char *name, struct lmodel_error *error)
 {
-	struct lm_source *source = &model->sources[before];
-	char *copy;
-
-	if (model->source_count != before + 1)
-		return lm_fail(error, LMODEL_EUSAGE, "%s: a directory keeps the names in it",
-			       LM_QUOTE(name));
-	if (!lm_path_is_safe(name))
+	if (name != NULL && (!lm_path_is_safe(name) || strchr(name, '/') != NULL))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: cannot be the name of an input",
 			       LM_QUOTE(name));
-	copy = lm_strdup(name, error);
-	if (copy == NULL)
-		return LMODEL_EFAILED;
-	free(source->name);
-	source->name = copy;
 	return LMODEL_OK;
 }
 
@@ -303,12 +291,13 @@ static int import_all(struct packing *p, const char *spool, const char *const *i
 
 	for (size_t i = 0; i < count && r == LMODEL_OK; i++) {
 		const char *const *names = p->options->input_names;
-		size_t before = p->model.source_count;
 
-		r = lm_import(&p->model, inputs[i], spool, &p->options->run, error);
-		if (r == LMODEL_OK && names != NULL && names[i] != NULL)
-			r = name_input(&p->model, before, names[i], error);
+		p->model.input_name = names != NULL ? names[i] : NULL;
+		r = check_input_name(p->model.input_name, error);
+		if (r == LMODEL_OK)
+			r = lm_import(&p->model, inputs[i], spool, &p->options->run, error);
 	}
+	p->model.input_name = NULL;
 	for (size_t i = 0; i < p->model.attachment_count; i++)
 		p->model.attachments[i].found = true;
 	for (size_t i = 0; i < p->options->attach_count && r == LMODEL_OK; i++)

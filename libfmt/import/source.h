@@ -79,6 +79,10 @@ struct lm_model {
 	const char *spool_directory;
 	const struct lmodel_run *run;
 
+	/* What the next input is called; NULL: by its path. Importers make names of tensors and
+	 * metadata of it. */
+	const char *input_name;
+
 	/* The input is what a skeleton writes, with zeros for all tensor bytes and for CRCs: an
 	 * archive is checked. Nothing but structure is looked at: no tensor byte is read, no CRC
 	 * compared, nothing spooled; `offset` is always the place in the source. */

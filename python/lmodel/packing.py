@@ -57,7 +57,8 @@ def pack(output: Path, inputs: Path | Iterable[Path], *, jobs: int | None = None
 
     Args:
         output: the archive; it appears whole or not at all.
-        inputs: safetensors files or Hugging Face directories, one or several.
+        inputs: files of safetensors, GGUF, NumPy or PyTorch, or Hugging Face directories, one or
+            several.
         jobs: threads; None: one a processor.
         progress: called with bytes done and in all; what it raises stops, and nothing is left.
         level: "fast", "default" or "small".
@@ -91,7 +92,7 @@ def save(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | N
             are stored once.
         metadata: text by key, for the archive to carry.
         dtypes: element types of arrays that hold bits: ``{"w": "BF16"}`` for uint16.
-        name: what `native` extraction calls the file.
+        name: what `native` extraction calls the file, without a folder.
         others: as ``pack()``.
 
     Raises as ``pack()``; UnsupportedError also for arrays of objects or strings, sparse tensors.
