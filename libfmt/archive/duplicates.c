@@ -33,6 +33,16 @@ static bool alike(const struct print *p, const struct print *q)
 	       memcmp(p->digest, q->digest, sizeof(p->digest)) == 0;
 }
 
+/* Whether two tensors are the same bytes of a file: there may be thousands over one range. Those of
+ * one place stand together. */
+static bool same_place(const struct lm_model *m, size_t a, size_t b)
+{
+	const struct lm_source_tensor *p = &m->tensors[a], *q = &m->tensors[b];
+
+	return p->source == q->source && p->spool == q->spool && p->offset == q->offset &&
+	       p->bytes == q->bytes;
+}
+
 /* Samples spread over the tensor; all of it when it is short. */
 static int sample(const struct lm_model *m, struct print *p, struct lmodel_error *error)
 {
@@ -80,9 +90,12 @@ static int look_closer(const struct lm_model *m, struct print *prints, size_t co
 			;
 		if (end == i + 1 || prints[i].bytes <= SAMPLE * SAMPLES)
 			continue;
-		for (size_t k = i; k < end; k++)
-			if (digest_all(m, &prints[k], buffer, error))
+		for (size_t k = i; k < end; k++) {
+			if (k > i && same_place(m, prints[k - 1].tensor, prints[k].tensor))
+				memcpy(prints[k].digest, prints[k - 1].digest, LM_SHA256_SIZE);
+			else if (digest_all(m, &prints[k], buffer, error))
 				return (int)error->code;
+		}
 	}
 	return LMODEL_OK;
 }
@@ -112,21 +125,27 @@ static int find(const struct lm_model *m, bool any_dtype, size_t *alias, struct 
 {
 	LM_FREE struct print *prints = calloc(m->tensor_count + 1, sizeof(*prints));
 	LM_FREE uint8_t *buffer = malloc(PIECE);
+	struct print p = { .tensor = SIZE_MAX };
 	size_t count = 0;
 	int r = LMODEL_OK;
 
 	if (prints == NULL || buffer == NULL)
 		return lm_fail_memory(error);
 	for (size_t i = 0; i < m->tensor_count && r == LMODEL_OK; i++) {
+		bool again = p.tensor != SIZE_MAX && same_place(m, p.tensor, i);
+
 		alias[i] = SIZE_MAX;
 		if (m->tensors[i].bytes == 0)
 			continue;
-		prints[count] = (struct print){ .tensor = i, .bytes = m->tensors[i].bytes,
-						.dtype = any_dtype ? NULL : m->tensors[i].dtype };
-		r = sample(m, &prints[count], error);
-		if (r == LMODEL_OK && any_dtype && prints[count].constant)
-			r = look_whole(m, &prints[count], buffer, error);
-		count += !(any_dtype && prints[count].constant);
+		p.tensor = i;
+		p.bytes = m->tensors[i].bytes;
+		p.dtype = any_dtype ? NULL : m->tensors[i].dtype;
+		if (!again)
+			r = sample(m, &p, error);
+		if (r == LMODEL_OK && !again && any_dtype && p.constant)
+			r = look_whole(m, &p, buffer, error);
+		if (!(any_dtype && p.constant))
+			prints[count++] = p;
 	}
 	if (r != LMODEL_OK)
 		return r;

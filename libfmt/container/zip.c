@@ -374,24 +374,30 @@ static int by_place(const void *a, const void *b)
 	return x->header < y->header ? -1 : x->header > y->header;
 }
 
-static int by_name(const void *a, const void *b)
+static int by_name(const void *a, const void *b, void *context)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
+	const struct lm_zip_member *members = context;
+
+	return strcmp(members[*(const size_t *)a].name, members[*(const size_t *)b].name);
 }
 
-static int check_names(const struct lm_zip *z, struct lmodel_error *error)
+static void sort_names(struct lm_zip *z)
 {
-	LM_FREE const char **names = calloc(z->count + 1, sizeof(*names));
-
-	if (names == NULL)
-		return lm_fail_memory(error);
 	for (size_t i = 0; i < z->count; i++)
-		names[i] = z->members[i].name;
-	qsort(names, z->count, sizeof(*names), by_name);
+		z->by_name[i] = i;
+	qsort_r(z->by_name, z->count, sizeof(*z->by_name), by_name, z->members);
+}
+
+static int check_names(struct lm_zip *z, struct lmodel_error *error)
+{
+	z->by_name = calloc(z->count + 1, sizeof(*z->by_name));
+	if (z->by_name == NULL)
+		return lm_fail_memory(error);
+	sort_names(z);
 	for (size_t i = 1; i < z->count; i++)
-		if (strcmp(names[i - 1], names[i]) == 0)
+		if (strcmp(z->members[z->by_name[i - 1]].name, z->members[z->by_name[i]].name) == 0)
 			return lm_fail(error, LMODEL_ECORRUPT, "%s: ZIP: has member %s twice",
-				       z->label, LM_QUOTE(names[i]));
+				       z->label, LM_QUOTE(z->members[z->by_name[i]].name));
 	return LMODEL_OK;
 }
 
@@ -468,7 +474,11 @@ int lm_zip_open(struct lm_zip *z, int fd, uint64_t size, const char *label,
 		r = bad(z, error, "its central directory is longer than its members");
 	if (r == LMODEL_OK)
 		r = check_names(z, error);
-	return r != LMODEL_OK ? r : check_places(z, error);
+	if (r == LMODEL_OK)
+		r = check_places(z, error);
+	if (r == LMODEL_OK)
+		sort_names(z); /* members stand in another order now */
+	return r;
 }
 
 void lm_zip_free(struct lm_zip *z)
@@ -476,18 +486,11 @@ void lm_zip_free(struct lm_zip *z)
 	for (size_t i = 0; i < z->count; i++)
 		free(z->members[i].name);
 	free(z->members);
+	free(z->by_name);
 	*z = (struct lm_zip){ .fd = -1 };
 }
 
 bool lm_zip_is_like(const uint8_t *head, size_t head_len)
 {
 	return head_len >= 4 && (lm_get_u32(head) == LOCAL || lm_get_u32(head) == END);
-}
-
-size_t lm_zip_find(const struct lm_zip *z, const char *name)
-{
-	for (size_t i = 0; i < z->count; i++)
-		if (strcmp(z->members[i].name, name) == 0)
-			return i;
-	return SIZE_MAX;
 }

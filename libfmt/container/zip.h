@@ -30,6 +30,7 @@ struct lm_zip {
 	uint64_t size;           /* of the file */
 	uint64_t directory;      /* where the central directory begins */
 	struct lm_zip_member *members; /* as they lie in the file; names are unique */
+	size_t *by_name;         /* their numbers, by name */
 	size_t count;
 };
 

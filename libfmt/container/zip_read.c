@@ -181,3 +181,21 @@ int lm_zip_inflate(const struct lm_zip *z, int out, uint64_t *offset, struct lmo
 	lm_crc_free(crc);
 	return r;
 }
+
+size_t lm_zip_find(const struct lm_zip *z, const char *name)
+{
+	size_t low = 0, high = z->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(z->members[z->by_name[middle]].name, name);
+
+		if (order == 0)
+			return z->by_name[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return SIZE_MAX;
+}

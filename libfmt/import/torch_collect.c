@@ -6,7 +6,7 @@
 
 enum {
 	DEPTH_LIMIT = 64,        /* containers within each other */
-	VISIT_LIMIT = 1 << 22,   /* values that are looked at */
+	VISITS_FREE = 1024,      /* values that are looked at, beside one for each byte */
 	SHOWN = 256,             /* plain values that become metadata */
 	TEXT_SHOWN = 65536,      /* bytes of such a text */
 };
@@ -64,7 +64,8 @@ struct path {
 
 struct walk {
 	struct lm_torch *torch;
-	size_t visits, shown;
+	uint64_t visits, most;   /* values that were looked at, that may be */
+	size_t shown;
 	struct lmodel_error *error;
 };
 
@@ -425,9 +426,10 @@ static int show(struct walk *w, const struct lm_pickle_value *v, const struct pa
 
 static int visit(struct walk *w, const struct lm_pickle_value *v, const struct path *path)
 {
-	if (++w->visits > VISIT_LIMIT)
-		return lm_fail(w->error, LMODEL_ELIMIT, "%s: over %d values, or one within itself",
-			       w->torch->label, VISIT_LIMIT);
+	if (++w->visits > w->most)
+		return lm_fail(w->error, LMODEL_ELIMIT,
+			       "%s: its pickle has containers in many places, over %ju values in "
+			       "all, or one within itself", w->torch->label, (uintmax_t)w->most);
 	switch (v->kind) {
 	case LM_PICKLE_DICT: return visit_dict(w, v, path);
 	case LM_PICKLE_LIST:
@@ -441,11 +443,11 @@ static int visit(struct walk *w, const struct lm_pickle_value *v, const struct p
 }
 
 int lm_torch_collect(struct lm_torch *torch, const struct lm_pickle_value *root,
-		     struct lmodel_error *error)
+		     uint64_t pickle_bytes, struct lmodel_error *error)
 {
 	static const struct path top = { 0 };
 	struct lmodel_error why = LMODEL_ERROR_INIT;
-	struct walk w = { .torch = torch, .error = &why };
+	struct walk w = { .torch = torch, .error = &why, .most = pickle_bytes + VISITS_FREE };
 	int r = visit(&w, root, &top);
 
 	return r == LMODEL_OK ? r : lm_fail(error, why.code, "%s", why.message);

@@ -97,11 +97,12 @@ static int read_file(struct lm_torch *t, struct lm_window *in, struct lmodel_err
 	static const struct lm_pickle_name none = { NULL, NULL };
 	struct lm_pickle *object = NULL, *keys = NULL;
 	int r = read_start(t, in, error);
+	uint64_t begin = in->at;
 
 	if (r == LMODEL_OK)
 		r = lm_pickle_read(&object, in, lm_torch_names, error);
 	if (r == LMODEL_OK)
-		r = lm_torch_collect(t, lm_pickle_root(object), error);
+		r = lm_torch_collect(t, lm_pickle_root(object), in->at - begin, error);
 	if (r == LMODEL_OK)
 		r = lm_pickle_read(&keys, in, &none, error);
 	if (r == LMODEL_OK)

@@ -117,7 +117,7 @@ static int read_object(struct lm_torch *t, const struct lm_zip *zip, size_t obje
 	r = lm_pickle_read(&pickle, in, lm_torch_names, error);
 	if (r != LMODEL_OK)
 		return r;
-	r = lm_torch_collect(t, lm_pickle_root(pickle), error);
+	r = lm_torch_collect(t, lm_pickle_root(pickle), m->size, error);
 	if (r == LMODEL_OK) {
 		crcs = calloc(LM_COUNT(m->crc_at) * t->storage_count + 1, sizeof(*crcs));
 		if (crcs == NULL)

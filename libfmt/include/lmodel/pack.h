@@ -52,7 +52,7 @@ struct lmodel_pack_options {
 	bool overwrite;            /* replace an existing output, as a whole */
 	const struct lmodel_protect_options *protect; /* NULL: everything is public */
 	const char *const *input_names; /* what each input file is called in the archive, a relative
-	                              folder; NULL, or an entry that is: the last part of its path */
+	                              path; NULL, or an entry that is: the last part of its path */
 };
 #define LMODEL_PACK_OPTIONS_INIT { .size = sizeof(struct lmodel_pack_options) }
 
