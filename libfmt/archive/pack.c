@@ -151,14 +151,6 @@ static int add_tensors(struct packing *p, const size_t *alias, struct lmodel_err
 	return LMODEL_OK;
 }
 
-static const char *common_format(const struct lm_model *in)
-{
-	for (size_t i = 1; i < in->source_count; i++)
-		if (strcmp(in->sources[i].format, in->sources[0].format) != 0)
-			return LM_FORMAT_MIXED;
-	return in->sources[0].format;
-}
-
 static int add_archive(struct packing *p, struct lmodel_error *error)
 {
 	struct lm_manifest *m = &p->manifest;
@@ -172,7 +164,7 @@ static int add_archive(struct packing *p, struct lmodel_error *error)
 	}
 	lm_uuid_format(m->id, id);
 	m->tool = lm_strdup("lmodel " LMODEL_VERSION_STRING, error);
-	m->source_format = lm_strdup(common_format(&p->model), error);
+	m->source_format = lm_strdup(lm_model_format(&p->model), error);
 	return m->tool == NULL || m->source_format == NULL ? LMODEL_EFAILED : LMODEL_OK;
 }
 
