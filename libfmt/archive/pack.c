@@ -267,13 +267,23 @@ static int write_archive(struct packing *p, int fd, const char *label, struct lm
 	return r;
 }
 
-/* For who packs from memory, whose files have no names. */
-static int check_input_name(const char *name, struct lmodel_error *error)
+/* For who packs from memory, whose files have no names. Set for the import of one input. */
+static int import_named(struct lm_model *model, const char *input, const char *name,
+			const char *spool, const struct lmodel_run *run, struct lmodel_error *error)
 {
-	if (name != NULL && (!lm_path_is_safe(name) || strchr(name, '/') != NULL))
+	struct stat st;
+	int r;
+
+	if (name != NULL && stat(input, &st) == 0 && S_ISDIR(st.st_mode))
+		return lm_fail(error, LMODEL_EUSAGE, "%s: a directory keeps the names in it",
+			       LM_QUOTE(name));
+	if (name != NULL && !lm_path_is_safe(name))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: cannot be the name of an input",
 			       LM_QUOTE(name));
-	return LMODEL_OK;
+	model->input_name = name;
+	r = lm_import(model, input, spool, run, error);
+	model->input_name = NULL;
+	return r;
 }
 
 static int import_all(struct packing *p, const char *spool, const char *const *inputs, size_t count,
@@ -284,12 +294,9 @@ static int import_all(struct packing *p, const char *spool, const char *const *i
 	for (size_t i = 0; i < count && r == LMODEL_OK; i++) {
 		const char *const *names = p->options->input_names;
 
-		p->model.input_name = names != NULL ? names[i] : NULL;
-		r = check_input_name(p->model.input_name, error);
-		if (r == LMODEL_OK)
-			r = lm_import(&p->model, inputs[i], spool, &p->options->run, error);
+		r = import_named(&p->model, inputs[i], names != NULL ? names[i] : NULL, spool,
+				 &p->options->run, error);
 	}
-	p->model.input_name = NULL;
 	for (size_t i = 0; i < p->model.attachment_count; i++)
 		p->model.attachments[i].found = true;
 	for (size_t i = 0; i < p->options->attach_count && r == LMODEL_OK; i++)

@@ -77,12 +77,9 @@ struct lm_model {
 	size_t spool_count, spool_capacity;
 
 	/* Set before the first import, or by lm_import(). May be NULL. */
+	const char *input_name; /* of the next input, instead of its own */
 	const char *spool_directory;
 	const struct lmodel_run *run;
-
-	/* What the next input is called; NULL: by its path. Importers make names of tensors and
-	 * metadata of it. */
-	const char *input_name;
 
 	/* Where files are that an input names, such as external data; NULL: there are none, it
 	 * came as a stream. Set before each import, by lm_import(). */

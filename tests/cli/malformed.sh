@@ -3,7 +3,7 @@
 . "${srcdir:-.}/tests/lib/tap.sh"
 
 # A format joins when it has an importer.
-formats="st npy npz gguf pth"
+formats="st npy npz gguf pth onnx"
 
 # What is not refused at once must not take over a gigabyte; sanitizers take what they like.
 limited() {

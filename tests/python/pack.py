@@ -38,9 +38,11 @@ with lmodel.open("m.lmodel") as archive:
     equal(archive.tensors["tied"].alias_of, "w", "save: what is there twice is stored once")
 equal([s["name"] for s in lmodel.inspect("m.lmodel")["sources"]], ["model.safetensors"],
       "save: the input has a name")
-lmodel.save("n.lmodel", model, name="x.safetensors", dtypes={"bits": "BF16"})
+lmodel.save("n.lmodel", model, name="sub/x.safetensors", dtypes={"bits": "BF16"})
 lmodel.extract("n.lmodel", "out/", format="native")
-equal(sorted(by_hand.read("out/x.safetensors")), sorted(model), "save: under another name")
+equal(sorted(by_hand.read("out/sub/x.safetensors")), sorted(model), "save: under another name")
+equal(sorted(lmodel.open("n.lmodel").keys()),
+      sorted("sub/" + name for name in model), "save: which tensors have, too, by the folder")
 raises(TypeError, lambda: lmodel.save("not.lmodel", object()), "mapping of names", "no mapping")
 raises(lmodel.LmodelError, lambda: lmodel.save("m.lmodel", model), "exists", "save: exists")
 lmodel.save("m.lmodel", {"x": np.ones(3)}, overwrite=True)
@@ -63,8 +65,6 @@ raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, dtypes={"q": "B
        "save: a type for nothing")
 raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, dtypes={"w": "BF16"}), "cannot be",
        "save: a type that does not fit")
-raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, name="sub/x"), "name",
-       "save: a name with a folder")
 raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, name="../x"), "name",
        "save: a name that leads out")
 raises(TypeError, lambda: lmodel.save("x.lmodel", model, colour="red"), "colour",

@@ -51,8 +51,8 @@ struct lmodel_pack_options {
 	size_t seed_len;           /* 0: no seed */
 	bool overwrite;            /* replace an existing output, as a whole */
 	const struct lmodel_protect_options *protect; /* NULL: everything is public */
-	const char *const *input_names; /* what each input file is called in the archive, without a
-	                              folder; NULL, or an entry that is: the last part of its path */
+	const char *const *input_names; /* what each input file is called in the archive, a relative
+	                              path; NULL, or an entry that is: the last part of its path */
 };
 #define LMODEL_PACK_OPTIONS_INIT { .size = sizeof(struct lmodel_pack_options) }
 
