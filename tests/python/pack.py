@@ -65,8 +65,6 @@ raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, dtypes={"q": "B
        "save: a type for nothing")
 raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, dtypes={"w": "BF16"}), "cannot be",
        "save: a type that does not fit")
-raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, name="sub/x"), "name",
-       "save: a name with a folder")
 raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, name="../x"), "name",
        "save: a name that leads out")
 raises(TypeError, lambda: lmodel.save("x.lmodel", model, colour="red"), "colour",
