@@ -32,6 +32,7 @@ static const char *const format_names[] = {
 	[LMODEL_FORMAT_NATIVE] = "native",
 	[LMODEL_FORMAT_NPZ] = "npz",
 	[LMODEL_FORMAT_NPY] = "npy",
+	[LMODEL_FORMAT_GGUF] = "gguf",
 };
 
 static const char *option_format(void *value, const char *argument)
@@ -42,7 +43,7 @@ static const char *option_format(void *value, const char *argument)
 			format_given = true;
 			return NULL;
 		}
-	return "is not one of safetensors, npz, npy, native";
+	return "is not one of safetensors, npz, npy, gguf, native";
 }
 
 static const struct option_row options[] = {
@@ -51,7 +52,7 @@ static const struct option_row options[] = {
 	{ "directory", 'C', "DIR", "put OUT below DIR", option_text, &directory },
 	{ "force", 'f', NULL, "replace files that exist; lose what the format cannot keep",
 	  option_flag, &force },
-	{ "format", 0, "FORMAT", "safetensors, npz, npy, or native: the input files as they were",
+	{ "format", 0, "FORMAT", "safetensors, npz, npy, gguf, or native: the inputs as they were",
 	  option_format, &format },
 	{ "exclude", 0, "PATTERN", "leave out what PATTERN picks; may be given again", option_list,
 	  &excludes },
@@ -113,6 +114,8 @@ static void choose_format(const struct lmodel_archive *archive, bool whole)
 		format = LMODEL_FORMAT_NPZ;
 	else if (strcmp(dot, ".npy") == 0)
 		format = LMODEL_FORMAT_NPY;
+	else if (strcmp(dot, ".gguf") == 0)
+		format = LMODEL_FORMAT_GGUF;
 	else if (whole && info.source_count == 1 && strcmp(dot, ".safetensors") != 0 &&
 		 safe_default(output) && text_ends(lmodel_source_at(archive, 0)->name, dot))
 		format = LMODEL_FORMAT_NATIVE;
@@ -282,10 +285,10 @@ const struct cmd cmd_extract = {
 	"Writes the weights of ARCHIVE (\"-\": standard input), or those of the tensors\n"
 	"that a PATTERN picks, to OUT, or to a file in the current directory that has\n"
 	"the archive's name, ending in .safetensors or in what --format says. Without\n"
-	"--format an OUT that ends in .npz or .npy, or as the one input did, says the\n"
-	"format. Side files are written into directories only. Of an archive with tiers\n"
-	"it is the weights of the highest tier that the keys open, without a key the\n"
-	"public ones.\n",
+	"--format an OUT that ends in .npz, .npy or .gguf, or as the one input did, says\n"
+	"the format. Side files are written into directories only. Of an archive with\n"
+	"tiers it is the weights of the highest tier that the keys open, without a key\n"
+	"the public ones.\n",
 	.options = options,
 	.secrets = true,
 	.least = 1,

@@ -14,6 +14,7 @@
 #include "licence.h"
 #include "message.h"
 #include "text.h"
+#include "view.h"
 
 static struct key_options keys;
 static bool json;
@@ -42,13 +43,13 @@ static int by_bytes(const void *a, const void *b)
 }
 
 /* Tensors and bytes by dtype, most bytes first; aliases are not counted. */
-static size_t sum_dtypes(const struct lmodel_archive *archive, struct dtype_sum **sums)
+static size_t sum_dtypes(const struct view *view, struct dtype_sum **sums)
 {
 	const struct lmodel_tensor *t;
 	size_t count = 0;
 
 	*sums = NULL;
-	for (size_t i = 0; (t = lmodel_tensor_at(archive, i)) != NULL; i++) {
+	for (size_t i = 0; (t = view_tensor(view, i)) != NULL; i++) {
 		size_t d = 0;
 
 		if (t->alias_of != NULL)
@@ -85,10 +86,10 @@ static const char *time_text(char *buffer, size_t size, int64_t seconds)
 
 /* ---- text ---- */
 
-static void print_sources(const struct lmodel_archive *archive, size_t count)
+static void print_sources(const struct view *view, size_t count)
 {
 	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
-		const struct lmodel_source *s = lmodel_source_at(archive, i);
+		const struct lmodel_source *s = view_source(view, i);
 		char *name = text_cut(s->name, INSPECT_WIDTH - 50);
 		char *format = text_cut(s->format, 16);
 		char size[TEXT_HUMAN];
@@ -126,12 +127,12 @@ static char *sealed_text(const struct lmodel_attachment *a)
 	return text;
 }
 
-static void print_attachments(const struct lmodel_archive *archive, size_t count)
+static void print_attachments(const struct view *view, size_t count)
 {
 	if (count == 0)
 		inspect_line("attachments", "none");
 	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
-		const struct lmodel_attachment *a = lmodel_attachment_at(archive, i);
+		const struct lmodel_attachment *a = view_attachment(view, i);
 		char *name = text_cut(a->name, INSPECT_WIDTH - 30), *sealed = sealed_text(a);
 		char size[TEXT_HUMAN];
 
@@ -143,12 +144,12 @@ static void print_attachments(const struct lmodel_archive *archive, size_t count
 	inspect_more(count);
 }
 
-static void print_metadata(const struct lmodel_archive *archive, size_t count)
+static void print_metadata(const struct view *view, size_t count)
 {
 	if (count == 0)
 		inspect_line("metadata", "none");
 	for (size_t i = 0; i < count && i < inspect_lines(); i++) {
-		const struct lmodel_metadata *m = lmodel_metadata_at(archive, i);
+		const struct lmodel_metadata *m = view_metadata(view, i);
 		char *key = text_cut(m->key, 30);
 		char *value = text_cut(m->value, INSPECT_WIDTH - 14 - 2 - strlen(key));
 
@@ -159,13 +160,14 @@ static void print_metadata(const struct lmodel_archive *archive, size_t count)
 	inspect_more(count);
 }
 
-static void print_text(struct lmodel_archive *archive, const char *path)
+static void print_text(const struct view *view, const char *path)
 {
 	char a[TEXT_HUMAN], b[TEXT_HUMAN], ratio[TEXT_RATIO], count[TEXT_COUNT], when[32];
 	char *name = text_archive(strcmp(path, "-") == 0 ? path : text_base(path));
+	struct lmodel_archive *archive = view->archive;
 	struct lmodel_info info;
 	struct dtype_sum *sums;
-	size_t dtypes = sum_dtypes(archive, &sums);
+	size_t dtypes = sum_dtypes(view, &sums);
 	char *tool;
 
 	lmodel_info(archive, &info);
@@ -176,7 +178,7 @@ static void print_text(struct lmodel_archive *archive, const char *path)
 	inspect_line("created", "%s", time_text(when, sizeof(when), info.created));
 	inspect_line("generation", "%" PRIu64 " (commit %" PRIu64 ")", info.content_generation,
 		     info.commit_counter);
-	print_sources(archive, info.source_count);
+	print_sources(view, info.source_count);
 	if (info.alias_count > 0)
 		inspect_line("tensors", "%zu (%zu alias%s)", info.tensor_count, info.alias_count,
 			     info.alias_count == 1 ? "" : "es");
@@ -194,9 +196,9 @@ static void print_text(struct lmodel_archive *archive, const char *path)
 			     text_human(a, info.dead_bytes));
 	inspect_line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
 		     text_human(b, info.manifest_room));
-	print_attachments(archive, info.attachment_count);
+	print_attachments(view, info.attachment_count);
 	licence_print(archive);
-	print_metadata(archive, info.metadata_count);
+	print_metadata(view, info.metadata_count);
 	inspect_tiers(archive);
 	inspect_slots(archive);
 	inspect_signatures(archive);
@@ -206,13 +208,38 @@ static void print_text(struct lmodel_archive *archive, const char *path)
 	free(sums);
 }
 
+static void print_model(const struct view *view, const char *path)
+{
+	char size[TEXT_HUMAN], count[TEXT_COUNT];
+	struct lmodel_model_info info;
+	char *name = text_escape(*text_base(path) != '\0' ? text_base(path) : path);
+	struct dtype_sum *sums;
+	size_t dtypes = sum_dtypes(view, &sums);
+
+	lmodel_model_info(view->model, &info);
+	inspect_line("name", "%s", name);
+	inspect_line("format", "%s, not packed", info.source_format);
+	print_sources(view, info.source_count);
+	inspect_line("tensors", "%zu", info.tensor_count);
+	inspect_line("parameters", "%s", text_count(count, info.parameters));
+	print_dtypes(sums, dtypes);
+	inspect_line("size", "%s", text_human(size, info.tensor_bytes));
+	inspect_line(info.source_count == 1 ? "file" : "files", "%s (%s bytes)",
+		     text_human(size, info.file_bytes), text_count(count, info.file_bytes));
+	print_attachments(view, info.attachment_count);
+	print_metadata(view, info.metadata_count);
+	inspect_line("protection", "none: the model is in the clear");
+	free(name);
+	free(sums);
+}
+
 /* ---- JSON ---- */
 
-static json_t *dtypes_json(const struct lmodel_archive *archive)
+static json_t *dtypes_json(const struct view *view)
 {
 	json_t *array = json_array();
 	struct dtype_sum *sums;
-	size_t count = sum_dtypes(archive, &sums);
+	size_t count = sum_dtypes(view, &sums);
 
 	for (size_t i = 0; i < count; i++) {
 		json_t *object = json_object();
@@ -226,12 +253,12 @@ static json_t *dtypes_json(const struct lmodel_archive *archive)
 	return array;
 }
 
-static json_t *sources_json(const struct lmodel_archive *archive)
+static json_t *sources_json(const struct view *view)
 {
 	json_t *array = json_array();
 	const struct lmodel_source *s;
 
-	for (size_t i = 0; (s = lmodel_source_at(archive, i)) != NULL; i++) {
+	for (size_t i = 0; (s = view_source(view, i)) != NULL; i++) {
 		json_t *object = json_object();
 
 		json_put(object, "name", json_text(s->name));
@@ -243,30 +270,32 @@ static json_t *sources_json(const struct lmodel_archive *archive)
 	return array;
 }
 
-static json_t *attachments_json(const struct lmodel_archive *archive)
+static json_t *attachments_json(const struct view *view)
 {
 	json_t *array = json_array();
 	const struct lmodel_attachment *a;
 
-	for (size_t i = 0; (a = lmodel_attachment_at(archive, i)) != NULL; i++) {
+	for (size_t i = 0; (a = view_attachment(view, i)) != NULL; i++) {
 		json_t *object = json_object();
 
 		json_put(object, "name", json_text(a->name));
 		json_put(object, "bytes", json_number(a->bytes));
-		json_put(object, "stored_bytes", json_number(a->stored_bytes));
-		json_put(object, "tier", json_text(a->tier));
-		json_put(object, "open", json_bool(a->open));
+		if (view->archive != NULL) {
+			json_put(object, "stored_bytes", json_number(a->stored_bytes));
+			json_put(object, "tier", json_text(a->tier));
+			json_put(object, "open", json_bool(a->open));
+		}
 		json_push(array, object);
 	}
 	return array;
 }
 
-static json_t *metadata_json(const struct lmodel_archive *archive)
+static json_t *metadata_json(const struct view *view)
 {
 	json_t *array = json_array();
 	const struct lmodel_metadata *m;
 
-	for (size_t i = 0; (m = lmodel_metadata_at(archive, i)) != NULL; i++) {
+	for (size_t i = 0; (m = view_metadata(view, i)) != NULL; i++) {
 		json_t *object = json_object();
 
 		json_put(object, "source", json_text(m->source));
@@ -277,13 +306,15 @@ static json_t *metadata_json(const struct lmodel_archive *archive)
 	return array;
 }
 
-static void print_json(struct lmodel_archive *archive)
+static void print_json(const struct view *view)
 {
+	struct lmodel_archive *archive = view->archive;
 	json_t *d = json_document();
 	struct lmodel_info info;
 	char when[32];
 
 	lmodel_info(archive, &info);
+	json_put(d, "packed", json_bool(true));
 	json_put(d, "format_version", json_number(info.format_version));
 	json_put(d, "tool", json_text(info.tool));
 	json_put(d, "id", json_text(info.id));
@@ -291,11 +322,11 @@ static void print_json(struct lmodel_archive *archive)
 	json_put(d, "content_generation", json_number(info.content_generation));
 	json_put(d, "commit_counter", json_number(info.commit_counter));
 	json_put(d, "source_format", json_text(info.source_format));
-	json_put(d, "sources", sources_json(archive));
+	json_put(d, "sources", sources_json(view));
 	json_put(d, "tensors", json_number(info.tensor_count));
 	json_put(d, "aliases", json_number(info.alias_count));
 	json_put(d, "parameters", json_number(info.parameters));
-	json_put(d, "dtypes", dtypes_json(archive));
+	json_put(d, "dtypes", dtypes_json(view));
 	json_put(d, "bytes", json_number(info.tensor_bytes));
 	json_put(d, "stored_bytes", json_number(info.tensor_stored_bytes));
 	json_put(d, "file_bytes", json_number(info.file_bytes));
@@ -304,10 +335,10 @@ static void print_json(struct lmodel_archive *archive)
 	json_put(d, "chunk_bytes", json_number(info.chunk_bytes));
 	json_put(d, "manifest_bytes", json_number(info.manifest_bytes));
 	json_put(d, "manifest_room", json_number(info.manifest_room));
-	json_put(d, "attachments", attachments_json(archive));
+	json_put(d, "attachments", attachments_json(view));
 	json_put(d, "licences", licence_json(archive));
 	json_put(d, "model_card", licence_card_json(archive));
-	json_put(d, "metadata", metadata_json(archive));
+	json_put(d, "metadata", metadata_json(view));
 	json_put(d, "protected", json_bool(lmodel_tier_count(archive) > 0));
 	json_put(d, "tiers", inspect_tiers_json(archive));
 	json_put(d, "slots", inspect_slots_json(archive));
@@ -318,35 +349,65 @@ static void print_json(struct lmodel_archive *archive)
 	json_print(d);
 }
 
-static int inspect(struct lmodel_archive *archive, const char *path)
+static void print_model_json(const struct view *view)
 {
-	char *name = text_archive(path);
-	bool unlocked;
-	int r = keys_unlock(archive, &keys, false, &unlocked);
+	json_t *d = json_document();
+	struct lmodel_model_info info;
 
-	free(name);
+	lmodel_model_info(view->model, &info);
+	json_put(d, "packed", json_bool(false));
+	json_put(d, "source_format", json_text(info.source_format));
+	json_put(d, "sources", sources_json(view));
+	json_put(d, "tensors", json_number(info.tensor_count));
+	json_put(d, "parameters", json_number(info.parameters));
+	json_put(d, "dtypes", dtypes_json(view));
+	json_put(d, "bytes", json_number(info.tensor_bytes));
+	json_put(d, "file_bytes", json_number(info.file_bytes));
+	json_put(d, "attachments", attachments_json(view));
+	json_put(d, "metadata", metadata_json(view));
+	json_print(d);
+}
+
+static int inspect(const struct view *view, const char *path)
+{
+	bool unlocked;
+	int r;
+
+	if (view->model != NULL && keys_given(&keys)) {
+		message_error("%s: is not packed: there is nothing for a key to open",
+			      TEXT_QUOTE(path));
+		return LMODEL_ENOKEY;
+	}
+	if (view->model != NULL) {
+		if (json)
+			print_model_json(view);
+		else
+			print_model(view, path);
+		return LMODEL_OK;
+	}
+	r = keys_unlock(view->archive, &keys, false, &unlocked);
 	if (r != LMODEL_OK)
 		return r;
 	if (json)
-		print_json(archive);
+		print_json(view);
 	else
-		print_text(archive, path);
+		print_text(view, path);
 	return LMODEL_OK;
 }
 
 static int run(int count, char **operands)
 {
-	struct lmodel_error error = LMODEL_ERROR_INIT;
-	struct lmodel_archive *archive;
+	struct view view;
 	int r = keys_check(&cmd_inspect, &keys, operands[0]);
 
 	(void)count;
 	if (r != LMODEL_OK)
 		return r;
-	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
-		return message_fail(&error);
-	r = inspect(archive, operands[0]);
-	lmodel_close(archive);
+	r = view_open(&view, operands[0], true);
+	if (r != LMODEL_OK)
+		return r;
+	r = inspect(&view, operands[0]);
+	view_close(&view);
 	return r;
 }
 
@@ -356,7 +417,8 @@ const struct cmd cmd_inspect = {
 	.summary = "show what an archive is, on one screen",
 	.about =
 	"Shows what ARCHIVE (\"-\": standard input) is, on one screen. Reads and checks the\n"
-	"manifest; tensor data is not read. An owner's key shows whose the key slots are.\n",
+	"manifest; tensor data is not read. An owner's key shows whose the key slots are.\n"
+	"ARCHIVE may also be a model that is not packed.\n",
 	.options = options,
 	.secrets = true,
 	.least = 1,

@@ -10,6 +10,7 @@
 #include "json.h"
 #include "message.h"
 #include "text.h"
+#include "view.h"
 
 static bool long_form, null, json, side_files;
 static struct option_list excludes;
@@ -36,17 +37,17 @@ struct entry {
 	bool picked;
 };
 
-static struct entry entry_at(const struct lmodel_archive *archive, size_t index)
+static struct entry entry_at(const struct view *view, size_t index)
 {
 	const struct lmodel_attachment *a;
 	const struct lmodel_tensor *t;
 
 	if (side_files) {
-		a = lmodel_attachment_at(archive, index);
+		a = view_attachment(view, index);
 		return (struct entry){ .name = a->name, .bytes = a->bytes,
 				       .stored_bytes = a->stored_bytes, .tier = a->tier };
 	}
-	t = lmodel_tensor_at(archive, index);
+	t = view_tensor(view, index);
 	return (struct entry){ .tensor = t, .name = t->name, .bytes = t->bytes,
 			       .stored_bytes = t->stored_bytes };
 }
@@ -142,8 +143,10 @@ static void print_hidden(const struct entry *e)
 	printf("%10s  ", most);
 }
 
-static void print_long(const struct entry *entries, size_t count, bool has_tiers)
+static void print_long(const struct view *view, const struct entry *entries, size_t count)
 {
+	bool packed = view->archive != NULL;
+	bool has_tiers = packed && lmodel_tier_count(view->archive) > 0;
 	int dtype = 0, shape = 0, bytes = 0, stored = 0;
 	char ratio[TEXT_RATIO];
 	char *text;
@@ -173,9 +176,11 @@ static void print_long(const struct entry *entries, size_t count, bool has_tiers
 			printf("%-*s  %-*s  ", dtype, e->tensor->dtype, shape, text);
 			free(text);
 		}
-		printf("%*" PRIu64 "  %*" PRIu64 "  %6s  ", bytes, e->bytes, stored,
-		       e->stored_bytes,
-		       alias_of != NULL ? "-" : text_ratio(ratio, e->stored_bytes, e->bytes));
+		printf("%*" PRIu64 "  ", bytes, e->bytes);
+		if (packed)
+			printf("%*" PRIu64 "  %6s  ", stored, e->stored_bytes,
+			       alias_of != NULL ? "-" :
+						  text_ratio(ratio, e->stored_bytes, e->bytes));
 		if (has_tiers && e->tensor != NULL)
 			print_hidden(e);
 		text_print(stdout, e->name);
@@ -192,7 +197,7 @@ static void print_long(const struct entry *entries, size_t count, bool has_tiers
 	}
 }
 
-static json_t *entry_json(const struct entry *e)
+static json_t *entry_json(const struct entry *e, bool packed)
 {
 	const struct lmodel_tensor *t = e->tensor;
 	json_t *object = json_object(), *shape;
@@ -207,55 +212,56 @@ static json_t *entry_json(const struct entry *e)
 		json_put(object, "elements", json_number(t->elements));
 	}
 	json_put(object, "bytes", json_number(e->bytes));
-	json_put(object, "stored_bytes", json_number(e->stored_bytes));
-	if (t == NULL) {
+	if (packed)
+		json_put(object, "stored_bytes", json_number(e->stored_bytes));
+	if (packed && t == NULL)
 		json_put(object, "tier", json_text(e->tier));
-	} else {
+	if (packed && t != NULL) {
 		json_put(object, "protected_bytes", json_number(e->hidden));
 		json_put(object, "recoverable_bytes", json_number(e->obfuscated));
 		json_put(object, "alias_of", json_text(t->alias_of));
-		json_put(object, "source", json_text(t->source));
-		json_put(object, "member", json_text(t->member));
 	}
+	if (t != NULL)
+		json_put(object, "source", json_text(t->source));
+	if (packed && t != NULL)
+		json_put(object, "member", json_text(t->member));
 	return object;
 }
 
-static void print_json(const struct entry *entries, size_t count)
+static void print_json(const struct entry *entries, size_t count, bool packed)
 {
 	json_t *document = json_document(), *array = json_array();
 
 	for (size_t i = 0; i < count; i++)
 		if (entries[i].picked)
-			json_push(array, entry_json(&entries[i]));
+			json_push(array, entry_json(&entries[i], packed));
+	json_put(document, "packed", json_bool(packed));
 	json_put(document, side_files ? "attachments" : "tensors", array);
 	json_print(document);
 }
 
 /* ---- */
 
-static int list(const struct lmodel_archive *archive, const char *path, int pattern_count,
-		char **patterns)
+static int list(const struct view *view, const char *path, int pattern_count, char **patterns)
 {
-	struct lmodel_info info;
+	bool packed = view->archive != NULL;
 	struct entry *entries;
 	bool *hit = calloc((size_t)pattern_count + 1, sizeof(*hit));
 	int status = LMODEL_OK;
-	size_t count;
+	size_t count = side_files ? view->attachment_count : view->tensor_count;
 
-	lmodel_info(archive, &info);
-	count = side_files ? info.attachment_count : info.tensor_count;
 	entries = calloc(count + 1, sizeof(*entries));
 	if (entries == NULL || hit == NULL)
 		message_no_memory();
 	for (size_t i = 0; i < count; i++)
-		entries[i] = entry_at(archive, i);
-	if (!side_files && (json || long_form))
-		sum_shards(archive, entries, count);
+		entries[i] = entry_at(view, i);
+	if (packed && !side_files && (json || long_form))
+		sum_shards(view->archive, entries, count);
 	pick(entries, count, pattern_count, patterns, hit);
 	if (json)
-		print_json(entries, count);
+		print_json(entries, count, packed);
 	else if (long_form)
-		print_long(entries, count, lmodel_tier_count(archive) > 0);
+		print_long(view, entries, count);
 	else
 		print_names(entries, count);
 	for (int p = 0; p < pattern_count; p++)
@@ -273,8 +279,7 @@ static int list(const struct lmodel_archive *archive, const char *path, int patt
 
 static int run(int count, char **operands)
 {
-	struct lmodel_error error = LMODEL_ERROR_INIT;
-	struct lmodel_archive *archive;
+	struct view view;
 	int r;
 
 	if (null && long_form)
@@ -282,10 +287,11 @@ static int run(int count, char **operands)
 	if (json && (null || long_form))
 		return message_usage(&cmd_list, "--json and --%s exclude each other",
 				     null ? "null" : "long");
-	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
-		return message_fail(&error);
-	r = list(archive, operands[0], count - 1, operands + 1);
-	lmodel_close(archive);
+	r = view_open(&view, operands[0], false);
+	if (r != LMODEL_OK)
+		return r;
+	r = list(&view, operands[0], count - 1, operands + 1);
+	view_close(&view);
 	return r;
 }
 
@@ -295,6 +301,7 @@ const struct cmd cmd_list = {
 	.summary = "name the tensors, one a line",
 	.about =
 	"Names the tensors of ARCHIVE (\"-\": standard input), one a line, in their order.\n"
+	"ARCHIVE may also be a model that is not packed: a file or a directory.\n"
 	"PATTERN is a shell pattern, a name, or the beginning of names up to a \".\" or\n"
 	"\"/\".\n",
 	.options = options,

@@ -282,8 +282,8 @@ const struct cmd cmd_pack = {
 	.synopsis = "[-o OUT] [options] INPUT...",
 	.summary = "make an archive",
 	.about =
-	"Makes an archive of model weights. INPUT is a file of safetensors, GGUF, NumPy\n"
-	"or PyTorch, a directory in the Hugging Face layout, or \"-\", standard input.\n"
+	"Makes an archive of model weights. INPUT is a file of safetensors, GGUF, NumPy,\n"
+	"PyTorch or ONNX, a directory in the Hugging Face layout, or \"-\", standard input.\n"
 	"Without -o the archive of a single INPUT gets its name, ending in .lmodel, in\n"
 	"the current directory. With --tier some of the weights are encrypted; everybody\n"
 	"can read the rest, and stand-ins in their place.\n",

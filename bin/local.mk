@@ -38,7 +38,8 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/recipients.c %D%/recipients.h \
 	%D%/samefile.c %D%/samefile.h \
 	%D%/signers.c %D%/signers.h \
-	%D%/text.c %D%/text.h
+	%D%/text.c %D%/text.h \
+	%D%/view.c %D%/view.h
 
 dist_man_MANS += \
 	%D%/man/lmodel.1 \

@@ -12,6 +12,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/error.h \
 	%D%/include/lmodel/extract.h \
 	%D%/include/lmodel/keys.h \
+	%D%/include/lmodel/model.h \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/run.h \
@@ -105,6 +106,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
+	%D%/import/onnx.c %D%/import/onnx.h \
+	%D%/import/onnx_place.c \
+	%D%/import/onnx_tensor.c \
 	%D%/import/pickle.c %D%/import/pickle.h \
 	%D%/import/pickle_machine.c %D%/import/pickle_machine.h \
 	%D%/import/npy.c %D%/import/npy.h \
@@ -118,10 +122,14 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/torch_legacy.c \
 	%D%/import/torch_place.c \
 	%D%/import/torch_zip.c \
+	%D%/import/view.c \
 	%D%/import/window.c %D%/import/window.h \
+	%D%/import/wire.c %D%/import/wire.h \
 	%D%/export/export.h \
+	%D%/export/gguf.c \
 	%D%/export/npy.c \
 	%D%/export/npz.c \
+	%D%/export/pairs.c \
 	%D%/export/safetensors.c \
 	%D%/protect/ahead.c %D%/protect/ahead.h \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
@@ -184,6 +192,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/duplicates.c %D%/archive/duplicates.h \
 	%D%/archive/extract.c \
 	%D%/archive/extract_descr.c \
+	%D%/archive/extract_gguf.c \
 	%D%/archive/extract_loss.c \
 	%D%/archive/extract_plan.c \
 	%D%/archive/extract_sealed.c \

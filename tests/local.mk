@@ -44,6 +44,7 @@ lm_unit_tests = \
 	%D%/unit/test_transform \
 	%D%/unit/test_units \
 	%D%/unit/test_vectors \
+	%D%/unit/test_wire \
 	%D%/unit/test_zip
 
 %C%_unit_test_age_CPPFLAGS = $(lm_test_cppflags)
@@ -86,6 +87,7 @@ lm_unit_tests = \
 %C%_unit_test_transform_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_units_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_vectors_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_wire_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_zip_CPPFLAGS = $(lm_test_cppflags)
 
 # A target takes bytes; libFuzzer or replay.c brings main().
@@ -99,6 +101,7 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_images \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
+	%D%/fuzz/fuzz_onnx \
 	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors \
 	%D%/fuzz/fuzz_sshsig \
@@ -132,6 +135,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_manifest_SOURCES = %D%/fuzz/fuzz_manifest.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_onnx_SOURCES = %D%/fuzz/fuzz_onnx.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
+%C%_fuzz_fuzz_onnx_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_onnx_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_positions_SOURCES = %D%/fuzz/fuzz_positions.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_positions_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_positions_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -165,6 +171,7 @@ lm_script_tests = \
 	%D%/cli/diff.sh \
 	%D%/cli/extract.sh \
 	%D%/cli/forged.sh \
+	%D%/cli/gguf_out.sh \
 	%D%/cli/huggingface.sh \
 	%D%/cli/inputs.sh \
 	%D%/cli/json.sh \
@@ -174,7 +181,10 @@ lm_script_tests = \
 	%D%/cli/locks.sh \
 	%D%/cli/malformed.sh \
 	%D%/cli/memory.sh \
+	%D%/cli/mixed.sh \
+	%D%/cli/models.sh \
 	%D%/cli/numpy.sh \
+	%D%/cli/onnx.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
 	%D%/cli/pytorch.sh \
@@ -188,6 +198,7 @@ lm_script_tests = \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/transform.sh \
+	%D%/cli/unpacked.sh \
 	%D%/cli/usage.sh \
 	%D%/cli/verify.sh \
 	%D%/fault/access.sh \
@@ -241,10 +252,12 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/mkgguf.py \
 	%D%/lib/mkimage.py \
 	%D%/lib/mkmodel.py \
+	%D%/lib/mkonnx.py \
 	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
+	%D%/lib/readgguf.py \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \

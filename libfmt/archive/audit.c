@@ -178,7 +178,7 @@ static int begin(struct lm_audit *a, struct lmodel_error *error)
 		a->tiers[i] = (struct lmodel_audit_tier){
 			.tier = &a->archive->tiers[i],
 			.recoverable = a->archive->tiers[i].recoverable,
-			.given = strcmp(m->tiers[i].mask, "reference") == 0,
+			.given = strcmp(m->tiers[i].mask, LM_MASK_BY_REFERENCE) == 0,
 		};
 	for (size_t i = 0; i < m->shard_count; i++)
 		bound(a, i);

@@ -174,12 +174,24 @@ static int write_spooled(struct extraction *x, struct lmodel_error *error)
 
 	if (r == LMODEL_OK)
 		r = open_scratch(x, NULL, error);
+	if (r == LMODEL_OK && ftruncate(x->spool, (off_t)x->outputs.files[0].size) != 0)
+		r = lm_fail_errno(error, "temporary file");
 	if (r == LMODEL_OK)
 		r = lm_outputs_head(&x->outputs.files[0], x->spool, "temporary file", error);
 	if (r == LMODEL_OK)
 		r = write_planned(x, error);
 	return r != LMODEL_OK ? r : lm_copy_out(x->spool, "temporary file", STDOUT_FILENO,
 						"standard output", error);
+}
+
+/* Whether nothing is planned for some bytes, which are zeros then. */
+static bool has_holes(const struct extraction *x)
+{
+	uint64_t planned = x->outputs.files[0].head_len;
+
+	for (size_t i = 0; i < x->plan.count; i++)
+		planned += x->plan.items[i].len;
+	return planned != x->outputs.files[0].size;
 }
 
 /* The base alone goes out as it is read. */
@@ -189,7 +201,8 @@ static int write_stream(struct extraction *x, struct lmodel_error *error)
 	struct lm_scan scan = { .archive = x->archive, .context = x, .emit = put_in_order };
 	int r;
 
-	if (x->archive->level > 0 || x->plan.axes_count > 0 || x->plan.crc_count > 0)
+	if (x->archive->level > 0 || x->plan.axes_count > 0 || x->plan.crc_count > 0 ||
+	    has_holes(x))
 		return write_spooled(x, error);
 	r = sort_plan(&x->plan, error);
 	scan.items = x->plan.items;
@@ -230,7 +243,7 @@ static int run(struct extraction *x, const char *output, struct lmodel_error *er
 	bool whole = x->options->pattern_count == 0 && x->options->exclude_count == 0;
 	int r;
 
-	if ((unsigned)x->options->format > LMODEL_FORMAT_NPY)
+	if ((unsigned)x->options->format > LMODEL_FORMAT_GGUF)
 		return lm_fail(error, LMODEL_EUSAGE, "format %d is not defined",
 			       (int)x->options->format);
 	if (x->options->format == LMODEL_FORMAT_NATIVE && !whole)

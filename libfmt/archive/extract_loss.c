@@ -11,6 +11,8 @@ static bool is_idle(const char *key)
 
 static const char *format_name(const struct extraction *x)
 {
+	if (x->options->format == LMODEL_FORMAT_GGUF)
+		return "GGUF";
 	return x->options->format == LMODEL_FORMAT_SAFETENSORS ? "safetensors" : "NumPy";
 }
 
@@ -21,6 +23,8 @@ static bool loses_type(const struct extraction *x, size_t tensor)
 	const char *descr;
 	unsigned rank;
 
+	if (x->options->format == LMODEL_FORMAT_GGUF)
+		return lm_extraction_gguf_lacks(dtype);
 	if (x->options->format == LMODEL_FORMAT_SAFETENSORS)
 		return lm_dtype_is_opaque(dtype);
 	return dtype->npy != NULL && strchr(dtype->npy, 'V') != NULL &&
@@ -61,17 +65,47 @@ static int check_types(const struct extraction *x, struct lmodel_error *error)
 	return what == NULL ? LMODEL_EFAILED : tell(x, what, error);
 }
 
+/* GGUF could have them, but ggml, for which such files are made, does not read them. */
+static int check_names(const struct extraction *x, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+	LM_FREE char *what = NULL;
+	const char *first = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < x->chosen_count; i++) {
+		const char *name = m->tensors[x->chosen[i]].name;
+
+		if (strlen(name) <= LM_EXPORT_GGUF_NAME)
+			continue;
+		first = first != NULL ? first : name;
+		count++;
+	}
+	if (first == NULL)
+		return LMODEL_OK;
+	what = lm_format(error, "ggml reads no tensor whose name is over %u bytes: %s is, in all "
+			 "%zu", LM_EXPORT_GGUF_NAME, LM_QUOTE(first), count);
+	return what == NULL ? LMODEL_EFAILED : tell(x, what, error);
+}
+
+static bool loses_pair(const struct extraction *x, const char *key)
+{
+	if (x->options->format == LMODEL_FORMAT_GGUF)
+		return !lm_export_gguf_has_key(key);
+	return x->options->format != LMODEL_FORMAT_SAFETENSORS && !is_idle(key);
+}
+
 static int check_metadata(const struct extraction *x, struct lmodel_error *error)
 {
+	const char *lack = x->options->format == LMODEL_FORMAT_GGUF ?
+			   "keys that are empty or over 65535 bytes" : "metadata";
 	const struct lm_manifest *m = &x->archive->manifest;
 	LM_FREE char *what = NULL;
 	const char *first = NULL;
 	size_t others = 0;
 
-	if (x->options->format == LMODEL_FORMAT_SAFETENSORS)
-		return LMODEL_OK;
 	for (size_t i = 0; i < m->metadata_count; i++) {
-		if (is_idle(m->metadata[i].key))
+		if (!loses_pair(x, m->metadata[i].key))
 			continue;
 		others += first != NULL;
 		first = first != NULL ? first : m->metadata[i].key;
@@ -79,9 +113,9 @@ static int check_metadata(const struct extraction *x, struct lmodel_error *error
 	if (first == NULL)
 		return LMODEL_OK;
 	what = others == 0 ?
-	       lm_format(error, "%s has no metadata: %s is left out", format_name(x),
+	       lm_format(error, "%s has no %s: %s is left out", format_name(x), lack,
 			 LM_QUOTE(first)) :
-	       lm_format(error, "%s has no metadata: %s and %zu more are left out", format_name(x),
+	       lm_format(error, "%s has no %s: %s and %zu more are left out", format_name(x), lack,
 			 LM_QUOTE(first), others);
 	return what == NULL ? LMODEL_EFAILED : tell(x, what, error);
 }
@@ -90,5 +124,7 @@ int lm_extraction_check_loss(const struct extraction *x, struct lmodel_error *er
 {
 	int r = check_types(x, error);
 
+	if (r == LMODEL_OK && x->options->format == LMODEL_FORMAT_GGUF)
+		r = check_names(x, error);
 	return r != LMODEL_OK ? r : check_metadata(x, error);
 }

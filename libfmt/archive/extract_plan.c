@@ -45,7 +45,7 @@ int lm_extraction_choose(struct extraction *x, struct lmodel_error *error)
 
 /* ---- planning ---- */
 
-static struct lm_export_tensor as_exported(const struct extraction *x, size_t index)
+struct lm_export_tensor lm_extraction_tensor(const struct extraction *x, size_t index)
 {
 	const struct lm_tensor_row *t = &x->archive->manifest.tensors[x->chosen[index]];
 
@@ -99,7 +99,7 @@ static int plan_safetensors(struct extraction *x, const char *name, size_t skip,
 	for (size_t i = 0; i < m->metadata_count; i++)
 		pairs[i] = (struct lm_export_pair){ m->metadata[i].key, m->metadata[i].value };
 	for (size_t i = 0; i < count; i++) {
-		placed[i] = as_exported(x, first + i);
+		placed[i] = lm_extraction_tensor(x, first + i);
 		placed[i].name += skip;
 	}
 	file = lm_outputs_add(&x->outputs, name, &index, error);
@@ -127,7 +127,7 @@ static int plan_npz(struct extraction *x, const char *name, struct lmodel_error 
 	if (placed == NULL)
 		return lm_fail_memory(error);
 	for (size_t i = 0; i < x->chosen_count; i++) {
-		placed[i] = as_exported(x, i);
+		placed[i] = lm_extraction_tensor(x, i);
 		lm_extraction_describe(x, x->chosen[i], &placed[i].descr, &placed[i].rank);
 	}
 	file = lm_outputs_add(&x->outputs, name, &index, error);
@@ -161,7 +161,7 @@ static int plan_npy(struct extraction *x, const char *name, struct lmodel_error 
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "%s: npy holds one array; %zu tensors were asked for (npz holds "
 			       "several)", x->archive->label, x->chosen_count);
-	t = as_exported(x, 0);
+	t = lm_extraction_tensor(x, 0);
 	lm_extraction_describe(x, x->chosen[0], &t.descr, &t.rank);
 	file = lm_outputs_add(&x->outputs, name, &index, error);
 	if (file == NULL)
@@ -190,7 +190,7 @@ bool lm_extraction_is_native(const struct extraction *x, bool whole)
 {
 	static const char *const formats[] = {
 		[LMODEL_FORMAT_SAFETENSORS] = "safetensors", [LMODEL_FORMAT_NPZ] = "npz",
-		[LMODEL_FORMAT_NPY] = "npy",
+		[LMODEL_FORMAT_NPY] = "npy", [LMODEL_FORMAT_GGUF] = "gguf",
 	};
 	const struct lm_manifest *m = &x->archive->manifest;
 
@@ -385,6 +385,8 @@ static int plan_converted(struct extraction *x, const char *name, bool folders,
 		return plan_npy(x, name, error);
 	if (x->options->format == LMODEL_FORMAT_NPZ)
 		return plan_npz(x, name, error);
+	if (x->options->format == LMODEL_FORMAT_GGUF)
+		return lm_extraction_plan_gguf(x, name, error);
 	if (x->options->max_shard_bytes > 0 || folders)
 		return plan_shards(x, error);
 	placed = calloc(x->chosen_count + 1, sizeof(*placed));
@@ -398,7 +400,8 @@ int lm_extraction_plan_directory(struct extraction *x, bool whole, struct lmodel
 	const struct lm_manifest *m = &x->archive->manifest;
 	bool native = x->options->format == LMODEL_FORMAT_NATIVE;
 	const char *name = x->options->format == LMODEL_FORMAT_NPZ ? "model.npz" :
-								     "model.safetensors";
+			   x->options->format == LMODEL_FORMAT_GGUF ? "model.gguf" :
+								      "model.safetensors";
 	int r = LMODEL_OK;
 
 	if (x->options->format == LMODEL_FORMAT_NPY)

@@ -28,6 +28,16 @@ int lm_extraction_plan_directory(struct extraction *x, bool whole,
 int lm_extraction_plan_file(struct extraction *x, const char *name, bool whole,
 			    struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The chosen tensor number `index` as it would be placed. */
+struct lm_export_tensor lm_extraction_tensor(const struct extraction *x, size_t index);
+
+/* All that is chosen in one GGUF file `name`. */
+int lm_extraction_plan_gguf(struct extraction *x, const char *name,
+			    struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Whether GGUF has no such type, and its elements could be written as bytes. */
+bool lm_extraction_gguf_lacks(const struct lm_dtype *dtype);
+
 /* Tells what of the chosen tensors and their metadata the format cannot keep, or refuses. */
 int lm_extraction_check_loss(const struct extraction *x, struct lmodel_error *error) LM_MUST_CHECK;
 

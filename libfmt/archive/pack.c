@@ -151,14 +151,6 @@ static int add_tensors(struct packing *p, const size_t *alias, struct lmodel_err
 	return LMODEL_OK;
 }
 
-static const char *common_format(const struct lm_model *in)
-{
-	for (size_t i = 1; i < in->source_count; i++)
-		if (strcmp(in->sources[i].format, in->sources[0].format) != 0)
-			return LM_FORMAT_MIXED;
-	return in->sources[0].format;
-}
-
 static int add_archive(struct packing *p, struct lmodel_error *error)
 {
 	struct lm_manifest *m = &p->manifest;
@@ -172,7 +164,7 @@ static int add_archive(struct packing *p, struct lmodel_error *error)
 	}
 	lm_uuid_format(m->id, id);
 	m->tool = lm_strdup("lmodel " LMODEL_VERSION_STRING, error);
-	m->source_format = lm_strdup(common_format(&p->model), error);
+	m->source_format = lm_strdup(lm_model_format(&p->model), error);
 	return m->tool == NULL || m->source_format == NULL ? LMODEL_EFAILED : LMODEL_OK;
 }
 
@@ -275,25 +267,23 @@ static int write_archive(struct packing *p, int fd, const char *label, struct lm
 	return r;
 }
 
-/* For who packs from memory, whose files have no names. */
-static int name_input(struct lm_model *model, size_t before, const char *name,
-		      struct lmodel_error *error)
+/* For who packs from memory, whose files have no names. Set for the import of one input. */
+static int import_named(struct lm_model *model, const char *input, const char *name,
+			const char *spool, const struct lmodel_run *run, struct lmodel_error *error)
 {
-	struct lm_source *source = &model->sources[before];
-	char *copy;
+	struct stat st;
+	int r;
 
-	if (model->source_count != before + 1)
+	if (name != NULL && stat(input, &st) == 0 && S_ISDIR(st.st_mode))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: a directory keeps the names in it",
 			       LM_QUOTE(name));
-	if (!lm_path_is_safe(name))
+	if (name != NULL && !lm_path_is_safe(name))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: cannot be the name of an input",
 			       LM_QUOTE(name));
-	copy = lm_strdup(name, error);
-	if (copy == NULL)
-		return LMODEL_EFAILED;
-	free(source->name);
-	source->name = copy;
-	return LMODEL_OK;
+	model->input_name = name;
+	r = lm_import(model, input, spool, run, error);
+	model->input_name = NULL;
+	return r;
 }
 
 static int import_all(struct packing *p, const char *spool, const char *const *inputs, size_t count,
@@ -303,11 +293,9 @@ static int import_all(struct packing *p, const char *spool, const char *const *i
 
 	for (size_t i = 0; i < count && r == LMODEL_OK; i++) {
 		const char *const *names = p->options->input_names;
-		size_t before = p->model.source_count;
 
-		r = lm_import(&p->model, inputs[i], spool, &p->options->run, error);
-		if (r == LMODEL_OK && names != NULL && names[i] != NULL)
-			r = name_input(&p->model, before, names[i], error);
+		r = import_named(&p->model, inputs[i], names != NULL ? names[i] : NULL, spool,
+				 &p->options->run, error);
 	}
 	for (size_t i = 0; i < p->model.attachment_count; i++)
 		p->model.attachments[i].found = true;

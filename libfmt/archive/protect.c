@@ -120,7 +120,7 @@ static int add_tiers(struct lm_protection *p, struct lmodel_error *error)
 		row->selection = lm_strdup(p->has_reference ? "reference" : select_names[o->select],
 					   error);
 		row->mask = lm_strdup(p->has_reference && o->mask != LMODEL_MASK_PERTURB ?
-					      "reference" : mask_names[o->mask], error);
+					      LM_MASK_BY_REFERENCE : mask_names[o->mask], error);
 		row->unit = lm_strdup(unit_names[o->unit], error);
 		row->scope = lm_strdup(scope_names[o->scope], error);
 		row->amount = amount_text(o, i, error);

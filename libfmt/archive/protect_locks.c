@@ -141,5 +141,9 @@ int lm_protection_warn_locks(const struct lm_protection *p, const size_t *alias,
 		lm_notice(p->run,
 			  "mask perturb: obfuscation: recoverable without a key: the base is the "
 			  "true model but for what was perturbed, and counts as public");
+	else if (p->has_reference)
+		lm_notice(p->run,
+			  "reference: obfuscation: recoverable without a key as far as the base, "
+			  "which is the reference, is like the true model; counts as public");
 	return p->has_ancestor ? tell_delta(p, alias, error) : LMODEL_OK;
 }

@@ -43,8 +43,17 @@ int lm_plan_add_crc(struct lm_plan *p, size_t file, uint64_t to, uint64_t begin,
 	return LMODEL_OK;
 }
 
+void lm_plan_clear(struct lm_plan *p)
+{
+	p->count = p->axes_count = p->crc_count = 0;
+	p->scratch = 0;
+}
+
 void lm_plan_free(struct lm_plan *p)
 {
+	if (p->layout != NULL)
+		lm_model_free(p->layout);
+	free(p->layout);
 	free(p->axes);
 	free(p->crcs);
 	free(p->items);
@@ -245,13 +254,13 @@ static int add_record(struct walk *w, struct lm_reader *reader, size_t member, u
 	return r != LMODEL_OK ? r : add_axes(w, begin, n, (unsigned)size, record);
 }
 
-int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
+int lm_skeleton_walk(const struct lmodel_archive *a, size_t source, size_t file,
 		     struct lm_plan *plan, struct lmodel_error *error)
 {
 	struct walk w = {
 		.archive = a, .source = source, .file = file, .plan = plan, .error = error,
 	};
-	const struct lm_plan_mark mark = { plan->count, plan->axes_count, plan->crc_count };
+	size_t first_crc = plan->crc_count;
 	size_t member = a->manifest.sources[source].skeleton;
 	uint64_t len = a->manifest.members[member].bytes, at = 0;
 	struct lm_reader *reader = lm_reader_new(a, error);
@@ -268,9 +277,30 @@ int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
 	if (r == LMODEL_OK && w.to != a->manifest.sources[source].bytes)
 		r = bad(&w, at, "does not add up to the size of the file");
 	lm_reader_free(reader);
-	if (r == LMODEL_OK && plan->crc_count > mark.crc)
-		r = check_crcs(&w, plan->crcs + mark.crc, plan->crc_count - mark.crc);
-	if (r == LMODEL_OK)
-		r = lm_skeleton_check(a, source, plan, &mark, error);
+	if (r == LMODEL_OK && plan->crc_count > first_crc)
+		r = check_crcs(&w, plan->crcs + first_crc, plan->crc_count - first_crc);
 	return r;
+}
+
+int lm_skeleton_plan(const struct lmodel_archive *a, size_t source, size_t file,
+		     struct lm_plan *plan, struct lmodel_error *error)
+{
+	const struct lm_plan_mark mark = { plan->count, plan->axes_count, plan->crc_count };
+	int r = lm_skeleton_walk(a, source, file, plan, error);
+
+	return r == LMODEL_OK ? lm_skeleton_check(a, source, plan, &mark, error) : r;
+}
+
+int lm_skeleton_read(const struct lmodel_archive *a, size_t source, struct lm_model *model,
+		     struct lmodel_error *error)
+{
+	LM_CLEANUP(lm_plan_free) struct lm_plan plan = { .keep_layout = true };
+	int r = lm_skeleton_plan(a, source, 0, &plan, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	*model = *plan.layout;
+	free(plan.layout);
+	plan.layout = NULL;
+	return LMODEL_OK;
 }

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "archive/member.h"
+#include "base/format.h"
 #include "base/io.h"
 #include "import/source.h"
 
@@ -129,25 +130,29 @@ static bool same_tensor(const struct lm_tensor_row *row, const struct lm_source_
 	       (t->rank == 0 || memcmp(row->shape, t->shape, t->rank * sizeof(*t->shape)) == 0);
 }
 
-static int compare_tensors(const struct check *c, const struct lm_model *model)
+/* `file`: the source's number in the model. */
+static int compare_tensors(const struct check *c, const struct lm_model *model, size_t file)
 {
 	static const char other[] = "its file has other tensors than the manifest";
 	const struct lm_manifest *m = &c->archive->manifest;
 	LM_FREE struct place *places = NULL;
-	size_t tensor = 0, count = 0;
+	size_t tensor = 0, end, count = 0;
 	int r = find_places(c, &places, &count);
 
+	while (tensor < model->tensor_count && model->tensors[tensor].source < file)
+		tensor++;
+	for (end = tensor; end < model->tensor_count && model->tensors[end].source == file; end++)
+		;
 	for (size_t i = 0; i < m->tensor_count && r == LMODEL_OK; i++) {
 		if (m->tensors[i].source != c->source)
 			continue;
-		if (tensor == model->tensor_count ||
-		    !same_tensor(&m->tensors[i], &model->tensors[tensor]))
+		if (tensor == end || !same_tensor(&m->tensors[i], &model->tensors[tensor]))
 			r = bad(c, other);
 		else if (!is_placed(c, &model->tensors[tensor], i, places, count))
 			r = bad(c, "its file has tensors in other places");
 		tensor++;
 	}
-	if (r == LMODEL_OK && tensor != model->tensor_count)
+	if (r == LMODEL_OK && tensor != end)
 		r = bad(c, other);
 	for (size_t i = 0; i < count && r == LMODEL_OK; i++)
 		if (!places[i].used)
@@ -155,34 +160,62 @@ static int compare_tensors(const struct check *c, const struct lm_model *model)
 	return r;
 }
 
-static int compare_metadata(const struct check *c, const struct lm_model *model)
+static int compare_metadata(const struct check *c, const struct lm_model *model, size_t file)
 {
 	const struct lm_manifest *m = &c->archive->manifest;
-	size_t pair = 0;
+	size_t pair = 0, end = file == 0 ? model->metadata_count : 0;
 	bool same = true;
 
 	for (size_t i = 0; i < m->metadata_count && same; i++) {
 		if (m->metadata[i].source != c->source)
 			continue;
-		same = pair < model->metadata_count &&
+		same = pair < end &&
 		       strcmp(m->metadata[i].key, model->metadata[pair].key) == 0 &&
 		       strcmp(m->metadata[i].value, model->metadata[pair].value) == 0;
 		pair++;
 	}
-	return same && pair == model->metadata_count ?
+	return same && pair == end ?
 	       LMODEL_OK : bad(c, "its file has other metadata than the manifest");
 }
 
-int lm_skeleton_check(const struct lmodel_archive *a, size_t source, const struct lm_plan *plan,
-		      const struct lm_plan_mark *mark, struct lmodel_error *error)
+/* ---- external data ---- */
+
+static bool is_data(const struct check *c, size_t source)
 {
-	const struct lm_source_row *row = &a->manifest.sources[source];
-	const struct check c = {
-		.archive = a, .source = source, .plan = plan, .mark = mark, .error = error,
-	};
+	return source < c->archive->manifest.source_count &&
+	       strcmp(c->archive->manifest.sources[source].format, LM_FORMAT_ONNX_DATA) == 0;
+}
+
+/* The source whose file tells of the tensors: it itself, or the graph. */
+static int find_graph(const struct check *c, size_t *graph)
+{
+	for (*graph = c->source; *graph > 0 && is_data(c, *graph); --*graph)
+		;
+	if (*graph != c->source &&
+	    strcmp(c->archive->manifest.sources[*graph].format, LM_FORMAT_ONNX) != 0)
+		return bad(c, "its file is external data of no graph");
+	return LMODEL_OK;
+}
+
+static int compare_files(const struct check *c, const struct lm_model *model, size_t graph)
+{
+	const struct lm_manifest *m = &c->archive->manifest;
+
+	for (size_t i = 1; i < model->source_count; i++)
+		if (!is_data(c, graph + i) ||
+		    strcmp(m->sources[graph + i].name, model->sources[i].name) != 0)
+			return bad(c, "its graph names other files than the manifest");
+	return is_data(c, graph + model->source_count) ?
+	       bad(c, "its graph names fewer files than the manifest") : LMODEL_OK;
+}
+
+/* ---- the file ---- */
+
+static int import_layout(const struct check *c, struct lm_model *model)
+{
+	const struct lm_source_row *row = &c->archive->manifest.sources[c->source];
 	struct lmodel_error why = LMODEL_ERROR_INIT;
-	struct lm_model model = { .layout_only = true };
-	int fd = -1, r = write_layout(&c, &fd);
+	int fd = -1, r = write_layout(c, &fd);
 
 	if (r != LMODEL_OK) {
 		if (fd >= 0)
@@ -190,14 +223,70 @@ int lm_skeleton_check(const struct lmodel_archive *a, size_t source, const struc
 		return r;
 	}
 	/* The importer takes the file, also when it fails. */
-	r = lm_import_format(&model, row->format, fd, row->bytes, row->name, "its file", &why);
+	r = lm_import_format(model, row->format, fd, row->bytes, row->name, "its file", &why);
+	if (r == LMODEL_OK || r == LMODEL_EFAILED)
+		return r == LMODEL_OK ? r : lm_fail(c->error, r, "%s", why.message);
+	return bad(c, why.message);
+}
+
+static void drop_layout(struct lm_plan *plan)
+{
+	if (plan->layout != NULL)
+		lm_model_free(plan->layout);
+	free(plan->layout);
+	plan->layout = NULL;
+}
+
+/* The layout of source `graph`. */
+static int read_layout(const struct check *c, struct lm_plan *keep, size_t graph)
+{
+	LM_CLEANUP(lm_plan_free) struct lm_plan plan = { 0 };
+	const struct lm_plan_mark start = { 0, 0, 0 };
+	struct check other = *c;
+	int r;
+
+	if (keep->layout != NULL && keep->layout_source == graph)
+		return LMODEL_OK;
+	drop_layout(keep);
+	if (graph != c->source) {
+		r = lm_skeleton_walk(c->archive, graph, 0, &plan, c->error);
+		if (r != LMODEL_OK)
+			return r;
+		other.source = graph;
+		other.plan = &plan;
+		other.mark = &start;
+	}
+	keep->layout = calloc(1, sizeof(*keep->layout));
+	if (keep->layout == NULL)
+		return lm_fail_memory(c->error);
+	keep->layout->layout_only = true;
+	keep->layout_source = graph;
+	r = import_layout(&other, keep->layout);
+	if (r != LMODEL_OK)
+		drop_layout(keep);
+	return r;
+}
+
+int lm_skeleton_check(const struct lmodel_archive *a, size_t source, struct lm_plan *plan,
+		      const struct lm_plan_mark *mark, struct lmodel_error *error)
+{
+	const struct check c = {
+		.archive = a, .source = source, .plan = plan, .mark = mark, .error = error,
+	};
+	size_t graph;
+	int r = find_graph(&c, &graph);
+
+	if (r == LMODEL_OK && graph != source && plan->crc_count > mark->crc)
+		r = bad(&c, "it puts CRCs where its file has none");
 	if (r == LMODEL_OK)
-		r = compare_tensors(&c, &model);
-	else
-		r = r == LMODEL_EFAILED ? lm_fail(error, LMODEL_EFAILED, "%s", why.message) :
-					  bad(&c, why.message);
+		r = read_layout(&c, plan, graph);
 	if (r == LMODEL_OK)
-		r = compare_metadata(&c, &model);
-	lm_model_free(&model);
+		r = compare_files(&c, plan->layout, graph);
+	if (r == LMODEL_OK)
+		r = compare_tensors(&c, plan->layout, source - graph);
+	if (r == LMODEL_OK)
+		r = compare_metadata(&c, plan->layout, source - graph);
+	if (r != LMODEL_OK || (plan->layout->source_count == 1 && !plan->keep_layout))
+		drop_layout(plan);
 	return r;
 }

@@ -126,7 +126,8 @@ int lm_archive_make_tiers(struct lmodel_archive *a, struct lmodel_error *error)
 			.stored_bytes = t->length[0] + t->length[1], .tensor_count = t->shard_count,
 			.absent = t->absent, .attachment_count = t->sealed_count,
 			.recoverable = lm_tier_is_locked(t) ||
-				       strcmp(t->mask, LM_MASK_PERTURB) == 0,
+				       strcmp(t->mask, LM_MASK_PERTURB) == 0 ||
+				       strcmp(t->mask, LM_MASK_BY_REFERENCE) == 0,
 		};
 	}
 	for (size_t i = 0; i < m->slot_count; i++)

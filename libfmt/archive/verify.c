@@ -334,12 +334,13 @@ static int check_shards(struct verification *v, struct lmodel_error *error)
 /* That every input file can be written again. */
 static int check_skeletons(struct verification *v, struct lmodel_error *error)
 {
+	LM_CLEANUP(lm_plan_free) struct lm_plan plan = { 0 };
+
 	for (size_t i = 0; i < v->archive->manifest.source_count; i++) {
 		struct lmodel_error e = LMODEL_ERROR_INIT;
-		struct lm_plan plan = { 0 };
 		int r = lm_skeleton_plan(v->archive, i, 0, &plan, &e);
 
-		lm_plan_free(&plan);
+		lm_plan_clear(&plan);
 		if (r == LMODEL_EFAILED)
 			return lm_fail(error, LMODEL_EFAILED, "%s", e.message);
 		if (r != LMODEL_OK)

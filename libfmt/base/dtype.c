@@ -104,6 +104,33 @@ const struct lm_dtype *lm_dtype_find(const char *name)
 	return NULL;
 }
 
+/* By the numbers of ggml's types; NULL: none, or no longer in use. */
+static const char *const ggml_names[] = {
+	[0] = "F32", [1] = "F16", [2] = "Q4_0", [3] = "Q4_1", [6] = "Q5_0", [7] = "Q5_1",
+	[8] = "Q8_0", [9] = "Q8_1", [10] = "Q2_K", [11] = "Q3_K", [12] = "Q4_K", [13] = "Q5_K",
+	[14] = "Q6_K", [15] = "Q8_K", [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS",
+	[19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S", [23] = "IQ4_XS",
+	[24] = "I8", [25] = "I16", [26] = "I32", [27] = "I64", [28] = "F64", [29] = "IQ1_M",
+	[30] = "BF16", [34] = "TQ1_0", [35] = "TQ2_0", [39] = "MXFP4",
+};
+
+const struct lm_dtype *lm_dtype_of_ggml(uint32_t number)
+{
+	if (number >= LM_COUNT(ggml_names) || ggml_names[number] == NULL)
+		return NULL;
+	return lm_dtype_find(ggml_names[number]);
+}
+
+bool lm_dtype_ggml(const struct lm_dtype *dtype, uint32_t *number)
+{
+	for (uint32_t i = 0; i < LM_COUNT(ggml_names); i++)
+		if (ggml_names[i] != NULL && strcmp(ggml_names[i], dtype->name) == 0) {
+			*number = i;
+			return true;
+		}
+	return false;
+}
+
 bool lm_dtype_bytes(const struct lm_dtype *dtype, unsigned rank, const uint64_t *shape,
 		    uint64_t *elements, uint64_t *bytes)
 {

@@ -43,6 +43,10 @@ static inline bool lm_dtype_in_safetensors(const struct lm_dtype *dtype)
 	return !lm_dtype_is_quantised(dtype) && !lm_dtype_is_opaque(dtype);
 }
 
+/* The numbers that types have in GGUF. NULL, or false: there is none. */
+const struct lm_dtype *lm_dtype_of_ggml(uint32_t number);
+bool lm_dtype_ggml(const struct lm_dtype *dtype, uint32_t *number);
+
 /* Bits of what selection and masks see as one number: an element, or a quantised block. */
 static inline unsigned lm_dtype_number_bits(const struct lm_dtype *dtype)
 {

@@ -1,8 +1,9 @@
 #include "base/format.h"
 
-/* One for each importer (import/import.c). */
+/* One for each importer (import/import.c), and the files that an ONNX graph names. */
 static const char *const formats[] = {
 	LM_FORMAT_FIRST, "gguf", "npy", "npz", "pytorch", "pytorch-legacy",
+	LM_FORMAT_ONNX, LM_FORMAT_ONNX_DATA,
 };
 
 const char *lm_format_known(const char *name)

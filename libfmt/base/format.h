@@ -7,6 +7,10 @@
 /* Files of this one need no feature. */
 #define LM_FORMAT_FIRST "safetensors"
 
+/* Of the files with tensors of an ONNX model: only its graph tells what is in them. */
+#define LM_FORMAT_ONNX "onnx"
+#define LM_FORMAT_ONNX_DATA "onnx-data"
+
 /* Of an archive of files of several formats. */
 #define LM_FORMAT_MIXED "mixed"
 

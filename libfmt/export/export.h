@@ -20,6 +20,15 @@ struct lm_export_pair {
 	const char *key, *value;
 };
 
+/* Marks every pair whose key an earlier one has: fresh memory, NULL when there is none. */
+bool *lm_export_repeated(const struct lm_export_pair *pairs, size_t count);
+
+/* A key-value as a GGUF file has it: key, type of the value, value. `bytes` NULL: there is none. */
+struct lm_export_value {
+	const uint8_t *bytes;
+	size_t len;
+};
+
 /* A piece of a layout's bytes, and its place in the file. Pieces lie one behind the other in the
  * layout's bytes. */
 struct lm_export_piece {
@@ -74,5 +83,23 @@ struct lm_export_layout {
  * directory or is too long. */
 int lm_export_npz(struct lm_export_tensor *tensors, size_t count, struct lm_export_layout *layout,
 		  struct lmodel_error *error) LM_MUST_CHECK;
+
+/* What ggml's readers take, of which the length of names is not GGUF's own limit. */
+#define LM_EXPORT_GGUF_RANK 4u
+#define LM_EXPORT_GGUF_NAME 63u
+
+/* Whether GGUF can have such a key. */
+bool lm_export_gguf_has_key(const char *key);
+
+/* Makes the header of a GGUF file, version 3, up to where the data begin, and places the tensors
+ * behind it in the order given, each at the next multiple of the alignment: 32, or the value of the
+ * key general.alignment. Bytes that nothing is said of are zeros. Pairs become strings, but for
+ * those that have a value of their own in `values`, which is written as it is (NULL: none has). A
+ * later pair with the same key is left out, and one whose key GGUF cannot have. EUNSUPPORTED for a
+ * dtype without a number of ggml's, and for more than 4 dimensions. `*header` is fresh memory. */
+int lm_export_gguf(struct lm_export_tensor *tensors, size_t tensor_count,
+		   const struct lm_export_pair *metadata, const struct lm_export_value *values,
+		   size_t metadata_count, uint8_t **header, size_t *header_len,
+		   uint64_t *file_size, struct lmodel_error *error) LM_MUST_CHECK;
 
 #endif

@@ -104,37 +104,10 @@ static void put_string(struct text *text, const char *s, bool ascii)
 	put(text, "\"");
 }
 
-static int compare_pairs(const void *a, const void *b, void *context)
-{
-	const struct lm_export_pair *pairs = context;
-	size_t x = *(const size_t *)a, y = *(const size_t *)b;
-	int order = strcmp(pairs[x].key, pairs[y].key);
-
-	return order != 0 ? order : (x > y) - (x < y);
-}
-
-/* Marks every pair whose key an earlier one has. */
-static bool *find_repeated(const struct lm_export_pair *pairs, size_t count)
-{
-	bool *repeated = calloc(count, sizeof(*repeated));
-	LM_FREE size_t *by_key = calloc(count, sizeof(*by_key));
-
-	if (repeated == NULL || by_key == NULL) {
-		free(repeated);
-		return NULL;
-	}
-	for (size_t i = 0; i < count; i++)
-		by_key[i] = i;
-	qsort_r(by_key, count, sizeof(*by_key), compare_pairs, (void *)(uintptr_t)pairs);
-	for (size_t i = 1; i < count; i++)
-		repeated[by_key[i]] = strcmp(pairs[by_key[i]].key, pairs[by_key[i - 1]].key) == 0;
-	return repeated;
-}
-
 static int put_metadata(struct text *text, const struct lm_export_pair *pairs, size_t count,
 			struct lmodel_error *error)
 {
-	LM_FREE bool *repeated = find_repeated(pairs, count);
+	LM_FREE bool *repeated = lm_export_repeated(pairs, count);
 
 	if (repeated == NULL)
 		return lm_fail_memory(error);

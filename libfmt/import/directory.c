@@ -176,7 +176,10 @@ static int import_file(struct lm_model *model, const struct folder *folder, cons
 	r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
 	if (r != LMODEL_OK)
 		return r;
-	return lm_import_file(model, fd, size, full, LM_QUOTE(path), error);
+	model->directory = folder->path;
+	r = lm_import_file(model, fd, size, full, LM_QUOTE(path), error);
+	model->directory = NULL;
+	return r;
 }
 
 static int import_indexed(struct lm_model *model, const struct folder *folder,
@@ -217,16 +220,13 @@ static int import_weights(struct lm_model *model, const struct folder *folder,
 
 /* ---- side files ---- */
 
-static int compare_source(const void *name, const void *source)
-{
-	return strcmp(name, ((const struct lm_source *)source)->name);
-}
-
-/* Both ways of importing go by sorted names. `first`: of the folder's sources. */
+/* `first`: of the folder's sources. They have no order: files bring others that they name. */
 static bool is_source(const struct lm_model *model, size_t first, const char *full)
 {
-	return bsearch(full, model->sources + first, model->source_count - first,
-		       sizeof(*model->sources), compare_source) != NULL;
+	for (size_t i = first; i < model->source_count; i++)
+		if (strcmp(model->sources[i].name, full) == 0)
+			return true;
+	return false;
 }
 
 /* Why an entry of the directory is left out; NULL for a side file. */

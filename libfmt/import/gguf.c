@@ -79,16 +79,6 @@ static int read_start(struct lm_gguf *g, uint64_t *tensors, uint64_t *values,
 
 /* ---- tensors ---- */
 
-/* By the numbers of ggml's types; NULL: none, or no longer in use. */
-static const char *const type_names[] = {
-	[0] = "F32", [1] = "F16", [2] = "Q4_0", [3] = "Q4_1", [6] = "Q5_0", [7] = "Q5_1",
-	[8] = "Q8_0", [9] = "Q8_1", [10] = "Q2_K", [11] = "Q3_K", [12] = "Q4_K", [13] = "Q5_K",
-	[14] = "Q6_K", [15] = "Q8_K", [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS",
-	[19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S", [23] = "IQ4_XS",
-	[24] = "I8", [25] = "I16", [26] = "I32", [27] = "I64", [28] = "F64", [29] = "IQ1_M",
-	[30] = "BF16", [34] = "TQ1_0", [35] = "TQ2_0", [39] = "MXFP4",
-};
-
 static int read_name(struct lm_gguf *g, uint64_t number, struct lm_source_tensor *t,
 		     struct lmodel_error *error)
 {
@@ -136,10 +126,10 @@ static int read_type(struct lm_gguf *g, struct lm_source_tensor *t, struct lmode
 
 	if (r != LMODEL_OK)
 		return r;
-	if (type >= LM_COUNT(type_names) || type_names[type] == NULL)
+	t->dtype = lm_dtype_of_ggml(type);
+	if (t->dtype == NULL)
 		return lm_fail(error, LMODEL_EUNSUPPORTED, "%s: tensor %s: unknown type number %u",
 			       g->in.label, LM_QUOTE(t->name), type);
-	t->dtype = lm_dtype_find(type_names[type]);
 	if (lm_dtype_bytes(t->dtype, t->rank, t->shape, NULL, &t->bytes))
 		return LMODEL_OK;
 	if (lm_dtype_is_quantised(t->dtype) &&

@@ -222,6 +222,7 @@ static int read_pair(struct lm_gguf *g, uint64_t number, struct lmodel_error *er
 	if (m == NULL)
 		return LMODEL_EFAILED;
 	m->source = g->source;
+	m->begin = g->in.at;
 	r = lm_gguf_string(g, KEY_LIMIT, "a key", &m->key, &len, error);
 	if (r == LMODEL_OK &&
 	    (len == 0 || strlen(m->key) != len || !lm_utf8_valid(m->key, len)))
@@ -234,6 +235,7 @@ static int read_pair(struct lm_gguf *g, uint64_t number, struct lmodel_error *er
 		r = read_value(g, type, &m->value, error);
 	if (r == LMODEL_OK && strcmp(m->key, "general.alignment") == 0)
 		r = read_alignment(g, type, m->value, error);
+	m->end = g->in.at;
 	return r;
 }
 

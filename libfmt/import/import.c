@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/format.h"
 #include "base/io.h"
 #include "container/zip.h"
 #include "import/npy.h"
+#include "import/onnx.h"
 #include "import/torch.h"
 
 #define MAGIC(literal) (literal), sizeof(literal) - 1
@@ -126,6 +128,12 @@ static bool is_zip(int fd, uint64_t size, const uint8_t *head, size_t head_len)
 	return lm_zip_is_like(head, head_len);
 }
 
+static bool is_onnx(int fd, uint64_t size, const uint8_t *head, size_t head_len)
+{
+	return !lm_kind_is_safetensors(head, head_len, size) &&
+	       lm_onnx_is_like(fd, size, head, head_len);
+}
+
 static const struct importer importers[] = {
 	{ "safetensors", ".safetensors", NULL, lm_import_safetensors },
 	{ "gguf", ".gguf", is_gguf, lm_import_gguf },
@@ -133,6 +141,7 @@ static const struct importer importers[] = {
 	{ "npz", ".npz", is_npz, lm_import_npz },
 	{ "pytorch", ".pth", is_zip, lm_import_torch },
 	{ "pytorch-legacy", ".pth", is_torch_legacy, lm_import_torch_legacy },
+	{ LM_FORMAT_ONNX, ".onnx", is_onnx, lm_import_onnx },
 };
 
 /* Tensors of a file in a folder have the folder before their names, so that models in several
@@ -179,19 +188,44 @@ int lm_import_format(struct lm_model *model, const char *format, int fd, uint64_
 		       LM_QUOTE(format));
 }
 
+/* NULL: no importer but that of safetensors may want it. */
+static const struct importer *recognise(int fd, uint64_t size, const uint8_t *head,
+					size_t head_len)
+{
+	for (size_t i = 0; i < LM_COUNT(importers); i++)
+		if (importers[i].is_mine != NULL &&
+		    importers[i].is_mine(fd, size, head, head_len))
+			return &importers[i];
+	return NULL;
+}
+
+const char *lm_import_kind(int fd, uint64_t size)
+{
+	uint8_t head[LM_KIND_HEAD];
+	const struct importer *importer;
+	size_t head_len;
+
+	if (lm_kind_head(fd, size, "", head, &head_len, NULL))
+		return NULL;
+	importer = recognise(fd, size, head, head_len);
+	if (importer == NULL && lm_kind_is_safetensors(head, head_len, size))
+		importer = &importers[0];
+	return importer != NULL ? importer->format : NULL;
+}
+
 static const struct importer *choose(int fd, uint64_t size, const char *label,
 				     struct lmodel_error *error)
 {
+	const struct importer *importer;
 	uint8_t head[LM_KIND_HEAD];
 	const struct lm_kind *kind;
 	size_t head_len;
 
 	if (lm_kind_head(fd, size, label, head, &head_len, error))
 		return NULL;
-	for (size_t i = 0; i < LM_COUNT(importers); i++)
-		if (importers[i].is_mine != NULL &&
-		    importers[i].is_mine(fd, size, head, head_len))
-			return &importers[i];
+	importer = recognise(fd, size, head, head_len);
+	if (importer != NULL)
+		return importer;
 	kind = lm_kind_of(head, head_len);
 	if (kind == NULL)
 		return &importers[0];
@@ -227,26 +261,47 @@ static const char *archive_name(const char *path)
 	return lm_path_is_safe(name) ? name : NULL;
 }
 
+static char *directory_of(const char *path, struct lmodel_error *error)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		return lm_strdup(".", error);
+	return lm_format(error, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
 int lm_import(struct lm_model *model, const char *path, const char *spool_directory,
 	      const struct lmodel_run *run, struct lmodel_error *error)
 {
 	static const char standard_input[] = "standard input";
+	LM_FREE char *directory = NULL;
 	struct stat st;
 	uint64_t size;
 	int fd, r;
 
+	model->directory = NULL;
 	model->spool_directory = spool_directory;
 	model->run = run;
 	if (strcmp(path, "-") == 0) {
 		r = lm_spool(STDIN_FILENO, standard_input, spool_directory, &fd, &size, error);
 		if (r != LMODEL_OK)
 			return r;
-		return lm_import_file(model, fd, size, NULL, standard_input, error);
+		return lm_import_file(model, fd, size, model->input_name, standard_input, error);
 	}
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return lm_import_directory(model, path, run, error);
 	r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
 	if (r != LMODEL_OK)
 		return r;
-	return lm_import_file(model, fd, size, archive_name(path), LM_QUOTE(path), error);
+	directory = directory_of(path, error);
+	if (directory == NULL) {
+		close(fd);
+		return LMODEL_EFAILED;
+	}
+	model->directory = directory;
+	r = lm_import_file(model, fd, size,
+			   model->input_name != NULL ? model->input_name : archive_name(path),
+			   LM_QUOTE(path), error);
+	model->directory = NULL;
+	return r;
 }

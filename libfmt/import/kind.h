@@ -34,6 +34,9 @@ bool lm_kind_is_lfs_pointer(const uint8_t *head, size_t head_len);
 int lm_import_file(struct lm_model *model, int fd, uint64_t size, const char *name,
 		   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The format of the importer that knows the file by its start; NULL: none does. */
+const char *lm_import_kind(int fd, uint64_t size);
+
 /* Whether a file of this name in a model's directory belongs to the model: configuration,
  * tokenizer, template, licence, card. */
 bool lm_name_is_side_file(const char *name);

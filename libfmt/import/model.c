@@ -1,6 +1,7 @@
 /* The model to be packed as importers fill it. */
 #include "import/source.h"
 
+#include "base/format.h"
 #include "base/io.h"
 
 struct lm_source *lm_model_add_source(struct lm_model *model, struct lmodel_error *error)
@@ -198,6 +199,15 @@ int lm_model_check(const struct lm_model *model, struct lmodel_error *error)
 				       LM_SKELETON_LIMIT);
 	r = check_files(model, error);
 	return r != LMODEL_OK ? r : check_tensors(model, error);
+}
+
+const char *lm_model_format(const struct lm_model *model)
+{
+	for (size_t i = 1; i < model->source_count; i++)
+		if (strcmp(model->sources[i].format, LM_FORMAT_ONNX_DATA) != 0 &&
+		    strcmp(model->sources[i].format, model->sources[0].format) != 0)
+			return LM_FORMAT_MIXED;
+	return model->sources[0].format;
 }
 
 int lm_model_read(const struct lm_model *model, size_t index, uint64_t offset, void *buffer,

@@ -52,6 +52,7 @@ struct lm_source_tensor {
 struct lm_source_metadata {
 	size_t source;
 	char *key, *value;    /* valid UTF-8, no NUL */
+	uint64_t begin, end;  /* GGUF: where in the source both stand; otherwise 0 */
 };
 
 struct lm_source_attachment {
@@ -76,8 +77,13 @@ struct lm_model {
 	size_t spool_count, spool_capacity;
 
 	/* Set before the first import, or by lm_import(). May be NULL. */
+	const char *input_name; /* of the next input, instead of its own */
 	const char *spool_directory;
 	const struct lmodel_run *run;
+
+	/* Where files are that an input names, such as external data; NULL: there are none, it
+	 * came as a stream. Set before each import, by lm_import(). */
+	const char *directory;
 
 	/* The input is what a skeleton writes, with zeros for all tensor bytes and for CRCs: an
 	 * archive is checked. Nothing but structure is looked at: no tensor byte is read, no CRC
@@ -112,6 +118,9 @@ int lm_import_attachment(struct lm_model *model, const char *path, const char *n
  * at least one source. */
 int lm_model_check(const struct lm_model *model, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The format of all sources, of which there is one at least; "mixed" when they differ. */
+const char *lm_model_format(const struct lm_model *model);
+
 /* Reads `len` raw bytes of tensor `index` from raw byte `offset`. Thread-safe. */
 int lm_model_read(const struct lm_model *model, size_t index, uint64_t offset, void *buffer,
 		  size_t len, struct lmodel_error *error) LM_MUST_CHECK;
@@ -134,6 +143,10 @@ int lm_import_npy(struct lm_model *model, int fd, uint64_t size, const char *nam
 		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_npz(struct lm_model *model, int fd, uint64_t size, const char *name,
 		  const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+/* Also adds the files of external data that the graph names, right behind it, in the order of
+ * their first mention. With `layout_only` they have no file (-1), no size and no skeleton. */
+int lm_import_onnx(struct lm_model *model, int fd, uint64_t size, const char *name,
+		   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_import_directory(struct lm_model *model, const char *path, const struct lmodel_run *run,
 			struct lmodel_error *error) LM_MUST_CHECK;
 

@@ -18,6 +18,7 @@
 #include <lmodel/error.h>
 #include <lmodel/extract.h>
 #include <lmodel/keys.h>
+#include <lmodel/model.h>
 #include <lmodel/pack.h>
 #include <lmodel/protect.h>
 #include <lmodel/run.h>

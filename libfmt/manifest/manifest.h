@@ -74,6 +74,7 @@ enum lm_stream { LM_POSITIONS, LM_VALUES };
 /* Masks that are features of the same name (spec: 3.2). */
 #define LM_MASK_DEEP_LOCK "deep-lock"
 #define LM_MASK_PERTURB "perturb"
+#define LM_MASK_BY_REFERENCE "reference" /* needs no feature */
 #define LM_TIER_NAME_LIMIT 64u
 
 struct lm_shard_row {

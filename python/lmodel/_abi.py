@@ -17,7 +17,7 @@ LMODEL_NOTE, LMODEL_FAULT = 0, 1
 LMODEL_ONLY_A, LMODEL_ONLY_B, LMODEL_DTYPE, LMODEL_SHAPE = 0, 1, 2, 3
 LMODEL_CONTENT, LMODEL_METADATA, LMODEL_ATTACHMENT = 4, 5, 6
 LMODEL_FORMAT_SAFETENSORS, LMODEL_FORMAT_NATIVE = 0, 1
-LMODEL_FORMAT_NPZ, LMODEL_FORMAT_NPY = 2, 3
+LMODEL_FORMAT_NPZ, LMODEL_FORMAT_NPY, LMODEL_FORMAT_GGUF = 2, 3, 4
 LMODEL_HOLDER, LMODEL_AUDITOR, LMODEL_OWNER = 0, 1, 2
 LMODEL_LEVEL_DEFAULT, LMODEL_LEVEL_FAST, LMODEL_LEVEL_SMALL = 0, 1, 2
 LMODEL_SELECT_PSS, LMODEL_SELECT_MAGNITUDE, LMODEL_SELECT_RANDOM, LMODEL_SELECT_ALL = 0, 1, 2, 3
@@ -253,6 +253,16 @@ class AuditComparison(Structure):
 
 change_fn = CFUNCTYPE(None, c_void_p, POINTER(AuditChange))
 
+# ---- model.h ----
+
+
+class ModelInfo(Structure):
+    _fields_ = [("source_format", c_char_p), ("file_bytes", c_uint64), ("tensor_bytes", c_uint64),
+                ("parameters", c_uint64), ("tensor_count", c_size_t),
+                ("attachment_count", c_size_t), ("source_count", c_size_t),
+                ("metadata_count", c_size_t)]
+
+
 # ---- transform.h ----
 
 LMODEL_SAMPLE_U8, LMODEL_SAMPLE_U16, LMODEL_SAMPLE_F32 = 0, 1, 2
@@ -276,7 +286,7 @@ class TransformOptions(Structure):
 
 # ---- functions: what they give, what they take; handles are void pointers ----
 
-_A = _RING = _T = c_void_p
+_A = _RING = _T = _M = c_void_p
 _E = POINTER(Error)
 _STRINGS = POINTER(c_char_p)
 _RUN = POINTER(Run)
@@ -339,6 +349,14 @@ FUNCTIONS = {
     "lmodel_audit": (c_int, [_A, POINTER(AuditOptions), POINTER(POINTER(AuditReport)), _E]),
     "lmodel_audit_free": (None, [POINTER(AuditReport)]),
     "lmodel_audit_against": (c_int, [_A, _A, _RUN, change_fn, POINTER(AuditComparison), _E]),
+    "lmodel_model_kind": (c_char_p, [c_char_p]),
+    "lmodel_model_open": (c_int, [POINTER(_M), c_char_p, _RUN, _E]),
+    "lmodel_model_close": (None, [_M]),
+    "lmodel_model_info": (None, [_M, POINTER(ModelInfo)]),
+    "lmodel_model_tensor_at": (POINTER(Tensor), [_M, c_size_t]),
+    "lmodel_model_attachment_at": (POINTER(Attachment), [_M, c_size_t]),
+    "lmodel_model_source_at": (POINTER(Source), [_M, c_size_t]),
+    "lmodel_model_metadata_at": (POINTER(Metadata), [_M, c_size_t]),
     "lmodel_transform_new": (c_int, [POINTER(_T), c_char_p, c_uint, c_uint, _E]),
     "lmodel_transform_parse": (c_int, [POINTER(_T), c_char_p, c_size_t, c_char_p, _E]),
     "lmodel_transform_load": (c_int, [POINTER(_T), c_char_p, _E]),

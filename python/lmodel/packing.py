@@ -91,7 +91,8 @@ def save(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | N
             are stored once.
         metadata: text by key, for the archive to carry.
         dtypes: element types of arrays that hold bits: ``{"w": "BF16"}`` for uint16.
-        name: what `native` extraction calls the file.
+        name: what `native` extraction calls the file; a folder in it is also before the names of
+            tensors.
         others: as ``pack()``.
 
     Raises as ``pack()``; UnsupportedError also for arrays of objects or strings, sparse tensors.

@@ -103,7 +103,7 @@ class TierInfo:
     def obfuscation(self) -> Optional[str]:
         """``OBFUSCATION`` where stand-ins are a function of the true values: whoever knows it has
         these without a key. None where only the key gives them."""
-        return OBFUSCATION if self.recoverable or self.mask == "reference" else None
+        return OBFUSCATION if self.recoverable else None
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,7 @@ print(sum(s["units"] for s in json.load(open("kept"))["shards"]))')" "$(wc -l <f
 		"all(t['unit'] is None and t['runs'] == [] for t in d['tiers'])"
 	# The public weights were given.
 	run 0 lmodel pack --tier gold --reference base.safetensors --owner "$(pub owner)" -o given.lmodel m.safetensors
-	json 0 audit "--json -i owner.key" given.lmodel "tier['gold']['given'] and not tier['gold']['recoverable']"
+	json 0 audit "--json -i owner.key" given.lmodel "tier['gold']['given'] and tier['gold']['recoverable']"
 	like "$(lmodel audit given.lmodel)" "the public weights were given" "and the text says so"
 else
 	echo "# no jsonschema for python3"

@@ -17,9 +17,13 @@ pack_refuses() {
 	one_line "$1" "pack: $2" lmodel pack -o x.lmodel "$3"
 }
 read_refuses() {
-	for c in list inspect verify; do
+	for c in list inspect; do
 		one_line "$1" "$c: $2" lmodel $c "$3"
 	done
+	archive_refuses "$@"
+}
+archive_refuses() {
+	one_line "$1" "verify: $2" lmodel verify "$3"
 	one_line "$1" "extract: $2" lmodel extract -o x.out "$3"
 	one_line "$1" "cat: $2" lmodel cat "$3" a
 	one_line "$1" "diff: $2" lmodel diff "$PWD/m.lmodel" "$3"
@@ -74,7 +78,10 @@ pack_refuses 5 "an archive" "$PWD/m.lmodel"
 cp e something.txt && tar -cf x.tar something.txt
 pack_refuses 5 "a tar file" "$PWD/x.tar"
 read_refuses 4 "a tar file" "$PWD/x.tar"
-read_refuses 4 "a model" "$PWD/m.safetensors"
+archive_refuses 4 "a model" "$PWD/m.safetensors"
+for c in "list -l" "list --json" inspect "inspect --json"; do
+	run 0 lmodel $c m.safetensors
+done
 
 # over a limit
 python3 - <<'P' || exit 99
@@ -92,6 +99,8 @@ for f in long name; do
 	like "$?:$(wc -l <e):$(ls -A out)" '^[46]:1:$' "over a limit: $f"
 done
 pack_refuses 5 "an unknown dtype" "$PWD/dtype"
+one_line 5 "list: an unknown dtype" lmodel list "$PWD/dtype"
+one_line 6 "inspect: over a limit" lmodel inspect "$PWD/name"
 
 # archives of another time: a later format version, in both slots, well signed
 python3 - <<'P' || exit 99

@@ -124,6 +124,20 @@ json 0 inspect lmodel inspect --json none.lmodel --- "d['tensors'] == 0 and d['d
 root=$(lmodel inspect --json a.lmodel | $python -c 'import json, sys; print(json.load(sys.stdin)["content_root"])')
 is "$(lmodel inspect a.lmodel | sed -n 's/^content root *//p')" "$root" "inspect: text and JSON agree"
 
+# models that are not packed
+json 0 list lmodel list --json a.safetensors 'conv*' --- "d['packed'] is False" \
+	"[(t['name'], t['dtype'], t['shape'], t['bytes'], t['source']) for t in d['tensors']] == [('conv.weight', 'F32', [8,3,3,3], 864, 'a.safetensors'), ('conv.bias', 'F32', [8], 32, 'a.safetensors')]" \
+	"'stored_bytes' not in d['tensors'][0]"
+mkdir hf && cp a.safetensors hf/model.safetensors && echo '{}' >hf/config.json
+json 0 list lmodel list --json --attachments hf --- "d['attachments'] == [{'name': 'config.json', 'bytes': 3}]"
+json 0 inspect lmodel inspect --json hf --- "d['packed'] is False" "d['source_format'] == 'safetensors'" \
+	"d['tensors'] == 8 and d['bytes'] == 1947 and d['parameters'] == 772" \
+	"[(s['name'], s['tensors']) for s in d['sources']] == [('model.safetensors', 8)]" \
+	"[a['name'] for a in d['attachments']] == ['config.json']" "len(d['metadata']) == 2" \
+	"d['file_bytes'] == __import__('os').path.getsize('a.safetensors')"
+json 0 inspect lmodel inspect --json a.lmodel --- "d['packed'] is True"
+json 0 list lmodel list --json a.lmodel --- "d['packed'] is True"
+
 # extract
 json 0 extract lmodel extract --json a.lmodel -o x.safetensors --- "d['output'] == 'x.safetensors'" \
 	"d['format'] == 'safetensors' and d['tensors'] == 8 and d['bytes'] == 1947"

@@ -97,12 +97,12 @@ is "$out" "" "an archive without side files"
 # streams, and what is no archive
 run 0 sh -c 'cat m.lmodel | lmodel list - scalar'
 is "$out" scalar "an archive from a pipe"
-run 4 lmodel list m.safetensors
-is "$(printf '%s\n' "$err" | wc -l):$out" "1:" "a model is no archive: one line"
 run 4 lmodel list note.txt
+is "$(printf '%s\n' "$err" | wc -l):$out" "1:" "a text is no archive: one line"
 run 1 lmodel list missing.lmodel
 is "$err" "lmodel: 'missing.lmodel': No such file or directory" "a missing archive"
-run 2 lmodel list .
-like "$err" "is a directory, not a file" "a directory"
+mkdir empty
+run 2 lmodel list empty
+like "$err" "'empty': " "a directory without a model"
 leftovers "nothing is left"
 done_testing

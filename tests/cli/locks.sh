@@ -239,6 +239,6 @@ run 0 lmodel pack -q --reference locked.safetensors --tier key --owner "$owner" 
 	m.safetensors
 run 0 lmodel inspect ref.lmodel
 like "$out" "masked by reference" "a reference alone is not called perturbed"
-unlike "$out" "obfuscation" "nor obfuscation"
+like "$out" "obfuscation: recoverable without a key" "but obfuscation all the same"
 leftovers "nothing is left"
 done_testing

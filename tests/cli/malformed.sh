@@ -3,7 +3,7 @@
 . "${srcdir:-.}/tests/lib/tap.sh"
 
 # A format joins when it has an importer.
-formats="st npy npz gguf pth"
+formats="st npy npz gguf pth onnx"
 
 # What is not refused at once must not take over a gigabyte; sanitizers take what they like.
 limited() {
@@ -18,8 +18,9 @@ limited() {
 accept() {
 	run 0 limited lmodel pack -q -f -o x.lmodel "$1"
 	run 0 limited lmodel verify -q x.lmodel
-	run 0 limited lmodel extract -q -f --format native -o back x.lmodel
-	same "$1" back "${1##*/} comes back as it was"
+	rm -rf back
+	run 0 limited lmodel extract -q --format native -o back/ x.lmodel
+	same "$1" "back/${1##*/}" "${1##*/} comes back as it was"
 }
 
 # refuse FILE: with a reason of one line.

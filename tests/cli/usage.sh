@@ -63,7 +63,7 @@ for attach in '' = =name @ =name@ =@; do
 	usage "option '--attach': '$attach' is not FILE[=NAME][@TIER]" pack pack --attach "$attach" -o x.lmodel \
 		m.safetensors
 done
-usage "option '--format': 'gguf' is not one of safetensors, native" extract extract --format gguf m.lmodel
+usage "option '--format': 'zip' is not one of safetensors, npz, npy, gguf, native" extract extract --format zip m.lmodel
 
 # operands
 usage "INPUT is missing" pack pack -o x.lmodel

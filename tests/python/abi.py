@@ -80,7 +80,7 @@ PLAIN = {
     "char **": ctypes.POINTER(ctypes.c_char_p), "size_t *": ctypes.POINTER(ctypes.c_size_t),
     "int *": ctypes.POINTER(ctypes.c_int),
 }
-HANDLES = {"lmodel_transform", "lmodel_archive", "lmodel_keyring"}
+HANDLES = {"lmodel_model", "lmodel_transform", "lmodel_archive", "lmodel_keyring"}
 CALLBACKS = {"lmodel_finding_fn": "finding_fn", "lmodel_passphrase_fn": "passphrase_fn",
              "lmodel_positions_fn": "positions_fn"}
 

@@ -41,6 +41,8 @@ equal([s["name"] for s in lmodel.inspect("m.lmodel")["sources"]], ["model.safete
 lmodel.save("n.lmodel", model, name="sub/x.safetensors", dtypes={"bits": "BF16"})
 lmodel.extract("n.lmodel", "out/", format="native")
 equal(sorted(by_hand.read("out/sub/x.safetensors")), sorted(model), "save: under another name")
+equal(sorted(lmodel.open("n.lmodel").keys()),
+      sorted("sub/" + name for name in model), "save: which tensors have, too, by the folder")
 raises(lmodel.LmodelError, lambda: lmodel.save("m.lmodel", model), "exists", "save: exists")
 lmodel.save("m.lmodel", {"x": np.ones(3)}, overwrite=True)
 equal(list(lmodel.load("m.lmodel")), ["x"], "save: overwrite")

@@ -1,4 +1,4 @@
-/* export/safetensors.c, export/npy.c: layouts, and that the importer reads what is written. */
+/* export/safetensors.c, export/npy.c, export/gguf.c: layouts, and that the importer reads what is written. */
 #include "export/export.h"
 
 #include <stdio.h>
@@ -133,6 +133,64 @@ static void test_index(void)
 	is_str(text, "{\n  \"metadata\": {\n    \"total_size\": 0\n  },\n  \"weight_map\": {}\n}\n",
 	       "an empty map");
 	free(text);
+}
+
+static void test_gguf(void)
+{
+	static const uint8_t value[] = "\x01\0\0\0\0\0\0\0" "b\x04\0\0\0\x07\0\0\0";
+	static const uint8_t alignment[] =
+		"\x11\0\0\0\0\0\0\0" "general.alignment\x04\0\0\0\x40\0\0\0";
+	static const struct lm_export_pair pairs[] = {
+		{ "", "x" }, { "general.alignment", "8" }, { "b", "7" }, { "a", "1" },
+		{ "b", "2" }, { "general.alignment", "64" }, { "general.alignment", "128" },
+	};
+	struct lm_export_value values[LM_COUNT(pairs)] = {
+		[2] = { value, sizeof(value) - 1 }, [5] = { alignment, sizeof(alignment) - 1 },
+		[6] = { alignment, 3 },
+	};
+	struct lm_export_tensor tensors[] = {
+		tensor("f", "F32", 2, two_by_three), tensor("s", "I64", 0, NULL),
+	};
+	static const char wanted[] =
+		"GGUF\3\0\0\0\2\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0"
+		"\1\0\0\0\0\0\0\0b\4\0\0\0\7\0\0\0"
+		"\1\0\0\0\0\0\0\0a\x08\0\0\0\1\0\0\0\0\0\0\0" "1"
+		"\x11\0\0\0\0\0\0\0general.alignment\4\0\0\0\x40\0\0\0"
+		"\1\0\0\0\0\0\0\0f\2\0\0\0\3\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"
+		"\0\0\0\0\0\0\0\0\0\0\0\0"
+		"\1\0\0\0\0\0\0\0s\0\0\0\0\x1b\0\0\0\x40\0\0\0\0\0\0\0";
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	LM_FREE uint8_t *header = NULL;
+	uint8_t *none = NULL;
+	uint64_t size = 0;
+	size_t len = 0;
+
+	is_int(lm_export_gguf(tensors, 2, pairs, values, LM_COUNT(pairs), &header, &len, &size,
+			      &error), LMODEL_OK, "GGUF");
+	ok(len % 64 == 0 && len >= sizeof(wanted) - 1 &&
+	   memcmp(header, wanted, sizeof(wanted) - 1) == 0,
+	   "values as they are, strings, repeated keys left out, dimensions the other way round");
+	is_int((intmax_t)tensors[0].offset, (intmax_t)len, "the first tensor");
+	is_int((intmax_t)tensors[1].offset, (intmax_t)len + 64, "the next, aligned");
+	is_int((intmax_t)size, (intmax_t)len + 128, "padding behind the last");
+
+	is_failure(lm_export_gguf(tensors, 1, pairs + 6, values + 6, 1, &none, &len, &size, &e),
+		   LMODEL_ECORRUPT, "general.alignment is not of type u32", "alignment cut short");
+	tensors[1] = tensor("x", "U8", 1, three);
+	is_failure(lm_export_gguf(tensors, 2, NULL, NULL, 0, &none, &len, &size, &e),
+		   LMODEL_EUNSUPPORTED, "tensor 'x': GGUF has no type U8", "a type of others");
+	tensors[1].dtype = tensors[0].dtype;
+	tensors[1].rank = 5;
+	is_failure(lm_export_gguf(tensors, 2, NULL, NULL, 0, &none, &len, &size, &e),
+		   LMODEL_EUNSUPPORTED, "5 dimensions; GGUF has 4", "dimensions");
+	tensors[1].rank = 1;
+	tensors[0].bytes = tensors[1].bytes = INT64_MAX / 2;
+	is_failure(lm_export_gguf(tensors, 2, NULL, NULL, 0, &none, &len, &size, &e),
+		   LMODEL_ELIMIT, "tensor 'x' would end beyond any file", "sum over 2^63-1");
+	tensors[0].bytes = INT64_MAX - 32;
+	is_failure(lm_export_gguf(tensors, 1, NULL, NULL, 0, &none, &len, &size, &e),
+		   LMODEL_ELIMIT, "the file would be over 2^63-1 bytes", "with the header");
+	ok(none == NULL, "no header then");
 }
 
 static void npy(const char *dtype, unsigned rank, const uint64_t *shape, const char *wanted)
@@ -318,6 +376,7 @@ int main(void)
 	test_safetensors();
 	test_header_limit();
 	test_index();
+	test_gguf();
 	test_npy();
 	test_round_trips();
 	return done();

@@ -21,6 +21,9 @@ enum lmodel_format {
 	LMODEL_FORMAT_NATIVE = 1,      /* every input file, byte for byte, and the attachments */
 	LMODEL_FORMAT_NPZ = 2,         /* NumPy's, stored; a single whole npz comes back as it was */
 	LMODEL_FORMAT_NPY = 3,         /* one tensor as a NumPy array; not into a directory */
+	LMODEL_FORMAT_GGUF = 4,        /* version 3; a single whole GGUF file comes back as it was;
+	                                  otherwise a header made anew, with the key-values that
+	                                  GGUF inputs have, and other metadata as strings */
 };
 
 struct lmodel_extract_options {
@@ -44,7 +47,7 @@ struct lmodel_extract_options {
  *   "DIR/" or an existing directory
  *                  native: the input's own layout below it; safetensors: model.safetensors, or
  *                  model-00001-of-0000N.safetensors with model.safetensors.index.json when
- *                  max_shard_bytes splits it; npz: model.npz; attachments beside them
+ *                  max_shard_bytes splits it; npz: model.npz; gguf: model.gguf; attachments beside them
  *   a file name    one file; native then needs a single input (EUSAGE otherwise)
  * Attachments are written into directories only, and only when no pattern is given.
  * Names from the archive never leave `output`.

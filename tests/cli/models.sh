@@ -1,0 +1,95 @@
+# Real models of all kinds: packed with a tier and without, and back byte for byte.
+. "${srcdir:-.}/tests/lib/tap.sh"
+
+models=$data/models
+if [ ! -d "$models" ]; then
+	echo "1..0 # SKIP no models to test with"
+	exit 0
+fi
+run 0 lmodel keygen -q -o owner.key
+owner=$(lmodel keygen -y owner.key)
+
+seen=0
+for f in "$models"/*; do
+	base=$(basename "$f")
+	# what is no model: vocabulary and weights of another program, graphs
+	case $base in *.bin | *.onnx) continue ;; esac
+	seen=$((seen + 1))
+	for tier in "" "--tier half=5% --owner $owner -r $owner=half"; do
+		# shellcheck disable=SC2086
+		run 0 lmodel pack -q -f --level fast $tier -o x.lmodel "$f"
+		run 0 lmodel verify -q x.lmodel
+		rm -rf back
+		if [ -d "$f" ]; then
+			run 0 lmodel extract -q --format native ${tier:+-i owner.key} -o back/ x.lmodel
+			run 0 diff -r "$f" back
+		else
+			run 0 lmodel extract -q --format native ${tier:+-i owner.key} -o back x.lmodel
+			same "$f" back "$base comes back${tier:+ with a key}"
+		fi
+		[ -n "$tier" ] || continue
+		rm -rf public
+		if [ -d "$f" ]; then
+			run 0 lmodel extract -q --format native --base -o public/ x.lmodel
+		else
+			run 0 lmodel extract -q --format native --base -o public x.lmodel
+		fi
+		run 0 lmodel list -q public
+		is "$out" "$(lmodel list "$f")" "$base: the base is such a model, too"
+		! diff -rq "$f" public >/dev/null
+		ok $? "$base: but another one"
+	done
+	is "$(lmodel list "$f")" "$(lmodel list x.lmodel)" "$base: listed alike before it is packed"
+	rm -f x.lmodel
+done
+[ "$seen" -gt 10 ]
+ok $? "models were found ($seen)"
+
+# The forms of one model.
+shapes() {
+	lmodel list --json "$1" | python3 -c '
+import json, sys
+for t in sorted((t["name"] if sys.argv[1] == "names" else "", t["dtype"], t["shape"])
+                              for t in json.load(sys.stdin)["tensors"]):
+    print(*t)' "${2:-names}"
+}
+group() {
+	wanted=$(shapes "$1")
+	[ -n "$wanted" ]
+	ok $? "$(basename "$1") has tensors"
+	for f in "${@:2}"; do
+		is "$(shapes "$f")" "$wanted" "$(basename "$f"): names, dtypes and shapes as $(basename "$1")"
+	done
+}
+group "$models/dncnn_25_kair.safetensors" "$models/dncnn_25_kair.npz" \
+	"$models/dncnn_25_kair.zip.pth" "$models/dncnn_25_kair.legacy.pth"
+group "$models/stories260K.safetensors" "$models/stories260K_sharded"
+# Names are others in GGUF, which also has the output's weights, here those of the embedding.
+is "$(shapes "$models/stories260K.f32.gguf" any | sort)" \
+	"$({ shapes "$models/stories260K.safetensors" any; echo " F32 [512, 64]"; } | sort)" \
+	"GGUF and safetensors of one model have the same shapes"
+for m in vgg_fmnist vgg_gtsrb; do
+	group "$models/$m.safetensors" "$models/$m.zip.pth"
+done
+group "$models/mnist_burn.safetensors" "$models/mnist_burn.pt"
+
+# and the same values: extracted from each form into one that has no order of its own
+for m in dncnn_25_kair.safetensors dncnn_25_kair.npz dncnn_25_kair.zip.pth dncnn_25_kair.legacy.pth; do
+	run 0 lmodel pack -q -f -o x.lmodel "$models/$m"
+	run 0 lmodel extract -q -f -o "v.safetensors" x.lmodel
+	python3 - v.safetensors <<'P' >>digests
+import hashlib, json, struct, sys
+raw = open(sys.argv[1], "rb").read()
+n, = struct.unpack_from("<Q", raw)
+h = json.loads(raw[8:8 + n])
+h.pop("__metadata__", None)
+d = hashlib.sha256()
+for k in sorted(h):
+    a, b = h[k]["data_offsets"]
+    d.update(k.encode() + raw[8 + n + a:8 + n + b])
+print(len(h), d.hexdigest())
+P
+done
+is "$(sort -u digests | wc -l):$(wc -l <digests)" "1:4" "four forms of one model have the same values"
+leftovers "nothing is left"
+done_testing
