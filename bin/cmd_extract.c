@@ -84,14 +84,7 @@ static char *archive_stem(const char *path)
 /* The archive's author does not choose hidden files, or files of other kinds, here. */
 static bool safe_default(const char *name)
 {
-	static const char *const suffixes[] = {
-		".safetensors", ".gguf", ".npz", ".npy", ".pt", ".pth", ".bin", ".ckpt", ".onnx",
-	};
-
-	for (size_t i = 0; i < COUNT(suffixes); i++)
-		if (text_ends(name, suffixes[i]))
-			return text_base(name)[0] != '.';
-	return false;
+	return text_weights_suffix(name) != NULL && text_base(name)[0] != '.';
 }
 
 /* What files of a format usually end in. */

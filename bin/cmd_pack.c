@@ -73,7 +73,7 @@ static const struct option_row options[] = {
 /* The name of the only input, in the current directory; NULL where that does not tell. */
 static char *default_output(int count, char **inputs)
 {
-	const char *base;
+	const char *base, *suffix;
 	size_t len;
 
 	if (count != 1 || strcmp(inputs[0], "-") == 0)
@@ -86,8 +86,9 @@ static char *default_output(int count, char **inputs)
 	if (base[0] == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
 		return NULL;
 	len = strlen(base);
-	if (text_ends(base, ".safetensors") && len > strlen(".safetensors"))
-		len -= strlen(".safetensors");
+	suffix = text_weights_suffix(base);
+	if (suffix != NULL && suffix > base)
+		len = (size_t)(suffix - base);
 	return text_format("%.*s.lmodel", (int)len, base);
 }
 

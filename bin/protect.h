@@ -37,14 +37,14 @@ option_set_fn option_tier, option_select, option_mask, option_unit, option_scope
 	{ "unit", 0, "UNIT", "element, slice, row, column or block", option_unit, &(args).unit }, \
 	{ "scope", 0, "SCOPE", "share AMOUNT out by equal (the default), model or layer", \
 	  option_scope, &(args).scope }, \
-	{ "scores", 0, "FILE", "safetensors: how important each parameter is", option_text, \
+	{ "scores", 0, "FILE", "how important each parameter is, as a model file", option_text, \
 	  &(args).scores }, \
 	{ "raw-scores", 0, NULL, "do not divide scores by row and column scale", option_flag, \
 	  &(args).raw_scores }, \
-	{ "reference", 0, "FILE", "safetensors: the public weights; what differs is encrypted", \
+	{ "reference", 0, "FILE", "the public weights; what differs is encrypted", \
 	  option_text, &(args).reference }, \
 	{ "ancestor", 0, "FILE", \
-	  "safetensors: a public base model; encrypt in what differs from it alone", \
+	  "a public base model; encrypt in what differs from it alone", \
 	  option_text, &(args).ancestor }, \
 	{ "like", 0, "ARCHIVE", \
 	  "an earlier release: equal tensors are protected just as in it", option_text, \

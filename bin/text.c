@@ -192,6 +192,19 @@ bool text_ends(const char *text, const char *end)
 	return n >= k && strcmp(text + n - k, end) == 0;
 }
 
+const char *text_weights_suffix(const char *name)
+{
+	static const char *const suffixes[] = {
+		".safetensors", ".gguf", ".npz", ".npy", ".pt", ".pth", ".th", ".bin", ".ckpt",
+		".onnx",
+	};
+
+	for (size_t i = 0; i < COUNT(suffixes); i++)
+		if (text_ends(name, suffixes[i]))
+			return name + strlen(name) - strlen(suffixes[i]);
+	return NULL;
+}
+
 char *text_archive(const char *path)
 {
 	return strcmp(path, "-") == 0 ? text_format("standard input") : text_escape(path);

@@ -51,6 +51,9 @@ char *text_shape(const struct lmodel_tensor *tensor);
 const char *text_base(const char *path);
 bool text_ends(const char *text, const char *end);
 
+/* The ending of `name`, as files of weights have one: ".safetensors", ".npz"; NULL for another. */
+const char *text_weights_suffix(const char *name);
+
 /* Escaped, cut to `width` columns or so, in fresh memory. */
 char *text_cut(const char *text, size_t width);
 

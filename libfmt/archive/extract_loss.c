@@ -6,7 +6,8 @@
  * npz made of it. */
 static bool is_idle(const char *key)
 {
-	return strcmp(key, "format") == 0 || strncmp(key, LM_NPY_DESCR_KEY, sizeof(LM_NPY_DESCR_KEY) - 1) == 0;
+	return strcmp(key, "format") == 0 ||
+	       strncmp(key, LM_NPY_DESCR_KEY, sizeof(LM_NPY_DESCR_KEY) - 1) == 0;
 }
 
 static const char *format_name(const struct extraction *x)

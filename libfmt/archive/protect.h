@@ -50,7 +50,8 @@ int lm_protection_keys(struct lm_protection *p, const struct lmodel_pack_options
 		       struct lmodel_error *error) LM_MUST_CHECK;
 int lm_protection_slots(struct lm_protection *p, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* protect_locks.c: combinations that make no sense (EUSAGE); what a user has to be told of masks that show true values, and of an ancestor. */
+/* protect_locks.c: combinations that make no sense (EUSAGE); what a user has to be told of masks
+ * that show true values, and of an ancestor. EUSAGE, too: one that has no tensor of the model. */
 int lm_protection_check_locks(const struct lmodel_protect_options *options,
 			      struct lmodel_error *error) LM_MUST_CHECK;
 int lm_protection_warn_locks(const struct lm_protection *p, const size_t *alias,

@@ -64,6 +64,7 @@ struct delta {
 	uint64_t units, hidden;  /* that differ, of tensors that were chosen from */
 	size_t others;           /* tensors that differ and were not */
 	bool taken;
+	bool known;              /* the ancestor has at least one of the tensors */
 };
 
 static int measure_delta(const struct lm_protection *p, const size_t *alias, struct delta *d,
@@ -80,6 +81,7 @@ static int measure_delta(const struct lm_protection *p, const size_t *alias, str
 		bool differ = beside == SIZE_MAX;
 
 		d->taken |= taken;
+		d->known |= !differ;
 		if (alias[i] != SIZE_MAX || model->tensors[i].bytes == 0 || taken)
 			continue;
 		if (s->eligible) {
@@ -104,6 +106,9 @@ static int tell_delta(const struct lm_protection *p, const size_t *alias,
 	int r = p->model.selection != NULL ? measure_delta(p, alias, &d, error) : LMODEL_OK;
 	const char *where = d.taken ? ", in tensors that the earlier release leaves open" : "";
 
+	if (r == LMODEL_OK && p->model.selection != NULL && !d.known)
+		r = lm_fail(error, LMODEL_EUSAGE, "the ancestor has no tensor of this model's "
+			    "names");
 	if (r != LMODEL_OK || d.units == 0)
 		return r;
 	if (d.hidden == d.units)

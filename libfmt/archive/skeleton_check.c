@@ -224,8 +224,10 @@ static int import_layout(const struct check *c, struct lm_model *model)
 	}
 	/* The importer takes the file, also when it fails. */
 	r = lm_import_format(model, row->format, fd, row->bytes, row->name, "its file", &why);
-	if (r == LMODEL_OK || r == LMODEL_EFAILED)
-		return r == LMODEL_OK ? r : lm_fail(c->error, r, "%s", why.message);
+	if (r == LMODEL_OK)
+		return r;
+	if (r == LMODEL_EFAILED)
+		return lm_fail(c->error, LMODEL_EFAILED, "%s", why.message);
 	return bad(c, why.message);
 }
 

@@ -333,7 +333,7 @@ static int read_local(const struct lm_zip *z, struct lm_zip_member *m, bool *des
 	    !same_or_left(s.stored, m->stored, *descriptor))
 		return bad_member(z, m, error, "its header says other than the directory");
 	/* A CRC that was left is a zero of the header, not one of the data's. */
-	if (s.crc == m->crc && !(*descriptor && s.size != m->size))
+	if (s.crc == m->crc && (s.crc != 0 || !*descriptor || s.size == m->size))
 		m->crc_at[m->crc_places++] = m->header + 14;
 	return LMODEL_OK;
 }

@@ -288,8 +288,13 @@ int lm_import(struct lm_model *model, const char *path, const char *spool_direct
 			return r;
 		return lm_import_file(model, fd, size, model->input_name, standard_input, error);
 	}
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		if (model->input_name != NULL)
+			return lm_fail(error, LMODEL_EUSAGE,
+				       "%s: a directory keeps the names in it",
+				       LM_QUOTE(model->input_name));
 		return lm_import_directory(model, path, run, error);
+	}
 	r = lm_open_regular(path, O_RDONLY, &fd, &size, error);
 	if (r != LMODEL_OK)
 		return r;

@@ -248,8 +248,8 @@ int lm_pm_marked(struct lm_pickle_machine *m, enum lm_pickle_kind kind)
 }
 
 /* Appends values that lie on the stack, or were just taken off it, to the value below them. */
-static int extend(struct lm_pickle_machine *m, enum lm_pickle_kind kind, struct lm_pickle_value **first,
-		  size_t count)
+static int extend(struct lm_pickle_machine *m, enum lm_pickle_kind kind,
+		  struct lm_pickle_value **first, size_t count)
 {
 	struct lm_pickle_value *v = lm_pm_top(m);
 

@@ -178,7 +178,7 @@ static int find_storage(struct walk *w, const struct lm_pickle_value *id, size_t
 	key = tuple->items.at[2];
 	s.dtype = type_of(tuple->items.at[1]);
 	if (s.dtype == NULL || (key->kind != LM_PICKLE_TEXT && key->kind != LM_PICKLE_BYTES) ||
-	    strlen(key->text.bytes) != key->text.len ||
+	    key->text.len > LM_NAME_LIMIT || strlen(key->text.bytes) != key->text.len ||
 	    !number_of(tuple->items.at[4], &s.elements) ||
 	    !lm_mul(s.elements, s.dtype->block_bytes, &s.bytes) || s.bytes > INT64_MAX)
 		return bad(w, "a storage has another class, key or size than one can have");
@@ -192,8 +192,9 @@ static int find_storage(struct walk *w, const struct lm_pickle_value *id, size_t
 	slot = slot_of(t, s.key);
 	if (*slot != 0) {
 		*index = *slot - 1;
-		return t->storages[*index].bytes == s.bytes ? LMODEL_OK :
-							       bad(w, "a storage has two sizes");
+		return t->storages[*index].bytes == s.bytes &&
+				       t->storages[*index].dtype == s.dtype ?
+			       LMODEL_OK : bad(w, "a storage has two sizes or two types");
 	}
 	if (lm_grow(&t->storages, t->storage_count, &t->storage_capacity, sizeof(s), w->error))
 		return LMODEL_EFAILED;
@@ -282,6 +283,20 @@ static int add_tensor(struct walk *w, const struct lm_pickle_value *args, const 
 
 static int visit(struct walk *w, const struct lm_pickle_value *v, const struct path *path);
 
+static bool is_parameter(const struct lm_pickle_value *v)
+{
+	return lm_pickle_is_call(v, "torch._utils", "_rebuild_parameter") ||
+	       lm_pickle_is_call(v, "torch._utils", "_rebuild_parameter_with_state");
+}
+
+/* Calls within calls add no depth to the path, but to the stack. */
+static int visit_inner(struct walk *w, const struct lm_pickle_value *v, const struct path *path)
+{
+	if (is_parameter(v))
+		return bad(w, "a parameter of a parameter");
+	return visit(w, v, path);
+}
+
 /* Calls that make tensors, and those that wrap one. */
 static int visit_call(struct walk *w, const struct lm_pickle_value *v, const struct path *path)
 {
@@ -296,10 +311,9 @@ static int visit_call(struct walk *w, const struct lm_pickle_value *v, const str
 		return count < 7 || type_of(args->items.at[6]) == NULL ?
 			       bad(w, "a tensor of too few parts, or of no type") :
 			       add_tensor(w, args, path, type_of(args->items.at[6]));
-	if (lm_pickle_is_call(v, "torch._utils", "_rebuild_parameter") ||
-	    lm_pickle_is_call(v, "torch._utils", "_rebuild_parameter_with_state"))
+	if (is_parameter(v))
 		return count < 1 ? bad(w, "a parameter of nothing") :
-				   visit(w, args->items.at[0], path);
+				   visit_inner(w, args->items.at[0], path);
 	if (lm_pickle_is_call(v, "torch._tensor", "_rebuild_from_type_v2")) {
 		struct lm_pickle_value *call[2], inner = { .kind = LM_PICKLE_CALL };
 
@@ -310,7 +324,8 @@ static int visit_call(struct walk *w, const struct lm_pickle_value *v, const str
 		call[1] = args->items.at[2];
 		inner.items.at = call;
 		inner.items.count = 2;
-		if (lm_pickle_is_call(&inner, "torch._tensor", "_rebuild_from_type_v2"))
+		if (lm_pickle_is_call(&inner, "torch._tensor", "_rebuild_from_type_v2") ||
+		    is_parameter(&inner))
 			return bad(w, "a tensor within itself");
 		return visit_call(w, &inner, path);
 	}
@@ -341,12 +356,13 @@ static int visit_dict(struct walk *w, const struct lm_pickle_value *v, const str
 			snprintf(number, sizeof(number), "%" PRId64, key->number);
 			r = visit_child(w, v->items.at[i + 1], path, number);
 		} else if ((key->kind == LM_PICKLE_TEXT || key->kind == LM_PICKLE_BYTES) &&
+			   key->text.len <= LM_NAME_LIMIT &&
 			   strlen(key->text.bytes) == key->text.len &&
 			   lm_utf8_valid(key->text.bytes, key->text.len)) {
 			r = visit_child(w, v->items.at[i + 1], path, key->text.bytes);
 		} else {
 			r = lm_fail(w->error, LMODEL_EUNSUPPORTED,
-				    "%s: a key of a dict is no text and no number",
+				    "%s: a key of a dict is no short text and no number",
 				    w->torch->label);
 		}
 	}

@@ -190,6 +190,14 @@ no:
 	return false;
 }
 
+/* Whoever writes the files of a folder takes it off the names of tensors (spec: 3.6). */
+static bool in_folder(const char *tensor, const char *source)
+{
+	const char *slash = strrchr(source, '/');
+
+	return slash == NULL || strncmp(tensor, source, (size_t)(slash + 1 - source)) == 0;
+}
+
 static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 {
 	struct lm_tensor_row *row = &l->m->tensors[index];
@@ -204,6 +212,8 @@ static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 	    lm_get_row(t, 6, "member", l->m->member_count, true, &row->member) ||
 	    lm_get_row(t, 7, "alias", index, true, &row->alias))
 		return LMODEL_ECORRUPT;
+	if (!in_folder(row->name, l->m->sources[row->source].name))
+		return lm_table_bad(t, "name does not begin with the folder of its source");
 	row->dtype = lm_dtype_find(dtype);
 	if (row->dtype == NULL)
 		return lm_fail(t->error, LMODEL_EUNSUPPORTED,

@@ -1,4 +1,5 @@
-/* The tables of protection: tiers, shards, side files in tiers, key slots, the owner, signatures (spec: 3.9). */
+/* The tables of protection: tiers, shards, side files in tiers, key slots, the owner, signatures
+ * (spec: 3.9). */
 #include "container/layout.h"
 #include "crypto/chunked.h"
 #include "manifest/rows.h"

@@ -53,7 +53,8 @@ static int check_reference(const struct lm_scorer *s, const struct lm_source_ten
 
 	if (other->dtype != tensor->dtype)
 		return lm_fail(error, LMODEL_EUSAGE, "%s: tensor %s is of type %s, not %s",
-			       s->reference_name, LM_QUOTE(tensor->name), other->dtype->name, tensor->dtype->name);
+			       s->reference_name, LM_QUOTE(tensor->name), other->dtype->name,
+			       tensor->dtype->name);
 	if (!same_shape(other, tensor))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: tensor %s has another shape",
 			       s->reference_name, LM_QUOTE(tensor->name));

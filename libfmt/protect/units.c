@@ -190,8 +190,8 @@ bool lm_dtype_is_float(const struct lm_dtype *dtype)
 	const struct small *format;
 	enum number n = number_of(dtype, &format);
 
-	return lm_dtype_is_quantised(dtype) || n == NUMBER_F32 || n == NUMBER_F64 || n == NUMBER_C64 || n == NUMBER_E8M0 ||
-	       n == NUMBER_SMALL;
+	return lm_dtype_is_quantised(dtype) || n == NUMBER_F32 || n == NUMBER_F64 ||
+	       n == NUMBER_C64 || n == NUMBER_E8M0 || n == NUMBER_SMALL;
 }
 
 static inline uint16_t load2(const uint8_t *p)

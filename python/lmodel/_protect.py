@@ -101,7 +101,7 @@ class Protection:
         auditors: recipients who see which weights are encrypted, and no value.
         passphrases: tier to a passphrase that opens it.
         select, mask, unit, scope, raw_scores, include, exclude: as the options of ``lmodel pack``.
-        scores: arrays by tensor name, or a safetensors file: a score for each parameter, or unit.
+        scores: arrays by tensor name, or a file of them: a score for each parameter, or unit.
         reference: arrays, or a file: the public weights; what differs is protected.
         ancestor: arrays, or a file: a public model that this one was made from; units are chosen
             among those that differ from it.
@@ -186,6 +186,9 @@ def arrays(tensors: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], None, dic
     """Arrays, metadata (none) and element types of a mapping to arrays or torch tensors."""
     torch = sys.modules.get("torch")
     found, names = {}, {}
+    if not isinstance(tensors, Mapping):
+        raise TypeError("tensors: a mapping of names to arrays, such as net.state_dict(), not "
+                        f"{type(tensors).__name__}")
     for name, value in tensors.items():
         if torch is not None and isinstance(value, torch.Tensor):
             found[name], dtype = _torch.to_numpy(value)

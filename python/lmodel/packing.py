@@ -57,7 +57,8 @@ def pack(output: Path, inputs: Path | Iterable[Path], *, jobs: int | None = None
 
     Args:
         output: the archive; it appears whole or not at all.
-        inputs: safetensors files or Hugging Face directories, one or several.
+        inputs: files of safetensors, GGUF, NumPy or PyTorch, or Hugging Face directories, one or
+            several.
         jobs: threads; None: one a processor.
         progress: called with bytes done and in all; what it raises stops, and nothing is left.
         level: "fast", "default" or "small".

@@ -100,7 +100,7 @@ def inspect(path: Path, identity: Identity = None, *,
             source["tensors"] = source.pop("tensor_count")
         signatures = _signatures(handle)
         return {
-            "version": VERSION, **{k: getattr(info, k) for k in plain},
+            "version": VERSION, "packed": True, **{k: getattr(info, k) for k in plain},
             "created": _when(info.created), "tensors": info.tensor_count,
             "aliases": info.alias_count, "bytes": info.tensor_bytes,
             "stored_bytes": info.tensor_stored_bytes, "sources": sources,
@@ -175,6 +175,13 @@ def _detection(d: _abi.Detection) -> Optional[dict[str, Any]]:
     }
 
 
+def _pooled(d: _abi.Detection) -> Optional[dict[str, Any]]:
+    if d.pooled_tensors == 0:
+        return None
+    return {"tensors": d.pooled_tensors, "detector": text(d.pooled_detector), "area": d.pooled,
+            "lot": d.pooled_lot}
+
+
 def _fields(struct: Any, *names: str) -> dict[str, Any]:
     row = {name: getattr(struct, name) for name in names}
     return {k: text(v) if isinstance(v, bytes) else v for k, v in row.items()}
@@ -184,7 +191,8 @@ def _audit_rows(handle: ctypes.c_void_p, r: _abi.AuditReport) -> dict[str, Any]:
     tiers, counts = _tiers(handle), ("exact", "units", "elements", "bytes")
     for i, row in enumerate(tiers):
         row.update(_fields(r.tiers[i], "recoverable", "given", *counts),
-                   detection=_detection(r.tiers[i].detection))
+                   detection=_detection(r.tiers[i].detection),
+                   pooled=_pooled(r.tiers[i].detection))
         if row["recoverable"] or row["given"]:
             row["obfuscation"] = views.OBFUSCATION
     shards = [{

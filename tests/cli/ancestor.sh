@@ -74,6 +74,14 @@ packs() {
 }
 look() { python3 look.py "$model"; }
 
+# ---- one of another model ----
+
+python3 "$srcdir/tests/lib/mkmodel.py" other.safetensors x.a:F32:60x50 || exit 99
+run 2 lmodel pack --ancestor other.safetensors --tier gold --owner "$owner" -o p.lmodel m.safetensors
+like "$err" "the ancestor has no tensor of this model's names$" "no name in common"
+[ ! -e p.lmodel ]
+is $? 0 "and nothing is written"
+
 # ---- which units ----
 
 # Decoys of 8 bits may be the ancestor's, or true, by chance: f8 is left out where elements count.

@@ -83,6 +83,12 @@ is "$(cat d/model.safetensors)" "mine" "nothing is replaced"
 forge directory
 refused 4 "is the name of a file and of a directory"
 
+# Files of folders take the folder off the names of tensors, which must have it.
+forge folder
+refused 4 "does not begin with the folder of its source"
+run 4 lmodel extract -o d/ model.lmodel '*'
+files "" "no file is written"
+
 forge hidden
 run 0 lmodel extract --format native model.lmodel
 files "./model.safetensors " "not the archive chooses the name, and it is not .bashrc"

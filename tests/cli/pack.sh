@@ -7,7 +7,11 @@ mkmodel m.safetensors a:F32:100x3 b:F32:3
 # the archive's name
 mkdir -p sub/deep && cp m.safetensors sub/deep/model.v1.safetensors && cp m.safetensors plain
 cp m.safetensors .safetensors
+cp m.safetensors n.npz   # names alone: the kind is told by content
+cp m.safetensors n.v2.pth
+cp m.safetensors n.txt
 for pair in m.safetensors:m.lmodel sub/deep/model.v1.safetensors:model.v1.lmodel plain:plain.lmodel \
+	n.npz:n.lmodel n.v2.pth:n.v2.lmodel n.txt:n.txt.lmodel \
 	.safetensors:.safetensors.lmodel sub/deep:deep.lmodel sub/deep///:deep.lmodel; do
 	rm -f ./*.lmodel ./.*.lmodel
 	run 0 lmodel pack "${pair%%:*}"

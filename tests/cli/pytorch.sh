@@ -130,5 +130,20 @@ for name in loop laughs; do
 		run 6 timeout 10 lmodel pack -o none.lmodel $name$protocol.pth
 	done
 done
+# Calls within calls take no stack, and a long key is not read again wherever it is meant.
+"$python" - <<'P'
+import struct, zipfile
+deep = (b"}X\1\0\0\0wctorch._utils\n_rebuild_parameter\nq\0" + b"h\0" * 199999 + b"N" +
+        b"\x85R" * 200000 + b"s")
+key = b"X" + struct.pack("<I", 3000000) + b"k" * 3000000
+long = b"}(" + key + b"q\0}q\1" + b"h\0h\1" * 300000 + b"u"
+for name, value in ("deep", deep), ("long", long):
+    with zipfile.ZipFile(f"{name}.pth", "w") as z:
+        z.writestr("m/data.pkl", b"\x80\2" + value + b".")
+P
+run 4 lmodel pack -o none.lmodel deep.pth
+like "$err" "a parameter of a parameter" "the file is at fault"
+run 5 timeout 60 lmodel pack -o none.lmodel long.pth
+
 is "$(ls pwned none.lmodel 2>/dev/null)" "" "nothing was run or written"
 done_testing

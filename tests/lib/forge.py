@@ -266,6 +266,7 @@ SQL = {
     "attachment": "UPDATE attachment SET name = 'model.safetensors'",
     "directory": "UPDATE attachment SET name = (SELECT name FROM source) || '/x'",
     "escape": "UPDATE source SET format = 'x' || char(27) || '[31mRED' || char(10) || 'id  0'",
+    "folder": "UPDATE source SET name = 'a-folder-longer-than-all-names-of-tensors/' || name",
     "hidden": "UPDATE source SET name = '.bashrc'",
     "feature": "UPDATE archive SET must_understand = 'telepathy'",
     "table": "CREATE TABLE more (id INTEGER PRIMARY KEY, x TEXT NOT NULL) STRICT",

@@ -43,6 +43,7 @@ lmodel.extract("n.lmodel", "out/", format="native")
 equal(sorted(by_hand.read("out/sub/x.safetensors")), sorted(model), "save: under another name")
 equal(sorted(lmodel.open("n.lmodel").keys()),
       sorted("sub/" + name for name in model), "save: which tensors have, too, by the folder")
+raises(TypeError, lambda: lmodel.save("not.lmodel", object()), "mapping of names", "no mapping")
 raises(lmodel.LmodelError, lambda: lmodel.save("m.lmodel", model), "exists", "save: exists")
 lmodel.save("m.lmodel", {"x": np.ones(3)}, overwrite=True)
 equal(list(lmodel.load("m.lmodel")), ["x"], "save: overwrite")
@@ -64,6 +65,8 @@ raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, dtypes={"q": "B
        "save: a type for nothing")
 raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, dtypes={"w": "BF16"}), "cannot be",
        "save: a type that does not fit")
+raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, name="sub/x"), "name",
+       "save: a name with a folder")
 raises(lmodel.UsageError, lambda: lmodel.save("x.lmodel", model, name="../x"), "name",
        "save: a name that leads out")
 raises(TypeError, lambda: lmodel.save("x.lmodel", model, colour="red"), "colour",

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import lmodel
 from lib import mkimage
 from lib.pytap import done, equal, ok, raises, same
+from lmodel.errors import UnsupportedError
 from lmodel.protect.transform import InputTransform, KeyFileError, TransformError
 
 SHAPES = {  # method, block, channels -> images
@@ -81,7 +82,6 @@ def check_pictures():
 
 def check_refused():
     for text in ("", "{}", "[]", "[" * 2000, "{\"lmodel\": \"input-transform\"}", "x" * 5000,
-                 Path("shf.json").read_text().replace("1", "2", 1),
                  Path("shf.json").read_text().replace("shf", "rot13"),
                  Path("shf.json").read_text().replace("{", "{\"version\": 1, ", 1)):
         try:
@@ -89,6 +89,9 @@ def check_refused():
             ok(False, f"{text[:30]!r} is no key file")
         except (KeyFileError, TransformError) as error:
             ok("key\"" not in str(error), f"{text[:30]!r} is no key file")
+    newer = Path("shf.json").read_text().replace("1", "2", 1)
+    raises(UnsupportedError, lambda: InputTransform.parse(newer), "another version",
+           "a newer key file is unsupported")
     key = InputTransform.new("np", 4, 3)
     raises(TransformError, lambda: key(np.zeros((1, 3, 6, 8), np.uint8)), "4 x 4", "blocks")
     raises(TransformError, lambda: key(np.zeros((1, 1, 8, 8), np.uint8)), "channels", "channels")

@@ -52,14 +52,14 @@ struct lmodel_pack_options {
 	bool overwrite;            /* replace an existing output, as a whole */
 	const struct lmodel_protect_options *protect; /* NULL: everything is public */
 	const char *const *input_names; /* what each input file is called in the archive, a relative
-	                              path; NULL, or an entry that is: the last part of its path */
+	                              folder; NULL, or an entry that is: the last part of its path */
 };
 #define LMODEL_PACK_OPTIONS_INIT { .size = sizeof(struct lmodel_pack_options) }
 
 /* Packs models into one archive at `output` ("-": standard output, through a temporary file
- * in $TMPDIR). Each input is a .safetensors file, a directory in the Hugging Face layout, or
- * "-" for a safetensors stream on standard input. Tensor names must be unique over all
- * inputs. Tensors with equal dtype and bytes are stored once.
+ * in $TMPDIR). Each input is a file of a format that the spec's section 11 has, a directory in
+ * the Hugging Face layout, or "-" for such a file on standard input. Tensor names must be unique
+ * over all inputs. Tensors with equal dtype and bytes are stored once.
  *
  * Memory is bounded: O(jobs x chunk) + about 2 KiB a tensor, whatever the size of the model.
  *

@@ -69,10 +69,10 @@ struct lmodel_protect_options {
 	size_t include_count;
 	const char *const *excludes;
 	size_t exclude_count;
-	const char *scores;          /* safetensors: a score for every parameter, or one
+	const char *scores;          /* a model file: a score for every parameter, or one
 	                                a unit; NULL: |w| */
-	const char *reference;       /* safetensors: the public weights; what
-	                                differs is protected */
+	const char *reference;       /* a model: the public weights; what differs is
+	                                protected */
 	const char *ancestor;        /* a public model that this one comes from: only units that
 	                                differ from it are protected, and amounts count these */
 	const char *like;            /* an earlier release: where a tensor is bit-equal in it, it

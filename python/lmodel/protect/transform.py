@@ -17,7 +17,7 @@ from typing import Optional, TypeVar, Union
 
 import numpy as np
 
-from lmodel.errors import CorruptError, LmodelError, UsageError
+from lmodel.errors import CorruptError, LmodelError, UnsupportedError, UsageError
 from lmodel.protect import keyed
 
 NAME = "transform"
@@ -55,7 +55,7 @@ def _parse(text: Union[str, bytes]) -> dict:
         # no "from": the text has the key in it
         raise KeyFileError("is not the key file of an input transform") from None
     if found["version"] != 1:
-        raise KeyFileError("a key file of another version")
+        raise UnsupportedError("a key file of another version")
     return found
 
 
@@ -90,7 +90,7 @@ class InputTransform:
 
     @classmethod
     def parse(cls, text: Union[str, bytes]) -> "InputTransform":
-        """From the text of a key file."""
+        """From the text of a key file. Raises KeyFileError, UnsupportedError (a newer one)."""
         found = _parse(text)
         return cls(found["method"], found["block"], found["channels"], bytes.fromhex(found["key"]))
 
