@@ -85,13 +85,14 @@ def images(name: str, split: str, count: int | None = None) -> tuple[Tensor, Ten
                         f"{', '.join(IMAGES)}")
     raw, labels = _fmnist(split) if name == "fmnist" else _arrays(name, split)
     raw, labels = raw[:count], labels[:count]
-    x = torch.from_numpy(raw.astype(np.float32)) / 255
-    if name in _SCALES:
-        mean, deviation = (torch.tensor(v)[:, None, None] for v in _SCALES[name])
-        x = (x - mean) / deviation
-    else:
-        x -= 0.5
+    mean, deviation = (torch.tensor(v)[:, None, None] for v in scale(name))
+    x = (torch.from_numpy(raw.astype(np.float32)) / 255 - mean) / deviation
     return x, torch.from_numpy(labels.astype(np.int64))
+
+
+def scale(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What images() takes from grey levels / 255 and then divides by, by channel or for all."""
+    return _SCALES.get(name, ((0.5,), (1.0,)))
 
 
 def _fmnist(split: str) -> tuple[np.ndarray, np.ndarray]:
