@@ -119,6 +119,25 @@ static int check_ranges(const struct lm_torch *torch, const struct range *ranges
 	return LMODEL_OK;
 }
 
+/* Bytes of storages beside all tensors, as when a part of a larger tensor was saved: they stay in
+ * the file, and no tier hides them. */
+static void tell_rest(const struct lm_torch *torch, const struct range *ranges)
+{
+	uint64_t rest = 0, end = 0;
+
+	for (size_t i = 0; i < torch->storage_count; i++)
+		rest += torch->storages[i].bytes;
+	for (size_t i = 0; i < torch->tensor_count; i++)
+		if (ranges[i].end > ranges[i].begin && ranges[i].begin >= end) {
+			rest -= ranges[i].end - ranges[i].begin;
+			end = ranges[i].end;
+		}
+	if (rest > 0 && !torch->model->layout_only)
+		lm_notice(torch->model->run,
+			  "%s: %ju bytes of its storages belong to no tensor: they are packed, and "
+			  "not protected", torch->label, (uintmax_t)rest);
+}
+
 /* ---- into the model ---- */
 
 /* The tensor's elements in the order of its axes, in a spool of its own. */
@@ -252,6 +271,8 @@ int lm_torch_place(struct lm_torch *torch, struct lm_torch_crc *crcs, size_t crc
 		return r;
 	qsort(ranges, torch->tensor_count, sizeof(*ranges), compare_ranges);
 	r = check_ranges(torch, ranges, error);
+	if (r == LMODEL_OK)
+		tell_rest(torch, ranges);
 	for (size_t i = 0; i < torch->tensor_count && r == LMODEL_OK; i++)
 		r = add_tensor(torch, &ranges[i], error);
 	return r == LMODEL_OK ? write_skeleton(torch, ranges, first, crcs, crc_count, error) : r;

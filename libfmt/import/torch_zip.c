@@ -104,6 +104,20 @@ static int place_storages(struct lm_torch *t, const struct lm_zip *zip, size_t o
 	return LMODEL_OK;
 }
 
+/* What only a hook or an attribute of some object has, which nobody sees as a tensor. */
+static void tell_others(const struct lm_torch *t, const struct lm_zip *zip, size_t prefix_len)
+{
+	static const char folder[] = "data/";
+	size_t count = 0;
+
+	for (size_t i = 0; i < zip->count; i++)
+		count += strncmp(zip->members[i].name + prefix_len, folder, sizeof(folder) - 1) == 0;
+	if (count > t->storage_count && !t->model->layout_only)
+		lm_notice(t->model->run,
+			  "%s: %zu of its storages belong to no tensor: they are packed, and not "
+			  "protected", t->label, count - t->storage_count);
+}
+
 static int read_object(struct lm_torch *t, const struct lm_zip *zip, size_t object,
 		       size_t prefix_len, struct lm_window *in, struct lmodel_error *error)
 {
@@ -125,6 +139,8 @@ static int read_object(struct lm_torch *t, const struct lm_zip *zip, size_t obje
 	}
 	if (r == LMODEL_OK)
 		r = place_storages(t, zip, object, prefix_len, crcs, &crc_count, error);
+	if (r == LMODEL_OK)
+		tell_others(t, zip, prefix_len);
 	if (r == LMODEL_OK)
 		r = lm_torch_place(t, crcs, crc_count, error);
 	lm_pickle_free(pickle);

@@ -95,6 +95,12 @@ P
 	rm -f gold.pth base.pth
 done
 
+# what no tensor has is told
+run 0 "$python" -c 'import torch
+torch.save({"part": torch.arange(100.0)[20:30]}, "part.pth")'
+run 0 lmodel pack -f -o part.lmodel part.pth
+like "$err" "360 bytes of its storages belong to no tensor: .*not protected" "the rest of a storage"
+
 # refused
 for file in gap overlap repeated module; do
 	run 5 lmodel pack -o none.lmodel $file.pth
