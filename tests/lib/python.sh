@@ -37,6 +37,14 @@ if [ -n "$python_preload" ]; then
 	P
 	chmod +x "$tap_dir/.python/python"
 	PYTHON=$tap_dir/.python/python
+	# The program has its own runtime: what Python runs must not inherit that one.
+	cat >"$tap_dir/.python/lmodel" <<-P
+		#!/bin/sh
+		unset LD_PRELOAD
+		exec '$(command -v lmodel)' "\$@"
+	P
+	chmod +x "$tap_dir/.python/lmodel"
+	PATH=$tap_dir/.python:$PATH
 fi
 export PYTHON
 

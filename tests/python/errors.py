@@ -40,7 +40,7 @@ def both(kind, what, part, name, *arguments):
 
 both(lmodel.LmodelError, lambda: lmodel.load("missing.lmodel"), "No such file", "no such file",
      "list", "missing.lmodel")
-both(lmodel.UsageError, lambda: lmodel.load("."), "is a directory", "a directory", "list", ".")
+both(lmodel.UsageError, lambda: lmodel.load("."), "is a directory", "a directory", "verify", ".")
 both(lmodel.NoKeyError, lambda: lmodel.load("m.lmodel", "other.key"), "none of the keys opens it",
      "a wrong key", "extract", "-i", "other.key", "-o", "x", "m.lmodel")
 both(lmodel.NoKeyError, lambda: lmodel.load("m.lmodel", tier="gold"), "needs a key",
