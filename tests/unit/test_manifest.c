@@ -79,7 +79,7 @@ static void add_files(struct lm_manifest *m, size_t sources, size_t attachments)
 	for (size_t i = 0; i < sources; i++) {
 		add_member(m, "source/", "w1", 10 + draw(9000));
 		m->sources[m->source_count++] = (struct lm_source_row){
-			.name = must(lm_format(NULL, "dir/m%zu.safetensors", i)),
+			.name = must(lm_format(NULL, "m%zu.safetensors", i)),
 			.format = must(lm_strdup("safetensors", NULL)), .bytes = draw(1 << 30),
 			.skeleton = m->member_count - 1,
 		};
@@ -473,7 +473,7 @@ static void test_sealed(const uint8_t *image, uint64_t len)
 		  "two files are named 'config0.json'" },
 		{ SEALED "UPDATE sealed SET name = 'config0.json/x' WHERE id = 1", LMODEL_ECORRUPT,
 		  "'config0.json' is the name of a file and of a directory" },
-		{ SEALED "UPDATE sealed SET name = 'dir/m0.safetensors'", LMODEL_ECORRUPT,
+		{ SEALED "UPDATE sealed SET name = 'm0.safetensors'", LMODEL_ECORRUPT,
 		  "two files are named" },
 		{ SEALED "UPDATE sealed SET tier = 1", LMODEL_ECORRUPT, "sealed 0: tier" },
 		{ SEALED "UPDATE sealed SET tier = -1", LMODEL_ECORRUPT, "sealed 0: tier" },
