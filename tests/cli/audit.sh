@@ -1,10 +1,7 @@
 # What an audit tells, with each kind of key, against what is known of the packed model.
 . "${srcdir:-.}/tests/lib/tap.sh"
 
-python=python3
-for p in python3 /usr/bin/python3; do
-	if $p -c 'import jsonschema' 2>/dev/null; then python=$p; break; fi
-done
+needs_python jsonschema
 XDG_STATE_HOME=$PWD/state
 export XDG_STATE_HOME
 
@@ -273,7 +270,7 @@ run 0 python3 bom.py public.json bounds
 
 # ---- JSON ----
 
-if $python -c 'import jsonschema' 2>/dev/null; then
+if [ -n "$python" ]; then
 	cat >check.py <<'P'
 import json, sys
 import jsonschema

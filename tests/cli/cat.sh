@@ -68,9 +68,8 @@ F8_E5M2 |V1
 F8_E8M0 |V1
 D
 npy large "<f4 (400, 700)"
-python=python3
-[ -x /usr/bin/python3 ] && python=/usr/bin/python3
-if "$python" -c 'import numpy' 2>/dev/null; then
+needs_python numpy
+if [ -n "$python" ]; then
 	for name in m.BOOL m.F16 m.C64 m.BF16 m.F8_E4M3 s.F64 e.F32 large; do
 		lmodel cat m.lmodel $name >$name.npy && python3 raw.py $name >$name.raw || exit 99
 	done

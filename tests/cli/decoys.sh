@@ -73,30 +73,23 @@ same j1.lmodel j4.lmodel "decoys do not depend on --jobs"
 
 # ---- a trained detector, also with what a holder of the tier below knows ----
 
-python=
-for p in python3 /usr/bin/python3; do
-	if $p -c 'import numpy, sklearn' 2>/dev/null; then python=$p; break; fi
-done
-if [ -n "$python" ]; then
-	# trained ARCHIVE "CONDITION" NAME OPTION...
-	trained() {
-		trained_archive=$1 trained_than=$2 trained_name=$3
-		shift 3
-		$python "$srcdir/tests/lib/trained_detector.py" "$@" -i owner.key \
-			"$trained_archive" conv.weight deep.weight >areas
-		$python -c 'import sys
+needs_python numpy sklearn
+# trained ARCHIVE "CONDITION" NAME OPTION...
+trained() {
+	trained_archive=$1 trained_than=$2 trained_name=$3
+	shift 3
+	$python "$srcdir/tests/lib/trained_detector.py" "$@" -i owner.key \
+		"$trained_archive" conv.weight deep.weight >areas
+	$python -c 'import sys
 x = sum(float(l.split()[2]) for l in open("areas")) / 2
 print("%.3f" % x)
 sys.exit(not eval("x " + sys.argv[1]))' "$trained_than" >number
-		ok $? "$trained_name ($(cat number) $trained_than)"
-	}
-	pack two.lmodel --tier silver=10% --tier gold=20%
-	trained a.lmodel "< .6" "trained on the tier's own units"
-	trained two.lmodel "< .6" "trained on those of the tier below" --train silver --test gold
-	trained zero.lmodel "> .99" "zeros are found"
-else
-	echo "# no numpy and scikit-learn for python3: no trained detector"
-fi
+	ok $? "$trained_name ($(cat number) $trained_than)"
+}
+pack two.lmodel --tier silver=10% --tier gold=20%
+trained a.lmodel "< .6" "trained on the tier's own units"
+trained two.lmodel "< .6" "trained on those of the tier below" --train silver --test gold
+trained zero.lmodel "> .99" "zeros are found"
 
 leftovers "nothing is left"
 done_testing

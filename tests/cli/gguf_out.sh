@@ -141,10 +141,7 @@ run 6 lmodel extract -q -o big3.gguf big.lmodel a
 like "$err" "general.alignment is 4194304" "not made anew"
 
 # NumPy and PyTorch
-for python in /usr/bin/python3 python3; do
-	$python -c 'import numpy' 2>/dev/null && break
-	python=
-done
+needs_python numpy torch
 if [ -n "$python" ]; then
 	$python - <<'P' || exit 99
 import numpy as np
@@ -161,7 +158,7 @@ import numpy as n
 a, b = n.load('a.npz'), n.load('a2.npz')
 assert a.files == b.files and all(a[k].dtype == b[k].dtype and (a[k] == b[k]).all() for k in a.files)"
 fi
-if [ -n "$python" ] && $python -c 'import torch' 2>/dev/null; then
+if [ -n "$python" ]; then
 	$python - <<'P' || exit 99
 import torch
 torch.manual_seed(1)

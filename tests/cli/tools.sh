@@ -23,6 +23,7 @@ same all/manifest.sqlite all/manifest.backup.sqlite "both manifests are alike"
 is "$(dd if=m.lmodel bs=512 skip=1 count=1 2>/dev/null | tr -d '\000')" "application/vnd.lmodel.v1+tar" \
 	"mimetype is at byte 512"
 like "$(file -b m.lmodel 2>/dev/null || echo 'tar archive, without file(1)')" "tar archive" "file(1) knows it"
+needs bsdtar sqlite3
 if command -v bsdtar >/dev/null; then
 	run 0 bsdtar -tf m.lmodel
 	is "$out" "$members" "bsdtar lists the same"

@@ -45,6 +45,19 @@ needs() {
 	done
 }
 
+# needs_python MODULE...: the same for modules; $python is an interpreter that has all of them.
+needs_python() {
+	python=
+	for tap_python in "${PYTHON:-/usr/bin/python3}" python3; do
+		if "$tap_python" -c "import $(printf '%s, ' "$@" | sed 's/, $//')" 2>/dev/null; then
+			python=$tap_python
+			break
+		fi
+	done
+	[ -n "$python" ]
+	ok $? "a Python with $* is installed"
+}
+
 # is GOT WANTED NAME
 is() {
 	if [ "$1" = "$2" ]; then
