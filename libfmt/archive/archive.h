@@ -57,4 +57,9 @@ int lm_archive_check_level(const struct lmodel_archive *archive, struct lmodel_e
 /* Row number of a public tensor; LM_NONE when it is not of this archive. */
 size_t lm_archive_tensor_index(const struct lmodel_archive *archive, const struct lmodel_tensor *t);
 
+/* Raw bytes of a member, by the reader that the archive keeps: it holds the last chunk, for who
+ * reads on from there. */
+int lm_archive_read(struct lmodel_archive *archive, size_t member, uint64_t offset, void *buffer,
+		    size_t len, struct lmodel_error *error) LM_MUST_CHECK;
+
 #endif

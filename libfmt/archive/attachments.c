@@ -160,20 +160,6 @@ static int read_sealed(struct lmodel_archive *a, size_t sealed, uint64_t offset,
 	return r;
 }
 
-static int read_public(struct lmodel_archive *a, size_t member, uint64_t offset, void *buffer,
-		       size_t len, struct lmodel_error *error)
-{
-	int r = LMODEL_EFAILED;
-
-	pthread_mutex_lock(&a->lock);
-	if (a->reader == NULL)
-		a->reader = lm_reader_new(a, error);
-	if (a->reader != NULL)
-		r = lm_reader_range(a->reader, member, offset, buffer, len, error);
-	pthread_mutex_unlock(&a->lock);
-	return r;
-}
-
 /* Row number among all attachments; LM_NONE when it is not of this archive. */
 static size_t index_of(const struct lmodel_archive *a, const struct lmodel_attachment *attachment)
 {
@@ -202,7 +188,7 @@ int lmodel_attachment_read(struct lmodel_archive *a, const struct lmodel_attachm
 			       "attachment %s: bytes %ju to %ju of %ju were asked for",
 			       LM_QUOTE(attachment->name), (uintmax_t)offset,
 			       (uintmax_t)(offset + len), (uintmax_t)attachment->bytes);
-	return index < public ? read_public(a, a->manifest.attachments[index].member, offset,
+	return index < public ? lm_archive_read(a, a->manifest.attachments[index].member, offset,
 					    buffer, len, error) :
 				read_sealed(a, index - public, offset, buffer, len, error);
 }

@@ -26,8 +26,8 @@ static bool is_about_parts(const char *key)
 	       strcmp(key, "split.tensors.count") == 0;
 }
 
-/* The file is read again from its skeleton, and proved to be what the rows say. Its key-values stand
- * side by side: one read gets all. */
+/* The file is read again from its skeleton, and proved to be what the rows say. Its key-values
+ * stand side by side: one read gets all. */
 static int hold_values(const struct extraction *x, size_t source, struct lm_model *file,
 		       struct metadata *d, struct lmodel_error *error)
 {

@@ -2,8 +2,8 @@
 #include "archive/extraction.h"
 #include "import/npy.h"
 
-/* Key-values that say nothing of the model: which program a file was meant for, and what a reader of
- * npz made of it. */
+/* Key-values that say nothing of the model: which program a file was meant for, and what a reader
+ * of npz made of it. */
 static bool is_idle(const char *key)
 {
 	return strcmp(key, "format") == 0 ||

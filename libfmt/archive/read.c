@@ -21,10 +21,8 @@ static int check_tensor(const struct lmodel_archive *a, const struct lmodel_tens
 	return LMODEL_OK;
 }
 
-/* By the reader that the archive keeps: it holds the last chunk, for who reads on from there.
- * `tensor` is no alias. */
-static int read_range(struct lmodel_archive *a, size_t tensor, uint64_t offset, void *buffer,
-		      size_t len, struct lmodel_error *error)
+int lm_archive_read(struct lmodel_archive *a, size_t member, uint64_t offset, void *buffer,
+		    size_t len, struct lmodel_error *error)
 {
 	int r = LMODEL_EFAILED;
 
@@ -32,9 +30,17 @@ static int read_range(struct lmodel_archive *a, size_t tensor, uint64_t offset, 
 	if (a->reader == NULL)
 		a->reader = lm_reader_new(a, error);
 	if (a->reader != NULL)
-		r = lm_reader_range(a->reader, a->manifest.tensors[tensor].member, offset, buffer,
-				    len, error);
+		r = lm_reader_range(a->reader, member, offset, buffer, len, error);
 	pthread_mutex_unlock(&a->lock);
+	return r;
+}
+
+/* `tensor` is no alias. */
+static int read_range(struct lmodel_archive *a, size_t tensor, uint64_t offset, void *buffer,
+		      size_t len, struct lmodel_error *error)
+{
+	int r = lm_archive_read(a, a->manifest.tensors[tensor].member, offset, buffer, len, error);
+
 	return r == LMODEL_OK ? lm_patch_memory(a, tensor, offset, buffer, len, error) : r;
 }
 

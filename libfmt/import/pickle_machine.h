@@ -30,7 +30,7 @@ struct lm_pickle_machine {
 	struct lmodel_error *error;       /* never NULL */
 };
 
-/* Functions that give an int: LMODEL_OK, or the code that is in `error`. Pointers: NULL for that. */
+/* Functions that give an int: LMODEL_OK, or the code that is in `error`. Pointers: NULL then. */
 void *lm_pm_take(struct lm_pickle_machine *m, size_t size);
 int lm_pm_bad(const struct lm_pickle_machine *m, const char *what);
 struct lm_pickle_value *lm_pm_make(struct lm_pickle_machine *m, enum lm_pickle_kind kind);

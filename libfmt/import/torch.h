@@ -45,9 +45,9 @@ struct lm_torch_crc {
 extern const struct lm_pickle_name lm_torch_names[];
 
 /* Walks from the root of a pickle through its containers: tensors and their storages; plain values
- * become metadata, as text, up to a number. The pickle's length bounds
- * how often containers that are in several places may be gone through. `torch` is zeroed but for model, source and label; to
- * be released with lm_torch_free(), also after a failure. */
+ * become metadata, as text, up to a number. The pickle's length bounds how often containers that are
+ * in several places may be gone through. `torch` is zeroed but for model, source and label; to be
+ * released with lm_torch_free(), also after a failure. */
 int lm_torch_collect(struct lm_torch *torch, const struct lm_pickle_value *root,
 		     uint64_t pickle_bytes, struct lmodel_error *error) LM_MUST_CHECK;
 

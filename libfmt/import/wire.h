@@ -8,7 +8,7 @@
 
 enum lm_wire_type { LM_WIRE_VARINT = 0, LM_WIRE_64 = 1, LM_WIRE_BYTES = 2, LM_WIRE_32 = 5 };
 
-/* How deep messages may be nested in a file that this project reads; protobuf's own limit is 100. */
+/* How deep messages may be nested in a file that is read; protobuf's own limit is 100. */
 #define LM_WIRE_DEPTH 100u
 
 struct lm_wire {

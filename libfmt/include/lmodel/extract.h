@@ -47,7 +47,8 @@ struct lmodel_extract_options {
  *   "DIR/" or an existing directory
  *                  native: the input's own layout below it; safetensors: model.safetensors, or
  *                  model-00001-of-0000N.safetensors with model.safetensors.index.json when
- *                  max_shard_bytes splits it; npz: model.npz; gguf: model.gguf; attachments beside them
+ *                  max_shard_bytes splits it; npz: model.npz; gguf: model.gguf; attachments
+ *                  beside them
  *   a file name    one file; native then needs a single input (EUSAGE otherwise)
  * Attachments are written into directories only, and only when no pattern is given.
  * Names from the archive never leave `output`.

@@ -48,8 +48,9 @@ int lmodel_transform_parse(struct lmodel_transform **out, const char *text, size
 int lmodel_transform_load(struct lmodel_transform **out, const char *path,
 			  struct lmodel_error *error);
 
-/* The attachment of that name of the archive (NULL: input-transform.json), whose tier has been opened
- * with lmodel_unlock() unless it is public. EUSAGE when there is none, ENOKEY when it is closed. */
+/* The attachment of that name of the archive (NULL: input-transform.json), whose tier has been
+ * opened with lmodel_unlock() unless it is public. EUSAGE when there is none, ENOKEY when it is
+ * closed. */
 #define LMODEL_TRANSFORM_NAME "input-transform.json"
 int lmodel_transform_open(struct lmodel_transform **out, struct lmodel_archive *archive,
 			  const char *name, struct lmodel_error *error);
