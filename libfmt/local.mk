@@ -33,6 +33,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/dtype.c %D%/base/dtype.h \
 	%D%/base/error.c \
 	%D%/base/format.c %D%/base/format.h \
+	%D%/base/file.h \
 	%D%/base/io.c %D%/base/io.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
