@@ -11,6 +11,9 @@ struct lm_file_ops {
 		    struct lmodel_error *error);
 	/* All of this range is going to be read: only a hint. */
 	void (*will_need)(void *source, uint64_t offset, uint64_t len);
+	/* These bytes were not what they should be: whether to read them anew is worth it, as they may
+	 * come from a cache. True a bounded number of times. */
+	bool (*doubt)(void *source, uint64_t offset, uint64_t len);
 	void (*close)(void *source);
 };
 
@@ -41,6 +44,12 @@ static inline void lm_file_will_need(const struct lm_file *file, uint64_t offset
 {
 	if (file->ops != NULL)
 		file->ops->will_need(file->source, offset, len);
+}
+
+/* After a digest over bytes of a range has failed: true when the range should be read again. */
+static inline bool lm_file_doubt(const struct lm_file *file, uint64_t offset, uint64_t len)
+{
+	return file->ops != NULL && file->ops->doubt(file->source, offset, len);
 }
 
 /* Closes what the struct holds, which is then no file. */
