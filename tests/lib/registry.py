@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Registry)
         self.role, self.options, self.store = role, options, store
         self.faults, self.auth, self.log = faults, auth, log
-        self.other: Optional["Server"] = None
+        self.other = self
         self.log_lock = threading.Lock()
         self.requests = 0
         self.changed = threading.Condition()
@@ -110,7 +110,7 @@ class Registry(Handler):
         path = os.path.join(self.server.options.files or "/nonexistent", os.path.basename(name))
         if not os.path.isfile(path):
             return self.fail(404, "NO_FILE")
-        if "redirect" in self.hit and self.server.other is not None:
+        if "redirect" in self.hit and self.server.role == "main":
             return self.answer(302, {"Location": self.server.other.address() + self.path})
         state = os.stat(path)
         etag = self.hit.get("etag", '"%x-%x"' % (state.st_mtime_ns, state.st_size))
@@ -162,7 +162,7 @@ class Registry(Handler):
         if self.command not in ("GET", "HEAD") or \
                 (self.command == "HEAD" and "no-head" in self.hit):
             return self.fail(405, "UNSUPPORTED")
-        if "redirect" in self.hit and self.server.other is not None:
+        if "redirect" in self.hit and self.server.role == "main":
             return self.answer(307, {"Location": self.server.other.address() + self.path})
         return self.give_file(path, {"Content-Type": "application/octet-stream",
                                      "Docker-Content-Digest": digest,
@@ -176,7 +176,7 @@ class Registry(Handler):
         kind = self.hit.get("location", "relative")
         return {"relative": path, "absolute": self.server.address() + path,
                 "query": "%s%s?_state=%s" % (self.server.address(), path, quote("a+b/c==")),
-                "other": (self.server.other or self.server).address() + path,
+                "other": self.server.other.address() + path,
                 "userinfo": "http://user:password@127.0.0.1%s" % path,
                 "garbage": "http://[:::/" + path}[kind]
 
