@@ -1,4 +1,4 @@
-/* The OCI image manifest that describes an archive in a registry (spec: 16.3): made from layers, and
+/* The OCI image manifest that describes an archive in a registry (spec: 16.2): made from layers, and
  * read back from a registry that may lie. */
 #ifndef LM_IMAGE_H
 #define LM_IMAGE_H
@@ -12,13 +12,12 @@
 #define LM_IMAGE_LAYER_TYPE "application/vnd.cncf.model.weight.v1.raw"
 
 #define LM_IMAGE_LIMIT (UINT64_C(4) << 20) /* bytes of a manifest, and of a config */
-#define LM_IMAGE_DEAD 4096                 /* dead ranges in one */
 #define LM_IMAGE_NAME_LIMIT 128            /* of the name before ".lmodel.parts/" */
 
 struct lm_image {
 	char id[37];                  /* archive.id */
-	int64_t created;              /* archive.created */
-	struct lm_layers layers;      /* complete: with digests. `tier` of a layer is a row of: */
+	uint64_t generation;          /* content generation */
+	struct lm_layers layers;      /* complete: with digests. `tier` of a layer is one of: */
 	char **tiers;                 /* names, in file order */
 	size_t tier_count;
 	char config_digest[LM_DIGEST_SIZE];
