@@ -15,6 +15,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/model.h \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
+	%D%/include/lmodel/registry.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
 	%D%/include/lmodel/transform.h \
