@@ -34,6 +34,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/error.c \
 	%D%/base/format.c %D%/base/format.h \
 	%D%/base/io.c %D%/base/io.h \
+	%D%/base/json.c %D%/base/json.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
 	%D%/base/permute.c %D%/base/permute.h \
@@ -73,6 +74,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
 	%D%/net/curl.c %D%/net/curl.h \
+	%D%/net/digest.c %D%/net/digest.h \
+	%D%/net/fields.c %D%/net/fields.h \
 	%D%/net/http.c %D%/net/http.h \
 	%D%/net/reference.c %D%/net/reference.h \
 	%D%/net/registry.h \
@@ -109,7 +112,6 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/gguf_values.c \
 	%D%/import/import.c \
 	%D%/import/index.c %D%/import/index.h \
-	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
 	%D%/import/onnx.c %D%/import/onnx.h \
