@@ -36,6 +36,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/format.c %D%/base/format.h \
 	%D%/base/file.h \
 	%D%/base/io.c %D%/base/io.h \
+	%D%/base/json.c %D%/base/json.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
 	%D%/base/permute.c %D%/base/permute.h \
@@ -74,12 +75,19 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
+	%D%/net/blockmap.c %D%/net/blockmap.h \
+	%D%/net/cache.c %D%/net/cache.h \
 	%D%/net/curl.c %D%/net/curl.h \
+	%D%/net/digest.c %D%/net/digest.h \
+	%D%/net/fields.c %D%/net/fields.h \
 	%D%/net/http.c %D%/net/http.h \
+	%D%/net/ranges.c %D%/net/ranges.h \
 	%D%/net/reference.c %D%/net/reference.h \
 	%D%/net/registry.h \
+	%D%/net/store.c %D%/net/store.h \
 	%D%/net/transfer.c %D%/net/transfer.h \
 	%D%/net/url.c %D%/net/url.h \
+	%D%/net/web.c %D%/net/web.h \
 	%D%/codec/chunk_decode.c \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
@@ -111,7 +119,6 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/gguf_values.c \
 	%D%/import/import.c \
 	%D%/import/index.c %D%/import/index.h \
-	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
 	%D%/import/onnx.c %D%/import/onnx.h \

@@ -51,6 +51,11 @@ struct lmodel_archive {
 int lm_archive_open_locked(struct lmodel_archive **archive, const char *path,
 			   struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Opens an archive of `size` bytes that is no local file. The file is the archive's when that has
+ * succeeded, and still the caller's otherwise. */
+int lm_archive_open_file(struct lmodel_archive **archive, struct lm_file *file, uint64_t size,
+			 struct lmodel_error *error) LM_MUST_CHECK;
+
 /* ENOKEY, ECORRUPT when what the keys open is nothing, or absent, and no level was chosen. */
 int lm_archive_check_level(const struct lmodel_archive *archive, struct lmodel_error *error)
 	LM_MUST_CHECK;

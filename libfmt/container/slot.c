@@ -143,6 +143,8 @@ int lm_slots_locate(const struct lm_file *file, uint64_t file_size, struct lm_sl
 	if (file_size < lm_slots_end(a))
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: truncated within the manifest",
 			       file->label);
+	/* Nearly always it is slot A that is read next, whole. */
+	lm_file_will_need(file, 0, LM_SLOT_A_OFFSET + a + sizeof(second));
 	if (lm_file_read(file, second, sizeof(second), LM_SLOT_A_OFFSET + a, error))
 		return (int)error->code;
 	if (!parse_header(second, LM_SLOT_B_MEMBER, &b) || b != a)
@@ -212,8 +214,6 @@ int lm_slots_read(const struct lm_file *file, const struct lm_slots *s, uint8_t 
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	int first, r = LMODEL_OK;
 
-	/* Nearly always it is slot A that is read whole. */
-	lm_file_will_need(file, lm_slot_offset(s->slot_size, 0), s->slot_size);
 	for (int i = 0; i < 2; i++)
 		if ((r = read_footer(file, s, i, &slot[i], bytes[i], &local)) != LMODEL_OK)
 			return lm_fail(error, local.code, "%s", local.message);

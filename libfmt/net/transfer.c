@@ -396,27 +396,28 @@ static int drive(struct transfer *t, struct lm_connection *connection, CURLcode 
 	return LMODEL_OK;
 }
 
-/* Whether trying again can help: the network's failures, not those of names and certificates. */
-static bool is_passing(CURLcode code)
-{
-	switch (code) {
-	case CURLE_COULDNT_CONNECT:
-	case CURLE_GOT_NOTHING:
-	case CURLE_HTTP2:
-	case CURLE_HTTP2_STREAM:
-	case CURLE_OPERATION_TIMEDOUT:
-	case CURLE_PARTIAL_FILE:
-	case CURLE_RECV_ERROR:
-	case CURLE_SEND_ERROR:
-	case CURLE_SSL_CONNECT_ERROR:
-		return true;
-	default:
-		return false;
-	}
-}
+static const struct {
+	CURLcode code;
+	bool passing; /* trying again can help */
+	const char *text;
+} failures[] = {
+	{ CURLE_COULDNT_RESOLVE_HOST, false, "there is no such host" },
+	{ CURLE_COULDNT_RESOLVE_PROXY, false, "there is no such proxy" },
+	{ CURLE_PEER_FAILED_VERIFICATION, false, "its certificate is not trusted" },
+	{ CURLE_COULDNT_CONNECT, true, "cannot connect" },
+	{ CURLE_OPERATION_TIMEDOUT, true, "cannot connect in time" },
+	{ CURLE_SSL_CONNECT_ERROR, true, "TLS cannot be set up" },
+	{ CURLE_GOT_NOTHING, true, "the connection broke" },
+	{ CURLE_HTTP2, true, "the connection broke" },
+	{ CURLE_HTTP2_STREAM, true, "the connection broke" },
+	{ CURLE_PARTIAL_FILE, true, "the connection broke" },
+	{ CURLE_RECV_ERROR, true, "the connection broke" },
+	{ CURLE_SEND_ERROR, true, "the connection broke" },
+};
 
 static int judge(struct transfer *t, CURLcode result, const char *problem)
 {
+	const char *text = t->http->curl->easy_strerror(result);
 	char detail[LM_QUOTE_SIZE] = "";
 
 	if (result == CURLE_OK || (t->enough && t->error.code == LMODEL_OK)) {
@@ -425,12 +426,16 @@ static int judge(struct transfer *t, CURLcode result, const char *problem)
 				       t->response->status);
 		return is_success(t) && t->request->sink != NULL ? begin(t) : LMODEL_OK;
 	}
-	t->response->broken = t->error.code == LMODEL_OK && is_passing(result);
 	/* only TLS has more to say than its code does; of the rest, some has addresses in it */
 	if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CONNECT_ERROR)
 		lmodel_escape(detail, sizeof(detail), problem);
-	return lm_fail(&t->error, LMODEL_EFAILED, "%s: %s%s%s", t->url->label,
-		       t->http->curl->easy_strerror(result), detail[0] != '\0' ? ": " : "", detail);
+	for (size_t i = 0; i < LM_COUNT(failures); i++)
+		if (failures[i].code == result) {
+			text = failures[i].text;
+			t->response->broken = t->error.code == LMODEL_OK && failures[i].passing;
+		}
+	return lm_fail(&t->error, LMODEL_EFAILED, "%s: %s%s%s", t->url->label, text,
+		       detail[0] != '\0' ? ": " : "", detail);
 }
 
 static int run(struct transfer *t, struct lm_connection *connection, bool authorize)

@@ -252,15 +252,18 @@ void lm_web_close(struct lm_web *web)
 
 /* ---- all that follow ---- */
 
+static const char *opaque(const char *etag)
+{
+	return etag + (strncmp(etag, "W/", 2) == 0 ? 2 : 0);
+}
+
 /* By the weak comparison: a file that is a second old has a weak tag, and the same one strong
  * later. One that is missing says nothing. */
 static bool differs(const char *before, const char *now)
 {
 	if (before == NULL || now == NULL)
 		return false;
-	before += strncmp(before, "W/", 2) == 0 ? 2 : 0;
-	now += strncmp(now, "W/", 2) == 0 ? 2 : 0;
-	return strcmp(before, now) != 0;
+	return strcmp(opaque(before), opaque(now)) != 0;
 }
 
 static int changed(const struct lm_web *web, struct lmodel_error *error)
@@ -328,7 +331,7 @@ static void add(struct lm_hash *hash, const char *text, size_t len)
 
 bool lm_web_identity(const struct lm_web *web, uint8_t key[LM_SHA256_SIZE])
 {
-	const char *etag = web->etag == NULL ? "" : web->etag + (strncmp(web->etag, "W/", 2) == 0 ? 2 : 0);
+	const char *etag = web->etag != NULL ? opaque(web->etag) : "";
 	const char *modified = web->modified != NULL ? web->modified : "";
 	struct lm_hash *hash;
 	uint8_t size[8];
