@@ -3,6 +3,8 @@
 #ifndef LM_WEB_H
 #define LM_WEB_H
 
+#include <pthread.h>
+
 #include "crypto/crypto.h"
 #include "net/http.h"
 #include "net/ranges.h"
