@@ -16,6 +16,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/registry.h \
+	%D%/include/lmodel/remote.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
 	%D%/include/lmodel/transform.h \
@@ -242,7 +243,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
-	%D%/archive/writer.c %D%/archive/writer.h
+	%D%/archive/writer.c %D%/archive/writer.h \
+	%D%/registry/remote.c \
+	%D%/registry/remote_image.c %D%/registry/remote_image.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h
 

@@ -37,9 +37,4 @@ lm_ranges_fetch lm_web_fetch;
  * change with it. */
 bool lm_web_identity(const struct lm_web *web, uint8_t key[LM_SHA256_SIZE]) LM_MUST_CHECK;
 
-/* `bytes FIRST-LAST/SIZE` (RFC 9110, section 14.4); `*size` is UINT64_MAX for "*". False for all
- * else. */
-bool lm_content_range_parse(const char *text, uint64_t *first, uint64_t *last, uint64_t *size)
-	LM_MUST_CHECK;
-
 #endif
