@@ -119,6 +119,22 @@ static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
 	return r;
 }
 
+/* A file that has no name yet. */
+static int adopt_file(struct lmodel_archive *a, int fd, const char *label, uint64_t *size,
+		      struct lmodel_error *error)
+{
+	struct stat st;
+
+	a->label = lm_strdup(label, error);
+	if (a->label == NULL)
+		return LMODEL_EFAILED;
+	a->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (a->fd < 0 || fstat(a->fd, &st) != 0)
+		return lm_fail_errno(error, "%s", label);
+	*size = (uint64_t)st.st_size;
+	return LMODEL_OK;
+}
+
 /* The higher commit counter of the two footers, valid or not. */
 static uint64_t newest_counter(const struct lmodel_archive *a)
 {
@@ -224,7 +240,8 @@ static int check_owner(const struct lmodel_archive *a, struct lmodel_error *erro
 	return LMODEL_OK;
 }
 
-static int open_archive(struct lmodel_archive **out, const char *path, bool own_lock,
+/* By `path`, or what `fd` is, unless that is negative; then `path` is the label. */
+static int open_archive(struct lmodel_archive **out, const char *path, int fd, bool own_lock,
 			struct lmodel_error *error)
 {
 	struct lmodel_archive *a = calloc(1, sizeof(*a));
@@ -239,7 +256,8 @@ static int open_archive(struct lmodel_archive **out, const char *path, bool own_
 	pthread_mutex_init(&a->lock, NULL);
 	r = lm_crypto_init(error);
 	if (r == LMODEL_OK)
-		r = open_file(a, path, &size, error);
+		r = fd < 0 ? open_file(a, path, &size, error) :
+			     adopt_file(a, fd, path, &size, error);
 	if (r == LMODEL_OK)
 		r = read_manifest(a, size, error);
 	if (r == LMODEL_OK)
@@ -270,13 +288,19 @@ int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_err
 {
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 
-	return open_archive(out, path, false, error != NULL ? error : &local);
+	return open_archive(out, path, -1, false, error != NULL ? error : &local);
 }
 
 int lm_archive_open_locked(struct lmodel_archive **out, const char *path,
 			   struct lmodel_error *error)
 {
-	return open_archive(out, path, true, error);
+	return open_archive(out, path, -1, true, error);
+}
+
+int lm_archive_open_unnamed(struct lmodel_archive **out, int fd, const char *label,
+			    struct lmodel_error *error)
+{
+	return open_archive(out, label, fd, true, error);
 }
 
 void lmodel_close(struct lmodel_archive *a)
