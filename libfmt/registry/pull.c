@@ -3,6 +3,7 @@
 
 #include "archive/options.h"
 #include "base/io.h"
+#include "keys/keyring.h"
 #include "registry/grants.h"
 
 /* ---- which tiers ---- */
