@@ -23,10 +23,10 @@ dist_lmodelinclude_HEADERS = \
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
-	$(PNG_CFLAGS)
+	$(PNG_CFLAGS) $(CURL_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
 %C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(ARCHIVE_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) \
-	$(JANSSON_LIBS) $(PNG_LIBS) -lpthread -lm
+	$(JANSSON_LIBS) $(PNG_LIBS) $(LM_DL_LIBS) -lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -35,6 +35,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/error.c \
 	%D%/base/format.c %D%/base/format.h \
 	%D%/base/io.c %D%/base/io.h \
+	%D%/base/json.c %D%/base/json.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
 	%D%/base/permute.c %D%/base/permute.h \
@@ -73,6 +74,14 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
+	%D%/net/curl.c %D%/net/curl.h \
+	%D%/net/digest.c %D%/net/digest.h \
+	%D%/net/fields.c %D%/net/fields.h \
+	%D%/net/http.c %D%/net/http.h \
+	%D%/net/reference.c %D%/net/reference.h \
+	%D%/net/registry.h \
+	%D%/net/transfer.c %D%/net/transfer.h \
+	%D%/net/url.c %D%/net/url.h \
 	%D%/codec/chunk_decode.c \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
@@ -104,7 +113,6 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/gguf_values.c \
 	%D%/import/import.c \
 	%D%/import/index.c %D%/import/index.h \
-	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
 	%D%/import/onnx.c %D%/import/onnx.h \

@@ -155,7 +155,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_transform_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
-lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
+lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/net/net_tool \
+	%D%/vectors/age_vector
+%C%_net_net_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_interop_age_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_interop_sig_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)

@@ -44,7 +44,8 @@ struct lm_http_body {
 	uint64_t offset, length;
 };
 
-/* Takes a piece of a body as it arrives. */
+/* Takes a piece of a body as it arrives. The response that was given to lm_http_perform() has its
+ * status and headers by then. */
 typedef int lm_http_sink(void *context, const void *bytes, size_t len, struct lmodel_error *error);
 
 struct lm_http_request {

@@ -111,14 +111,12 @@ static int digest_layer(void *context, size_t index, struct lmodel_error *error)
 {
 	struct push *p = context;
 	struct lm_layer *layer = &p->layers.layers[index];
-	uint8_t sum[LM_SHA256_SIZE];
 
 	if (layer->kind != LM_LAYER_END)
 		return lm_session_digest(&p->session, p->archive->fd, p->archive->label,
 					 layer->offset, layer->length, layer->digest, error);
 	/* Whatever an interrupted append has left there. */
-	lm_sha256(sum, end_blocks, sizeof(end_blocks));
-	lm_digest_text(layer->digest, sum);
+	lm_digest_of(layer->digest, end_blocks, sizeof(end_blocks));
 	lm_session_advance(&p->session, layer->length);
 	return LMODEL_OK;
 }
@@ -261,14 +259,12 @@ static int carry_grants(struct push *p, struct lmodel_error *error)
 
 static int put_artifact(struct push *p, struct lmodel_error *error)
 {
-	uint8_t sum[LM_SHA256_SIZE];
 	int r = lm_image_make(&p->texts, &p->layers, &p->archive->manifest,
 			      last_part(p->session.reference.name), error);
 
 	if (r != LMODEL_OK)
 		return r;
-	lm_sha256(sum, p->texts.manifest, p->texts.manifest_len);
-	lm_digest_text(p->digest, sum);
+	lm_digest_of(p->digest, p->texts.manifest, p->texts.manifest_len);
 	r = put_config(p, error);
 	if (r == LMODEL_OK)
 		r = carry_grants(p, error);
@@ -304,8 +300,7 @@ static int check_reference(const struct push *p, struct lmodel_error *error)
 			       "%s: a push is to a tag, and makes the digest itself", ref->text);
 	if (p->options.from == NULL)
 		return LMODEL_OK;
-	if (strspn(p->options.from, "abcdefghijklmnopqrstuvwxyz0123456789._-/") !=
-		    strlen(p->options.from) || p->options.from[0] == '\0')
+	if (!lm_reference_is_name(p->options.from))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: is not the name of a repository",
 			       LM_QUOTE(p->options.from));
 	return LMODEL_OK;
