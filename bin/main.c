@@ -31,7 +31,7 @@ static const struct cmd program = {
 static const struct cmd *const commands[] = {
 	&cmd_pack, &cmd_list,   &cmd_inspect, &cmd_extract, &cmd_cat,   &cmd_audit, &cmd_verify,
 	&cmd_diff, &cmd_keygen, &cmd_grant,   &cmd_revoke,  &cmd_rekey, &cmd_sign,
-	&cmd_strip, &cmd_repack, &cmd_transform,
+	&cmd_strip, &cmd_repack, &cmd_transform, &cmd_push, &cmd_pull,
 };
 
 static const struct cmd *find_command(const char *name)

@@ -244,8 +244,20 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/verify.c \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
 	%D%/archive/writer.c %D%/archive/writer.h \
+	%D%/registry/assembly.c %D%/registry/assembly.h \
+	%D%/registry/grants.c %D%/registry/grants.h \
+	%D%/registry/image.c %D%/registry/image.h \
+	%D%/registry/image_make.c \
+	%D%/registry/json_read.c %D%/registry/json_read.h \
+	%D%/registry/json_write.c %D%/registry/json_write.h \
+	%D%/registry/layers.c %D%/registry/layers.h \
+	%D%/registry/partial.c \
+	%D%/registry/pull.c %D%/registry/pull.h \
+	%D%/registry/pull_target.c \
+	%D%/registry/push.c \
 	%D%/registry/remote.c \
-	%D%/registry/remote_image.c %D%/registry/remote_image.h
+	%D%/registry/remote_image.c %D%/registry/remote_image.h \
+	%D%/registry/session.c %D%/registry/session.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h
 

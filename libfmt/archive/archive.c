@@ -121,6 +121,23 @@ static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
 	return r;
 }
 
+/* A file that has no name yet. */
+static int adopt_file(struct lmodel_archive *a, int fd, const char *label, uint64_t *size,
+		      struct lmodel_error *error)
+{
+	struct stat st;
+
+	a->label = lm_strdup(label, error);
+	if (a->label == NULL)
+		return LMODEL_EFAILED;
+	a->file.label = a->label;
+	a->file.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (a->file.fd < 0 || fstat(a->file.fd, &st) != 0)
+		return lm_fail_errno(error, "%s", label);
+	*size = (uint64_t)st.st_size;
+	return LMODEL_OK;
+}
+
 /* The higher commit counter of the two footers, valid or not. */
 static uint64_t newest_counter(const struct lmodel_archive *a)
 {
@@ -320,6 +337,22 @@ int lm_archive_open_locked(struct lmodel_archive **out, const char *path,
 			   struct lmodel_error *error)
 {
 	return open_archive(out, path, true, error);
+}
+
+int lm_archive_open_unnamed(struct lmodel_archive **out, int fd, const char *label,
+			    struct lmodel_error *error)
+{
+	struct lmodel_archive *a = new_archive(true, error);
+	uint64_t size = 0;
+	int r;
+
+	*out = NULL;
+	if (a == NULL)
+		return LMODEL_EFAILED;
+	r = adopt_file(a, fd, label, &size, error);
+	if (r == LMODEL_OK)
+		r = load(a, size, error);
+	return opened(out, a, r);
 }
 
 void lmodel_close(struct lmodel_archive *a)

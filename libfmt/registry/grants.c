@@ -52,7 +52,7 @@ static json_t *make_document(const struct lm_grant_artifact *a, const char *subj
 	json_t *layers = json_array(), *notes = json_object(), *root;
 	bool failed;
 
-	lm_json_digest(config, empty_config, strlen(empty_config));
+	lm_digest_of(config, empty_config, strlen(empty_config));
 	root = lm_json_artifact(LM_GRANT_ARTIFACT_TYPE,
 				lm_json_descriptor(LM_EMPTY_CONFIG_TYPE, config,
 						   strlen(empty_config)));
@@ -87,7 +87,7 @@ static int put_bytes(struct lm_session *s, const void *bytes, size_t len,
 	bool there = false;
 	int r;
 
-	lm_json_digest(digest, bytes, len);
+	lm_digest_of(digest, bytes, len);
 	r = lm_registry_has_blob(s->registry, digest, len, &there, error);
 	return r != LMODEL_OK || there ? r : lm_registry_put_blob(s->registry, digest, &body,
 								  &options, error);

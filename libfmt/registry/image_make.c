@@ -150,7 +150,7 @@ int lm_image_make(struct lm_image_texts *texts, const struct lm_layers *layers,
 	format_time(created, m->created);
 	r = lm_json_text(make_config(layers, created, name), &made.config, &made.config_len, error);
 	if (r == LMODEL_OK) {
-		lm_json_digest(made.config_digest, made.config, made.config_len);
+		lm_digest_of(made.config_digest, made.config, made.config_len);
 		r = lm_json_text(make_manifest(&made, layers, m, name,
 					       make_notes(layers, m, created, dead)),
 				 &made.manifest, &made.manifest_len, error);

@@ -21,6 +21,4 @@ json_t *lm_json_artifact(const char *artifact_type, json_t *config);
  * which may be NULL: memory was short. */
 int lm_json_text(json_t *root, char **text, size_t *len, struct lmodel_error *error) LM_MUST_CHECK;
 
-void lm_json_digest(char digest[LM_DIGEST_SIZE], const void *bytes, size_t len);
-
 #endif
