@@ -21,6 +21,7 @@ lm_unit_tests = \
 	%D%/unit/test_gguf \
 	%D%/unit/test_hidden \
 	%D%/unit/test_import \
+	%D%/unit/test_layers \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
@@ -64,6 +65,7 @@ lm_unit_tests = \
 %C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_layers_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)

@@ -6,9 +6,24 @@
 #include "base/pool.h"
 #include "crypto/crypto.h"
 
+/* True when the work is to end. On the calling thread it reports progress. */
+static bool look(struct lm_session *s)
+{
+	uint64_t done;
+
+	if (pthread_equal(pthread_self(), s->owner)) {
+		done = LM_MIN(atomic_load(&s->done), atomic_load(&s->total));
+		s->meter.total = atomic_load(&s->total);
+		if (lm_meter_add(&s->meter, done - LM_MIN(s->shown, done), NULL) != LMODEL_OK)
+			atomic_store(&s->stop, true);
+		s->shown = LM_MAX(s->shown, done);
+	}
+	return atomic_load(&s->stop);
+}
+
 static int stopped(void *context)
 {
-	return lm_session_check(context, NULL) != LMODEL_OK;
+	return look(context);
 }
 
 int lm_session_begin(struct lm_session *s, const char *reference, bool plain_http,
@@ -53,16 +68,7 @@ void lm_session_advance(struct lm_session *s, uint64_t bytes)
 
 int lm_session_check(struct lm_session *s, struct lmodel_error *error)
 {
-	uint64_t done;
-
-	if (pthread_equal(pthread_self(), s->owner)) {
-		done = LM_MIN(atomic_load(&s->done), atomic_load(&s->total));
-		s->meter.total = atomic_load(&s->total);
-		if (lm_meter_add(&s->meter, done - LM_MIN(s->shown, done), NULL) != LMODEL_OK)
-			atomic_store(&s->stop, true);
-		s->shown = LM_MAX(s->shown, done);
-	}
-	return atomic_load(&s->stop) ? lm_fail(error, LMODEL_EFAILED, "interrupted") : LMODEL_OK;
+	return look(s) ? lm_fail(error, LMODEL_EFAILED, "interrupted") : LMODEL_OK;
 }
 
 /* ---- several at a time ---- */
@@ -125,7 +131,7 @@ static void wait_for(struct crew *c)
 		until.tv_nsec %= 1000000000;
 		pthread_cond_timedwait(&c->ended, &c->lock, &until);
 		pthread_mutex_unlock(&c->lock);
-		(void)lm_session_check(c->session, NULL);
+		look(c->session); /* the workers see what it says */
 		pthread_mutex_lock(&c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);
