@@ -156,6 +156,7 @@ const struct cmd cmd_pull = {
 	"writes it to OUT; with --tier or --base a part, which a later pull completes. What\n"
 	"OUT has already is not fetched. A key finds the grant that was attached for it.\n",
 	.options = options,
+	.remote = REMOTE_TALKS,
 	.secrets = true,
 	.least = 1,
 	.most = 1,

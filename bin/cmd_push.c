@@ -116,6 +116,7 @@ const struct cmd cmd_push = {
 	"Puts ARCHIVE into a registry of container images, under REFERENCE:\n"
 	"[https://|http://]HOST[:PORT]/NAME[:TAG]. What the registry has is not sent again.\n",
 	.options = options,
+	.remote = REMOTE_TALKS,
 	.least = 2,
 	.most = 2,
 	.missing = "ARCHIVE or REFERENCE",
