@@ -76,16 +76,23 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
+	%D%/net/auth.c %D%/net/auth.h \
+	%D%/net/blobs.c \
 	%D%/net/blockmap.c %D%/net/blockmap.h \
 	%D%/net/cache.c %D%/net/cache.h \
+	%D%/net/credentials.c %D%/net/credentials.h \
 	%D%/net/curl.c %D%/net/curl.h \
 	%D%/net/digest.c %D%/net/digest.h \
 	%D%/net/fields.c %D%/net/fields.h \
+	%D%/net/helper.c \
 	%D%/net/http.c %D%/net/http.h \
+	%D%/net/manifests.c \
 	%D%/net/ranges.c %D%/net/ranges.h \
 	%D%/net/reference.c %D%/net/reference.h \
-	%D%/net/registry.h \
+	%D%/net/registry.c %D%/net/registry.h \
+	%D%/net/repository.h \
 	%D%/net/store.c %D%/net/store.h \
+	%D%/net/token.c %D%/net/token.h \
 	%D%/net/transfer.c %D%/net/transfer.h \
 	%D%/net/url.c %D%/net/url.h \
 	%D%/net/web.c %D%/net/web.h \
