@@ -193,6 +193,7 @@ lm_script_tests = \
 	%D%/cli/protect.sh \
 	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
+	%D%/cli/remote.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/samefile.sh \
