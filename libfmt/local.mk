@@ -74,12 +74,19 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
+	%D%/net/auth.c %D%/net/auth.h \
+	%D%/net/blobs.c \
+	%D%/net/credentials.c %D%/net/credentials.h \
 	%D%/net/curl.c %D%/net/curl.h \
 	%D%/net/digest.c %D%/net/digest.h \
 	%D%/net/fields.c %D%/net/fields.h \
+	%D%/net/helper.c \
 	%D%/net/http.c %D%/net/http.h \
+	%D%/net/manifests.c \
 	%D%/net/reference.c %D%/net/reference.h \
-	%D%/net/registry.h \
+	%D%/net/registry.c %D%/net/registry.h \
+	%D%/net/repository.h \
+	%D%/net/token.c %D%/net/token.h \
 	%D%/net/transfer.c %D%/net/transfer.h \
 	%D%/net/url.c %D%/net/url.h \
 	%D%/codec/chunk_decode.c \

@@ -100,6 +100,12 @@ void lm_http_response_free(struct lm_http_response *response);
 int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
 		  struct lmodel_error *error) LM_MUST_CHECK;
 
+/* What `location` means in an answer from the address `from`, in fresh memory, under the rules of
+ * redirects: from https to https alone, nobody else's answer leads to this machine. `*same` (may be
+ * NULL): it has the origin of `from`. ECORRUPT for what is not allowed. */
+int lm_http_resolve(struct lm_http *http, const char *from, const char *location, char **url,
+		    bool *same, struct lmodel_error *error) LM_MUST_CHECK;
+
 void lm_http_usage(struct lm_http *http, struct lm_http_usage *usage);
 
 /* Host (without port) is this machine: localhost, 127.0.0.0/8, ::1 (in brackets or not). */
