@@ -255,7 +255,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/registry/pull.c %D%/registry/pull.h \
 	%D%/registry/pull_target.c \
 	%D%/registry/push.c \
-	%D%/registry/session.c %D%/registry/session.h
+	%D%/registry/exchange.c %D%/registry/exchange.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h
 

@@ -195,6 +195,9 @@ lm_script_tests = \
 	%D%/cli/onnx.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/pull.sh \
+	%D%/cli/pull_lies.sh \
+	%D%/cli/push.sh \
 	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
 	%D%/cli/repack.sh \
