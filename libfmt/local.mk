@@ -265,9 +265,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/registry/pull.c %D%/registry/pull.h \
 	%D%/registry/pull_target.c \
 	%D%/registry/push.c \
+	%D%/registry/exchange.c %D%/registry/exchange.h \
 	%D%/registry/remote.c \
-	%D%/registry/remote_image.c %D%/registry/remote_image.h \
-	%D%/registry/session.c %D%/registry/session.h
+	%D%/registry/remote_image.c %D%/registry/remote_image.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h
 

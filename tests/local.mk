@@ -101,6 +101,7 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_npy \
 	%D%/fuzz/fuzz_npz \
 	%D%/fuzz/fuzz_images \
+	%D%/fuzz/fuzz_image \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_onnx \
@@ -131,6 +132,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_images_SOURCES = %D%/fuzz/fuzz_images.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_images_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_images_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_image_SOURCES = %D%/fuzz/fuzz_image.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_image_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_image_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -191,6 +195,9 @@ lm_script_tests = \
 	%D%/cli/onnx.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/pull.sh \
+	%D%/cli/pull_lies.sh \
+	%D%/cli/push.sh \
 	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
 	%D%/cli/remote.sh \

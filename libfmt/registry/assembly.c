@@ -5,12 +5,12 @@
 
 #include "base/io.h"
 
-int lm_assembly_begin(struct lm_assembly *a, struct lm_session *session,
+int lm_assembly_begin(struct lm_assembly *a, struct lm_exchange *exchange,
 		      const struct lm_image *image, struct lmodel_error *error)
 {
 	size_t count = image->layers.count;
 
-	*a = (struct lm_assembly){ .session = session, .image = image, .fd = -1 };
+	*a = (struct lm_assembly){ .exchange = exchange, .image = image, .fd = -1 };
 	a->wanted = calloc(count, sizeof(*a->wanted));
 	a->fate = calloc(count, sizeof(*a->fate));
 	a->source = calloc(count, sizeof(*a->source));
@@ -43,7 +43,7 @@ static int digest_old(void *context, size_t index, struct lmodel_error *error)
 
 	for (size_t i = 0; i < a->image->layers.count && !asked; i++)
 		asked = a->image->layers.layers[i].length == old->length;
-	return asked ? lm_session_digest(a->session, a->old->file.fd, a->old->label, old->offset,
+	return asked ? lm_exchange_digest(a->exchange, a->old->fd, a->old->label, old->offset,
 					 old->length, old->digest, error) :
 		       LMODEL_OK;
 }
@@ -61,13 +61,13 @@ int lm_assembly_match(struct lm_assembly *a, struct lmodel_error *error)
 			   a->old->footer.committed_len, a->old->label, NULL) != LMODEL_OK)
 		return LMODEL_OK;
 	for (size_t i = 0; i < a->old_layers.count; i++)
-		lm_session_expect(a->session, a->old_layers.layers[i].length);
-	r = lm_session_each(a->session, a->old_layers.count, digest_old, a, &e);
+		lm_exchange_expect(a->exchange, a->old_layers.layers[i].length);
+	r = lm_exchange_each(a->exchange, a->old_layers.count, digest_old, a, &e);
 	if (r == LMODEL_EFAILED)
 		return lm_fail(error, LMODEL_EFAILED, "%s", e.message);
 	if (r != LMODEL_OK) {
-		lm_notice(a->session->run, "%s", e.message);
-		atomic_store(&a->session->stop, false);
+		lm_notice(a->exchange->run, "%s", e.message);
+		atomic_store(&a->exchange->stop, false);
 		return LMODEL_OK;
 	}
 	for (size_t i = 0; i < layers->count; i++)
@@ -96,7 +96,7 @@ static int take(void *context, const void *bytes, size_t len, struct lmodel_erro
 	r = lm_write_at(a->fd, a->label, bytes, len, sink->at, error);
 	sink->at += len;
 	sink->left -= len;
-	lm_session_advance(a->session, len);
+	lm_exchange_advance(a->exchange, len);
 	return r;
 }
 
@@ -110,7 +110,7 @@ static int copy_range(const struct lm_assembly *a, uint64_t from, uint64_t to, u
 	int r = LMODEL_OK;
 
 	while (length > 0) {
-		ssize_t n = copy_file_range(a->old->file.fd, &in, a->fd, &out,
+		ssize_t n = copy_file_range(a->old->fd, &in, a->fd, &out,
 					    (size_t)LM_MIN(length, UINT64_C(1) << 26), 0);
 
 		if (n < 0 && errno == EINTR)
@@ -118,8 +118,8 @@ static int copy_range(const struct lm_assembly *a, uint64_t from, uint64_t to, u
 		if (n <= 0)
 			break;
 		length -= (uint64_t)n;
-		lm_session_advance(a->session, (uint64_t)n);
-		if (lm_session_check(a->session, error))
+		lm_exchange_advance(a->exchange, (uint64_t)n);
+		if (lm_exchange_check(a->exchange, error))
 			return LMODEL_EFAILED;
 	}
 	buffer = length > 0 ? malloc(BUFFER) : NULL;
@@ -128,12 +128,12 @@ static int copy_range(const struct lm_assembly *a, uint64_t from, uint64_t to, u
 	for (from = (uint64_t)in, to = (uint64_t)out; length > 0 && r == LMODEL_OK;) {
 		size_t n = (size_t)LM_MIN(length, (uint64_t)BUFFER);
 
-		r = lm_file_read(&a->old->file, buffer, n, from, error);
+		r = lm_read_at(a->old->fd, a->old->label, buffer, n, from, error);
 		if (r == LMODEL_OK)
 			r = lm_write_at(a->fd, a->label, buffer, n, to, error);
 		if (r == LMODEL_OK)
-			r = lm_session_check(a->session, error);
-		lm_session_advance(a->session, n);
+			r = lm_exchange_check(a->exchange, error);
+		lm_exchange_advance(a->exchange, n);
 		from += n;
 		to += n;
 		length -= n;
@@ -152,8 +152,8 @@ static int bring(struct lm_assembly *a, size_t index, struct lmodel_error *error
 				  layer->length, error);
 	}
 	a->fate[index] = LMODEL_LAYER_FETCHED;
-	return lm_registry_get_blob(a->session->registry, layer->digest, layer->length, take, &sink,
-				    error);
+	return lm_registry_get_blob(a->exchange->registry, layer->digest, layer->length, take,
+				    &sink, error);
 }
 
 static int bring_wanted(void *context, size_t index, struct lmodel_error *error)
@@ -170,7 +170,7 @@ int lm_assembly_first(struct lm_assembly *a, struct lmodel_error *error)
 
 	if (ftruncate(a->fd, (off_t)layers->size) != 0)
 		return lm_fail_errno(error, "%s", a->label);
-	lm_session_expect(a->session, layers->layers[0].length);
+	lm_exchange_expect(a->exchange, layers->layers[0].length);
 	return bring(a, 0, error);
 }
 
@@ -181,8 +181,8 @@ int lm_assembly_rest(struct lm_assembly *a, struct lmodel_error *error)
 
 	for (size_t i = 1; i < layers->count; i++)
 		if (a->wanted[i])
-			lm_session_expect(a->session, layers->layers[i].length);
-	r = lm_session_each(a->session, layers->count - 1, bring_wanted, a, error);
+			lm_exchange_expect(a->exchange, layers->layers[i].length);
+	r = lm_exchange_each(a->exchange, layers->count - 1, bring_wanted, a, error);
 	for (size_t i = 0; i < layers->count; i++)
 		if (a->fate[i] == LMODEL_LAYER_COPIED)
 			a->copied += layers->layers[i].length;

@@ -7,10 +7,10 @@
 #include "archive/archive.h"
 #include "base/publish.h"
 #include "registry/image.h"
-#include "registry/session.h"
+#include "registry/exchange.h"
 
 struct lm_assembly {
-	struct lm_session *session;
+	struct lm_exchange *exchange;
 	const struct lm_image *image;
 	int fd;                         /* of the file in the making */
 	const char *label;
@@ -25,7 +25,7 @@ struct lm_assembly {
 };
 
 /* Makes the arrays: everything is wanted. In every case lm_assembly_end() follows. */
-int lm_assembly_begin(struct lm_assembly *assembly, struct lm_session *session,
+int lm_assembly_begin(struct lm_assembly *assembly, struct lm_exchange *exchange,
 		      const struct lm_image *image, struct lmodel_error *error) LM_MUST_CHECK;
 void lm_assembly_end(struct lm_assembly *assembly);
 

@@ -71,8 +71,8 @@ static int write_slots(const struct lm_assembly *a, const struct lmodel_archive 
 		return r;
 	if (len > footer->slot_size - LM_SLOT_FOOTER)
 		r = lm_fail(error, LMODEL_ELIMIT,
-			    "%s: its manifest has no room to say which tiers are absent: pull all of "
-			    "them, or have it repacked", a->label);
+			    "%s: its manifest has no room to say which tiers are absent: pull all "
+			    "of them, or have it repacked", a->label);
 	else
 		r = lm_slots_create(a->fd, a->label, footer->slot_size, m->created, image, len,
 				    footer->committed_len, footer->commit_counter, error);

@@ -18,7 +18,7 @@ static int level_of(const struct pull *p, const char *tier, size_t *level,
 			++*level;
 			return LMODEL_OK;
 		}
-	return lm_fail(error, LMODEL_EUSAGE, "%s: has no tier %s", p->session.reference.text,
+	return lm_fail(error, LMODEL_EUSAGE, "%s: has no tier %s", p->exchange.reference.text,
 		       LM_QUOTE(tier));
 }
 
@@ -33,7 +33,7 @@ static int find_keys(struct pull *p, struct lmodel_error *error)
 	if (r != LMODEL_OK && r != LMODEL_ENOKEY)
 		return lm_fail(error, (enum lmodel_code)r, "%s", own.message);
 	if (r == LMODEL_ENOKEY || p->level < p->head->manifest.tier_count) {
-		int looked = lm_grants_find(&p->session, p->head, p->options.keyring,
+		int looked = lm_grants_find(&p->exchange, p->head, p->options.keyring,
 					    p->manifest.digest, &p->grant, error);
 
 		if (looked != LMODEL_OK)
@@ -69,7 +69,7 @@ static int choose_layers(struct pull *p, size_t level, struct lmodel_error *erro
 		if (i == layers->count && t < level && p->options.tier != NULL)
 			return lm_fail(error, LMODEL_ECORRUPT,
 				       "%s: tier %s is not there: it was pushed without",
-				       p->session.reference.text, m->tiers[t].name);
+				       p->exchange.reference.text, m->tiers[t].name);
 		if (i == layers->count)
 			continue;
 		ladder = ladder && (t < level || p->assembly.source[i] != LM_NONE);
@@ -101,10 +101,10 @@ static int choose(struct pull *p, struct lmodel_error *error)
 
 static int get_image(struct pull *p, struct lmodel_error *error)
 {
-	int r = lm_registry_get_manifest(p->session.registry, NULL, &p->manifest, NULL, error);
+	int r = lm_registry_get_manifest(p->exchange.registry, NULL, &p->manifest, NULL, error);
 
 	return r != LMODEL_OK ? r : lm_image_parse(&p->image, p->manifest.bytes, p->manifest.len,
-						   p->session.reference.text, error);
+						   p->exchange.reference.text, error);
 }
 
 static int check_image(struct pull *p, struct lmodel_error *error)
@@ -112,10 +112,10 @@ static int check_image(struct pull *p, struct lmodel_error *error)
 	const struct lmodel_archive *a = p->head;
 	struct lm_layers layers;
 	int r = lm_layers_plan(&layers, &a->manifest, a->slots.slot_size, a->footer.committed_len,
-			       p->session.reference.text, error);
+			       p->exchange.reference.text, error);
 
 	if (r == LMODEL_OK)
-		r = lm_image_matches(&p->image, &layers, &a->manifest, p->session.reference.text,
+		r = lm_image_matches(&p->image, &layers, &a->manifest, p->exchange.reference.text,
 				     error);
 	lm_layers_free(&layers);
 	return r;
@@ -126,7 +126,7 @@ static int check_image(struct pull *p, struct lmodel_error *error)
 static int on_progress(void *context, uint64_t done, uint64_t total)
 {
 	struct pull *p = context;
-	uint64_t before = atomic_load(&p->session.total);
+	uint64_t before = atomic_load(&p->exchange.total);
 
 	return p->options.run.progress(p->options.run.context, before + done, before + total);
 }
@@ -136,7 +136,7 @@ static void on_finding(void *context, enum lmodel_severity severity, const char 
 	struct pull *p = context;
 
 	if (severity == LMODEL_FAULT)
-		lm_fail(&p->fault, LMODEL_ECORRUPT, "%s: %s", p->session.reference.text, message);
+		lm_fail(&p->fault, LMODEL_ECORRUPT, "%s: %s", p->exchange.reference.text, message);
 }
 
 /* Every byte, before anybody sees the file. */
@@ -147,7 +147,7 @@ static int verify(struct pull *p, struct lmodel_error *error)
 		.progress = p->options.run.progress != NULL ? on_progress : NULL,
 	};
 	struct lmodel_archive *whole = NULL;
-	int r = lm_archive_open_unnamed(&whole, p->out.fd, p->session.reference.text, error);
+	int r = lm_archive_open_unnamed(&whole, p->out.fd, p->exchange.reference.text, error);
 
 	if (r == LMODEL_OK)
 		r = lmodel_verify(whole, &run, on_finding, NULL,
@@ -172,7 +172,7 @@ static int assemble(struct pull *p, struct lmodel_error *error)
 	int r = lm_assembly_first(&p->assembly, error);
 
 	if (r == LMODEL_OK)
-		r = lm_archive_open_unnamed(&p->head, p->out.fd, p->session.reference.text, error);
+		r = lm_archive_open_unnamed(&p->head, p->out.fd, p->exchange.reference.text, error);
 	if (r == LMODEL_OK)
 		r = check_image(p, error);
 	if (r == LMODEL_OK)
@@ -245,13 +245,13 @@ static void tell_layers(const struct pull *p)
 static int run(struct pull *p, const char *reference, struct lmodel_error *error)
 {
 	struct lm_http_usage usage;
-	int r = lm_session_begin(&p->session, reference, p->options.plain_http, &p->options.run,
+	int r = lm_exchange_begin(&p->exchange, reference, p->options.plain_http, &p->options.run,
 				 error);
 
 	if (r == LMODEL_OK)
 		r = get_image(p, error);
 	if (r == LMODEL_OK)
-		r = lm_assembly_begin(&p->assembly, &p->session, &p->image, error);
+		r = lm_assembly_begin(&p->assembly, &p->exchange, &p->image, error);
 	if (r == LMODEL_OK)
 		r = lm_pull_open_target(p, error);
 	if (r == LMODEL_OK)
@@ -271,7 +271,7 @@ static int run(struct pull *p, const char *reference, struct lmodel_error *error
 	if (r != LMODEL_OK)
 		return r;
 	tell_layers(p);
-	lm_http_usage(p->session.http, &usage);
+	lm_http_usage(p->exchange.http, &usage);
 	memcpy(p->report.digest, p->manifest.digest, sizeof(p->report.digest));
 	p->report.sent = usage.sent;
 	p->report.received = usage.received;
@@ -302,7 +302,7 @@ int lmodel_pull(const char *reference, const struct lmodel_pull_options *given,
 	if (p.options.tier != NULL && p.options.base)
 		return lm_fail(error, LMODEL_EUSAGE, "a tier and the base exclude each other");
 	r = run(&p, reference, error);
-	lm_session_end(&p.session);
+	lm_exchange_end(&p.exchange);
 	lmodel_close(p.head);
 	lm_assembly_end(&p.assembly);
 	lm_output_release(&p.out);

@@ -9,7 +9,7 @@
 
 struct pull {
 	struct lmodel_pull_options options;
-	struct lm_session session;
+	struct lm_exchange exchange;
 	struct lm_registry_manifest manifest;
 	struct lm_image image;
 	struct lm_assembly assembly;

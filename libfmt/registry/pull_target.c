@@ -9,10 +9,10 @@
 
 static char *default_path(const struct pull *p, struct lmodel_error *error)
 {
-	const char *slash = strrchr(p->session.reference.name, '/');
+	const char *slash = strrchr(p->exchange.reference.name, '/');
 
 	return lm_format(error, "%s.lmodel",
-			 slash != NULL ? slash + 1 : p->session.reference.name);
+			 slash != NULL ? slash + 1 : p->exchange.reference.name);
 }
 
 static int exists_already(const struct pull *p, struct lmodel_error *error)
@@ -88,7 +88,7 @@ int lm_pull_check_rollback(const struct pull *p, struct lmodel_error *error)
 			return lm_fail(error, LMODEL_EFAILED,
 				       "%s: is newer than %s: %s %ju, not %ju (--allow-rollback "
 				       "replaces it)", LM_QUOTE(p->path),
-				       p->session.reference.text, counters[i].what,
+				       p->exchange.reference.text, counters[i].what,
 				       (uintmax_t)counters[i].have, (uintmax_t)counters[i].get);
 	return LMODEL_OK;
 }
@@ -101,7 +101,7 @@ int lm_pull_begin_output(struct pull *p, struct lmodel_error *error)
 	if (r == LMODEL_OK && p->old != NULL && fstat(p->old->file.fd, &st) == 0)
 		r = lm_output_mode(&p->out, st.st_mode & 07777, error);
 	p->assembly.fd = p->out.fd;
-	p->assembly.label = p->session.reference.text;
+	p->assembly.label = p->exchange.reference.text;
 	return r;
 }
 
@@ -122,13 +122,13 @@ static int check_grant(const struct pull *p, const char *path, bool *same,
 		return errno == ENOENT ? LMODEL_OK : lm_fail_errno(error, "%s", LM_QUOTE(path));
 	n = read(fd, there, p->grant.len);
 	if (n >= (ssize_t)strlen(magic) && memcmp(there, magic, strlen(magic)) == 0) {
-		*same = (size_t)n == p->grant.len && memcmp(there, p->grant.file, p->grant.len) == 0 &&
+		*same = (size_t)n == p->grant.len && memcmp(there, p->grant.file, (size_t)n) == 0 &&
 			read(fd, there, 1) == 0;
 		return LMODEL_OK;
 	}
 	return p->options.overwrite ? LMODEL_OK :
-		lm_fail(error, LMODEL_EFAILED, "%s: exists already and is no grant (-f replaces it)",
-			LM_QUOTE(path));
+		lm_fail(error, LMODEL_EFAILED,
+			"%s: exists already and is no grant (-f replaces it)", LM_QUOTE(path));
 }
 
 int lm_pull_begin_grant(struct pull *p, struct lmodel_error *error)

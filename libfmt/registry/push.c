@@ -8,11 +8,11 @@
 #include "base/io.h"
 #include "registry/grants.h"
 #include "registry/image.h"
-#include "registry/session.h"
+#include "registry/exchange.h"
 
 struct push {
 	struct lmodel_push_options options;
-	struct lm_session session;
+	struct lm_exchange exchange;
 	struct lmodel_archive *archive;
 	struct lm_slot slots[2];        /* as they were before anything was read */
 	struct lm_layers layers;
@@ -35,21 +35,21 @@ static int check_dead(struct push *p, const struct lm_range *dead, struct lmodel
 	int r = buffer == NULL ? lm_fail_memory(error) : LMODEL_OK;
 
 	while (at < end && r == LMODEL_OK) {
-		off_t data = lseek(a->file.fd, (off_t)at, SEEK_DATA);
+		off_t data = lseek(a->fd, (off_t)at, SEEK_DATA);
 		size_t n;
 
 		if (data < 0 && errno == ENXIO)
 			break; /* a hole to the end of the file */
 		at = data < 0 ? at : LM_MIN((uint64_t)data, end);
 		n = (size_t)LM_MIN(end - at, (uint64_t)BUFFER);
-		r = lm_file_read(&a->file, buffer, n, at, error);
+		r = lm_read_at(a->fd, a->label, buffer, n, at, error);
 		if (r == LMODEL_OK && !lm_is_zero(buffer, n))
 			r = lm_fail(error, LMODEL_ECORRUPT,
 				    "%s: holds shards under an old key at %ju, which must not get "
 				    "out: the next grant, revoke or rekey zeroes them, when nobody "
 				    "reads the file", a->label, (uintmax_t)dead->offset);
 		if (r == LMODEL_OK)
-			r = lm_session_check(&p->session, error);
+			r = lm_exchange_check(&p->exchange, error);
 		at += n;
 	}
 	return r;
@@ -58,11 +58,12 @@ static int check_dead(struct push *p, const struct lm_range *dead, struct lmodel
 static int check_archive(struct push *p, struct lmodel_error *error)
 {
 	struct lmodel_archive *a = p->archive;
-	int r = lm_slots_examine(&a->file, &a->slots, p->slots, error);
+	int r = lm_slots_examine(a->fd, a->label, &a->slots, p->slots, error);
 
 	if (r != LMODEL_OK)
 		return r;
-	if (!p->slots[0].valid || !p->slots[1].valid || !p->slots[0].padded || !p->slots[1].padded ||
+	if (!p->slots[0].valid || !p->slots[0].padded || !p->slots[1].valid ||
+	    !p->slots[1].padded ||
 	    memcmp(p->slots[0].footer.digest, p->slots[1].footer.digest, LM_SHA256_SIZE) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: its manifest slots are damaged, or somebody writes it now "
@@ -93,7 +94,7 @@ static int check_unchanged(struct push *p, struct lmodel_error *error)
 		uint8_t bytes[LM_SLOT_FOOTER];
 		struct lm_slot_footer footer;
 		char problem[160];
-		int r = lm_file_read(&a->file, bytes, sizeof(bytes), at, error);
+		int r = lm_read_at(a->fd, a->label, bytes, sizeof(bytes), at, error);
 
 		if (r != LMODEL_OK)
 			return r;
@@ -113,11 +114,11 @@ static int digest_layer(void *context, size_t index, struct lmodel_error *error)
 	struct lm_layer *layer = &p->layers.layers[index];
 
 	if (layer->kind != LM_LAYER_END)
-		return lm_session_digest(&p->session, p->archive->file.fd, p->archive->label,
+		return lm_exchange_digest(&p->exchange, p->archive->fd, p->archive->label,
 					 layer->offset, layer->length, layer->digest, error);
 	/* Whatever an interrupted append has left there. */
 	lm_digest_of(layer->digest, end_blocks, sizeof(end_blocks));
-	lm_session_advance(&p->session, layer->length);
+	lm_exchange_advance(&p->exchange, layer->length);
 	return LMODEL_OK;
 }
 
@@ -143,27 +144,27 @@ static int on_sent(void *context, uint64_t sent)
 	struct upload *u = context;
 
 	if (sent > u->sent) {
-		lm_session_advance(&u->push->session, sent - u->sent);
+		lm_exchange_advance(&u->push->exchange, sent - u->sent);
 		u->sent = sent;
 	}
-	return lm_session_check(&u->push->session, NULL) != LMODEL_OK;
+	return lm_exchange_check(&u->push->exchange, NULL) != LMODEL_OK;
 }
 
 static int send_layer(struct push *p, const struct lm_layer *layer, struct lmodel_error *error)
 {
 	struct upload u = { .push = p };
 	const struct lm_http_body body = {
-		.bytes = layer->kind == LM_LAYER_END ? end_blocks : NULL, .fd = p->archive->file.fd,
+		.bytes = layer->kind == LM_LAYER_END ? end_blocks : NULL, .fd = p->archive->fd,
 		.label = p->archive->label, .offset = layer->offset, .length = layer->length,
 	};
 	const struct lm_upload_options options = {
 		.chunk = p->options.chunk, .state = p->options.state, .progress = on_sent,
 		.context = &u,
 	};
-	int r = lm_registry_put_blob(p->session.registry, layer->digest, &body, &options, error);
+	int r = lm_registry_put_blob(p->exchange.registry, layer->digest, &body, &options, error);
 
 	if (r == LMODEL_OK)
-		lm_session_advance(&p->session, layer->length - LM_MIN(u.sent, layer->length));
+		lm_exchange_advance(&p->exchange, layer->length - LM_MIN(u.sent, layer->length));
 	return r;
 }
 
@@ -175,17 +176,17 @@ static int put_layer(void *context, size_t index, struct lmodel_error *error)
 	int r = LMODEL_OK;
 
 	if (!there)
-		r = lm_registry_has_blob(p->session.registry, layer->digest, layer->length, &there,
+		r = lm_registry_has_blob(p->exchange.registry, layer->digest, layer->length, &there,
 					 error);
 	if (r == LMODEL_OK && !there && p->options.from != NULL)
-		r = lm_registry_mount(p->session.registry, layer->digest, p->options.from, &mounted,
-				      error);
+		r = lm_registry_mount(p->exchange.registry, layer->digest, p->options.from,
+				      &mounted, error);
 	p->fate[index] = there ? LMODEL_LAYER_THERE :
 			 mounted ? LMODEL_LAYER_MOUNTED : LMODEL_LAYER_SENT;
 	if (r == LMODEL_OK && !there && !mounted)
 		return send_layer(p, layer, error);
 	if (r == LMODEL_OK)
-		lm_session_advance(&p->session, layer->length);
+		lm_exchange_advance(&p->exchange, layer->length);
 	return r;
 }
 
@@ -199,12 +200,12 @@ static int put_layers(struct push *p, struct lmodel_error *error)
 		return lm_fail_memory(error);
 	for (size_t i = 0; i < p->layers.count; i++)
 		bytes += p->layers.layers[i].length;
-	lm_session_expect(&p->session, 2 * bytes);
-	r = lm_session_each(&p->session, p->layers.count, digest_layer, p, error);
+	lm_exchange_expect(&p->exchange, 2 * bytes);
+	r = lm_exchange_each(&p->exchange, p->layers.count, digest_layer, p, error);
 	if (r == LMODEL_OK)
 		r = check_unchanged(p, error);
 	if (r == LMODEL_OK)
-		r = lm_session_each(&p->session, p->layers.count, put_layer, p, error);
+		r = lm_exchange_each(&p->exchange, p->layers.count, put_layer, p, error);
 	return r;
 }
 
@@ -223,11 +224,11 @@ static int put_config(struct push *p, struct lmodel_error *error)
 					   .length = p->texts.config_len };
 	const struct lm_upload_options options = { .chunk = 0 };
 	bool there = false;
-	int r = lm_registry_has_blob(p->session.registry, p->texts.config_digest,
+	int r = lm_registry_has_blob(p->exchange.registry, p->texts.config_digest,
 				     p->texts.config_len, &there, error);
 
 	return r != LMODEL_OK || there ? r :
-		lm_registry_put_blob(p->session.registry, p->texts.config_digest, &body, &options,
+		lm_registry_put_blob(p->exchange.registry, p->texts.config_digest, &body, &options,
 				     error);
 }
 
@@ -239,8 +240,8 @@ static int carry_grants(struct push *p, struct lmodel_error *error)
 	struct lmodel_error e = LMODEL_ERROR_INIT;
 	struct lm_image image = { .generation = 0 };
 	bool found = false;
-	int r = lm_registry_get_manifest(p->session.registry, p->session.reference.tag, &old, &found,
-					 &e);
+	int r = lm_registry_get_manifest(p->exchange.registry, p->exchange.reference.tag, &old,
+					 &found, &e);
 
 	if (r == LMODEL_EFAILED && found)
 		r = lm_fail(error, LMODEL_EFAILED, "%s", e.message);
@@ -248,9 +249,9 @@ static int carry_grants(struct push *p, struct lmodel_error *error)
 		r = LMODEL_OK;
 	p->report.changed = !found || strcmp(old.digest, p->digest) != 0;
 	if (found && p->report.changed && r == LMODEL_OK &&
-	    lm_image_parse(&image, old.bytes, old.len, p->session.reference.text, NULL) ==
+	    lm_image_parse(&image, old.bytes, old.len, p->exchange.reference.text, NULL) ==
 		    LMODEL_OK && strcmp(image.id, p->archive->manifest.id) == 0)
-		r = lm_grants_carry(&p->session, image.id, old.digest, p->digest,
+		r = lm_grants_carry(&p->exchange, image.id, old.digest, p->digest,
 				    p->texts.manifest_len, &p->report.grants, error);
 	lm_image_free(&image);
 	lm_registry_manifest_free(&old);
@@ -260,7 +261,7 @@ static int carry_grants(struct push *p, struct lmodel_error *error)
 static int put_artifact(struct push *p, struct lmodel_error *error)
 {
 	int r = lm_image_make(&p->texts, &p->layers, &p->archive->manifest,
-			      last_part(p->session.reference.name), error);
+			      last_part(p->exchange.reference.name), error);
 
 	if (r != LMODEL_OK)
 		return r;
@@ -269,7 +270,7 @@ static int put_artifact(struct push *p, struct lmodel_error *error)
 	if (r == LMODEL_OK)
 		r = carry_grants(p, error);
 	if (r == LMODEL_OK && p->report.changed)
-		r = lm_registry_put_manifest(p->session.registry, p->session.reference.tag,
+		r = lm_registry_put_manifest(p->exchange.registry, p->exchange.reference.tag,
 					     LM_IMAGE_MEDIA_TYPE, p->texts.manifest,
 					     p->texts.manifest_len, NULL, error);
 	return r;
@@ -293,7 +294,7 @@ static void tell_layers(const struct push *p)
 
 static int check_reference(const struct push *p, struct lmodel_error *error)
 {
-	const struct lm_reference *ref = &p->session.reference;
+	const struct lm_reference *ref = &p->exchange.reference;
 
 	if (ref->digest != NULL)
 		return lm_fail(error, LMODEL_EUSAGE,
@@ -309,7 +310,7 @@ static int check_reference(const struct push *p, struct lmodel_error *error)
 static int run(struct push *p, const char *path, const char *reference, struct lmodel_error *error)
 {
 	struct lm_http_usage usage;
-	int r = lm_session_begin(&p->session, reference, p->options.plain_http, &p->options.run,
+	int r = lm_exchange_begin(&p->exchange, reference, p->options.plain_http, &p->options.run,
 				 error);
 
 	if (r == LMODEL_OK)
@@ -325,7 +326,7 @@ static int run(struct push *p, const char *path, const char *reference, struct l
 	if (r != LMODEL_OK)
 		return r;
 	tell_layers(p);
-	lm_http_usage(p->session.http, &usage);
+	lm_http_usage(p->exchange.http, &usage);
 	memcpy(p->report.digest, p->digest, sizeof(p->report.digest));
 	p->report.sent = usage.sent;
 	p->report.received = usage.received;
@@ -345,7 +346,7 @@ int lmodel_push(const char *archive, const char *reference,
 	if (given != NULL)
 		LM_OPTIONS_COPY(&p.options, given);
 	r = run(&p, archive, reference, error);
-	lm_session_end(&p.session);
+	lm_exchange_end(&p.exchange);
 	lmodel_close(p.archive);
 	lm_layers_free(&p.layers);
 	lm_image_texts_free(&p.texts);
@@ -365,13 +366,13 @@ int lmodel_push_grant(const char *path, const char *reference, const char *grant
 	struct lm_image image = { .generation = 0 };
 	struct lmodel_archive *archive = NULL;
 	char made[LM_DIGEST_SIZE] = "";
-	struct lm_session s;
+	struct lm_exchange s;
 	int r;
 
 	error = error != NULL ? error : &local;
 	if (given != NULL)
 		LM_OPTIONS_COPY(&options, given);
-	r = lm_session_begin(&s, reference, options.plain_http, &options.run, error);
+	r = lm_exchange_begin(&s, reference, options.plain_http, &options.run, error);
 	if (r == LMODEL_OK)
 		r = lmodel_open(&archive, path, error);
 	if (r == LMODEL_OK)
@@ -394,6 +395,6 @@ int lmodel_push_grant(const char *path, const char *reference, const char *grant
 	lm_image_free(&image);
 	lm_registry_manifest_free(&manifest);
 	lmodel_close(archive);
-	lm_session_end(&s);
+	lm_exchange_end(&s);
 	return r;
 }

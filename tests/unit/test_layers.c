@@ -382,7 +382,7 @@ static void test_partial(size_t keep)
 	struct lmodel_archive *part;
 	struct lm_image_texts texts;
 	struct lm_assembly assembly;
-	struct lm_session session = { .run = NULL };
+	struct lm_exchange session = { .run = NULL };
 	struct lmodel_verify_report report;
 	struct lm_image image;
 	struct state s, after;
