@@ -22,10 +22,11 @@ dist_lmodelinclude_HEADERS = \
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
-	$(PNG_CFLAGS)
+	$(PNG_CFLAGS) $(CURL_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
-# libarchive and libpng are loaded when they are needed (base/lazy.h).
-%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) -lpthread -lm
+# libarchive, libpng and libcurl are loaded when they are needed (base/lazy.h).
+%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	-lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -73,6 +74,12 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
+	%D%/net/curl.c %D%/net/curl.h \
+	%D%/net/http.c %D%/net/http.h \
+	%D%/net/reference.c %D%/net/reference.h \
+	%D%/net/registry.h \
+	%D%/net/transfer.c %D%/net/transfer.h \
+	%D%/net/url.c %D%/net/url.h \
 	%D%/codec/chunk_decode.c \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
