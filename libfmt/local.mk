@@ -15,6 +15,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/model.h \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
+	%D%/include/lmodel/registry.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
 	%D%/include/lmodel/transform.h \
@@ -34,6 +35,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/dtype.c %D%/base/dtype.h \
 	%D%/base/error.c \
 	%D%/base/format.c %D%/base/format.h \
+	%D%/base/file.h \
 	%D%/base/io.c %D%/base/io.h \
 	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
