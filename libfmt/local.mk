@@ -26,8 +26,9 @@ dist_lmodelinclude_HEADERS = \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
 	$(PNG_CFLAGS) $(CURL_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
-%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(ARCHIVE_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) \
-	$(JANSSON_LIBS) $(PNG_LIBS) $(LM_DL_LIBS) -lpthread -lm
+# libarchive, libpng and libcurl are loaded when they are needed (base/lazy.h).
+%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	-lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -38,6 +39,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/file.h \
 	%D%/base/io.c %D%/base/io.h \
 	%D%/base/json.c %D%/base/json.h \
+	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
 	%D%/base/permute.c %D%/base/permute.h \
@@ -105,6 +107,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/codec/context.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
 	%D%/container/layout.h \
+	%D%/container/libarchive.c %D%/container/libarchive.h \
 	%D%/container/lock.c %D%/container/lock.h \
 	%D%/container/slot.c %D%/container/slot.h \
 	%D%/container/tar.c %D%/container/tar.h \
@@ -196,6 +199,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/transform/file.c \
 	%D%/transform/input.c %D%/transform/input.h \
 	%D%/transform/key.c \
+	%D%/transform/libpng.c %D%/transform/libpng.h \
 	%D%/transform/npy.c \
 	%D%/transform/picture.h \
 	%D%/transform/png.c \

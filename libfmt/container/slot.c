@@ -73,15 +73,21 @@ static int digest_of(const uint8_t *image, uint64_t len, const uint8_t footer[LM
 	return LMODEL_OK;
 }
 
-uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload)
+static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 {
-	enum { SMALLEST = 4 << 10, LARGEST = 256 << 10 };
-	uint64_t room = LM_MAX(image_len / 8, LM_MAX((uint64_t)SMALLEST,
-						     LM_MIN(payload / 256, (uint64_t)LARGEST)));
+	return LM_MAX(least, LM_MIN(value, most));
+}
+
+uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload, bool customers)
+{
+	enum { SMALLEST = 4 << 10, LARGEST = 64 << 10, FEW = 12 << 10, MANY = 192 << 10 };
+	uint64_t room = LM_MAX(image_len / 8, clamp(payload / 4096, SMALLEST, LARGEST));
 	uint64_t size;
 
 	if (image_len > LM_SLOT_LIMIT)
 		return 0;
+	if (customers)
+		room += clamp(payload / 1024, FEW, MANY);
 	size = lm_align(image_len + room + LM_SLOT_FOOTER, LM_SLOT_ALIGN);
 	return size > LM_SLOT_LIMIT ? 0 : size;
 }
