@@ -86,7 +86,10 @@ dist_lmodelinclude_HEADERS = \
 	%D%/net/reference.c %D%/net/reference.h \
 	%D%/net/registry.c %D%/net/registry.h \
 	%D%/net/repository.h \
+	%D%/net/referrers.c \
+	%D%/net/session.c %D%/net/session.h \
 	%D%/net/token.c %D%/net/token.h \
+	%D%/net/upload.c \
 	%D%/net/transfer.c %D%/net/transfer.h \
 	%D%/net/url.c %D%/net/url.h \
 	%D%/codec/chunk_decode.c \

@@ -285,6 +285,10 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/lib/token_server.py \
+	%D%/registry/client.sh \
+	%D%/registry/lib.sh \
+	%D%/registry/run \
 	%D%/python/abi.py \
 	%D%/python/archive.py \
 	%D%/python/attacked.py \
@@ -316,6 +320,11 @@ EXTRA_DIST += $(lm_script_tests) \
 check-large: all
 	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/run.sh
 .PHONY: check-large
+
+# A real registry on this machine: needs docker-registry, skopeo, apache2-utils.
+check-registry: all %D%/net/net_tool
+	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/registry/run
+.PHONY: check-registry
 
 # Fuzzing for real, in a tree configured with CC=clang --enable-fuzzing: FUZZ_SECONDS a target.
 # New inputs go to fuzz-work/, never into the corpus.

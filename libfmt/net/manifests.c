@@ -13,7 +13,12 @@ static char *manifest_url(const struct lm_registry *registry, const char *which,
 {
 	char rest[16 + 256];
 
-	snprintf(rest, sizeof(rest), "manifests/%.200s", which);
+	if (!lm_digest_check(which) && !lm_reference_is_tag(which)) {
+		lm_fail(error, LMODEL_ECORRUPT, "%s: neither a tag nor a SHA-256 digest: %s",
+			registry->label, LM_QUOTE(which));
+		return NULL;
+	}
+	snprintf(rest, sizeof(rest), "manifests/%s", which);
 	return lm_registry_url(registry, rest, error);
 }
 
@@ -70,20 +75,18 @@ int lm_registry_get_manifest(struct lm_registry *registry, const char *which,
 
 	*manifest = (struct lm_registry_manifest){ 0 };
 	if (found != NULL)
-		*found = false;
+		*found = true;
 	if (which == NULL)
 		which = reference->digest != NULL ? reference->digest : reference->tag;
 	url = manifest_url(registry, which, error);
 	if (url == NULL)
-		return LMODEL_EFAILED;
+		return error != NULL ? (int)error->code : LMODEL_EFAILED;
 	request.url = url;
 	r = lm_registry_perform(registry, &request, LM_ACCESS_PULL, NULL, &response, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (response.status == 200) {
 		r = accept_manifest(registry, which, &response, manifest, error);
-		if (found != NULL)
-			*found = true;
 	} else {
 		r = lm_registry_unexpected(registry, which, &response, error);
 		if (found != NULL) /* who may not see a thing is not told that it is not there */
@@ -109,7 +112,7 @@ int lm_registry_put_manifest(struct lm_registry *registry, const char *tag, cons
 	url = manifest_url(registry, tag != NULL ? tag : digest, error);
 	type = lm_format(error, "Content-Type: %s", media_type);
 	if (url == NULL || type == NULL)
-		return LMODEL_EFAILED;
+		return error != NULL ? (int)error->code : LMODEL_EFAILED;
 	headers[0] = type;
 	request.url = url;
 	request.headers = headers;

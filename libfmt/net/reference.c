@@ -121,7 +121,7 @@ bool lm_reference_is_name(const char *name)
 }
 
 /* [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127} */
-static bool is_tag(const char *tag)
+bool lm_reference_is_tag(const char *tag)
 {
 	size_t len = strspn(tag, ALNUM "_.-");
 
@@ -163,7 +163,7 @@ static int split_name(const char *text, char *name, char **tag, char **digest,
 	if (*digest != NULL && !lm_digest_check(*digest))
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "%s: a digest is sha256: and 64 hexadecimal digits", LM_QUOTE(text));
-	if (*tag != NULL && !is_tag(*tag))
+	if (*tag != NULL && !lm_reference_is_tag(*tag))
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "%s: a tag is up to %d letters, digits, and . _ - behind the first",
 			       LM_QUOTE(text), TAG_LIMIT);

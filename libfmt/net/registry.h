@@ -64,8 +64,9 @@ struct lm_registry_manifest {
 	char digest[LM_DIGEST_SIZE];
 };
 
-/* `which` is a tag or a digest; NULL: the reference's digest, or else its tag. Not there: EFAILED
- * and `*found` false (`found` may be NULL). */
+/* `which` is a tag or a digest; NULL: the reference's digest, or else its tag. Where the registry says
+ * that there is none: EFAILED, and `*found` false; after any other failure it is true. `found` may be
+ * NULL. */
 int lm_registry_get_manifest(struct lm_registry *registry, const char *which,
 			     struct lm_registry_manifest *manifest, bool *found,
 			     struct lmodel_error *error) LM_MUST_CHECK;
