@@ -201,6 +201,7 @@ lm_script_tests = \
 	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
 	%D%/cli/remote.sh \
+	%D%/cli/remote_faults.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/samefile.sh \
