@@ -1,7 +1,8 @@
 # Measuring, side by side with other tools. `bench-tools` builds what bench/run needs.
-lm_bench_programs = %D%/timed
+lm_bench_programs = %D%/timed %D%/stages
 EXTRA_PROGRAMS += $(lm_bench_programs)
 %C%_timed_LDADD =
+%C%_stages_CPPFLAGS = $(lm_test_cppflags)
 
 bench-tools: all $(lm_bench_programs)
 .PHONY: bench-tools
