@@ -14,7 +14,7 @@ def run(bench: Bench) -> None:
     jobs = [bench.job("lmodel", "--version")]
     jobs += [Job(name, [[name, "--version"]]) for name in ("zstd", "age", "bsdtar")
              if shutil.which(name)]
-    found = bench.clock.compare(jobs, 10 if bench.options.quick else 50)
+    found = bench.clock.compare(jobs, 2 if bench.options.quick else 50)
     rows = [[f"{name} --version", f"{1e3 * median(runs):.2f}", f"{1e3 * min(s.wall for s in runs):.2f}",
              f"{1e3 * median(runs, 'cpu'):.2f}"] for name, runs in found.items()]
     bench.table("Start-up, ms", ["command", "median", "least", "processor time"], rows)
