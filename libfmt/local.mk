@@ -76,7 +76,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
 	%D%/codec/context.h \
+	%D%/codec/huffman.c %D%/codec/huffman.h \
+	%D%/codec/huffman_avx512.c \
+	%D%/codec/literals.c %D%/codec/literals.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
+	%D%/codec/simd.c %D%/codec/simd.h \
 	%D%/container/layout.h \
 	%D%/container/lock.c %D%/container/lock.h \
 	%D%/container/slot.c %D%/container/slot.h \
