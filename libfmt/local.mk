@@ -49,6 +49,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
+	%D%/crypto/sha256.c %D%/crypto/sha256.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
 	%D%/crypto/age/age.c %D%/crypto/age/age.h \
 	%D%/crypto/age/armor.c %D%/crypto/age/armor.h \

@@ -1,6 +1,7 @@
 #include "archive/member.h"
 
 #include "base/io.h"
+#include "crypto/sha256.h"
 
 struct lm_reader {
 	const struct lmodel_archive *archive;
@@ -36,22 +37,56 @@ int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **ha
 	return LMODEL_OK;
 }
 
+static int check_chunk(const struct lmodel_archive *a, const struct lm_member_chunk *c,
+		       const uint8_t digest[LM_SHA256_SIZE], struct lmodel_error *error)
+{
+	const struct lm_member *m = &a->manifest.members[c->member];
+
+	if (memcmp(digest, c->hashes + (size_t)c->index * LM_SHA256_SIZE, LM_SHA256_SIZE) == 0)
+		return LMODEL_OK;
+	return lm_fail(error, LMODEL_ECORRUPT,
+		       "%s: member %s: chunk %u (%zu bytes at %ju): SHA-256 does not match",
+		       a->label, LM_QUOTE(m->path), c->index,
+		       (size_t)(m->chunks[c->index] & LM_CHUNK_LEN_MASK), (uintmax_t)c->at);
+}
+
+static int read_stored(const struct lmodel_archive *a, const struct lm_member_chunk *c,
+		       struct lm_message *message, struct lmodel_error *error)
+{
+	message->bytes = c->stored;
+	message->len = a->manifest.members[c->member].chunks[c->index] & LM_CHUNK_LEN_MASK;
+	return lm_read_at(a->fd, a->label, c->stored, message->len, c->at, error);
+}
+
 int lm_member_chunk(const struct lmodel_archive *a, size_t member, uint32_t index, uint64_t at,
 		    const uint8_t *hashes, uint8_t *stored, struct lmodel_error *error)
 {
-	const struct lm_member *m = &a->manifest.members[member];
-	size_t len = m->chunks[index] & LM_CHUNK_LEN_MASK;
+	const struct lm_member_chunk c = { member, index, at, hashes, stored };
 	uint8_t digest[LM_SHA256_SIZE];
-	int r = lm_read_at(a->fd, a->label, stored, len, at, error);
+	struct lm_message message;
+	int r = read_stored(a, &c, &message, error);
 
 	if (r != LMODEL_OK)
 		return r;
-	lm_sha256(digest, stored, len);
-	if (memcmp(digest, hashes + (size_t)index * LM_SHA256_SIZE, sizeof(digest)) != 0)
-		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: member %s: chunk %u (%zu bytes at %ju): SHA-256 does not match",
-			       a->label, LM_QUOTE(m->path), index, len, (uintmax_t)at);
-	return LMODEL_OK;
+	lm_sha256(digest, stored, message.len);
+	return check_chunk(a, &c, digest, error);
+}
+
+void lm_member_chunk_pair(const struct lmodel_archive *a, const struct lm_member_chunk chunk[2],
+			  int result[2], struct lmodel_error *const error[2])
+{
+	uint8_t digest[2][LM_SHA256_SIZE];
+	struct lm_message message[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		result[i] = read_stored(a, &chunk[i], &message[i], error[i]);
+		if (result[i] != LMODEL_OK)
+			message[i] = (struct lm_message){ "", 0 };
+	}
+	lm_sha256_pair(digest, message);
+	for (size_t i = 0; i < 2; i++)
+		if (result[i] == LMODEL_OK)
+			result[i] = check_chunk(a, &chunk[i], digest[i], error[i]);
 }
 
 int lm_member_decode(const struct lmodel_archive *a, struct lm_codec *codec, size_t member,

@@ -5,7 +5,8 @@
 
 #include "base/base.h"
 
-#define LM_LITERALS_MIN 4096
+/* Below this zstd is better: it codes the weights of the table, too. */
+#define LM_LITERALS_MIN 32768
 
 /* Room that a frame of `len` bytes of content may take while it is written. */
 size_t lm_literals_bound(size_t len);

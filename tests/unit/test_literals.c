@@ -55,7 +55,7 @@ static uint8_t stretches(size_t i)
 
 static uint8_t once(size_t i)
 {
-	return i == 4095 ? 1 : 0;
+	return i == 32767 ? 1 : 0;
 }
 
 static const struct {
@@ -67,7 +67,7 @@ static const struct {
 };
 
 static const size_t lengths[] = {
-	4096, 4097, 4159, 65535, 65791, 65792, 131071, 131072, 131073, 131135, 262144 - 1,
+	32768, 32769, 32831, 65535, 65791, 65792, 131071, 131072, 131073, 131135, 262144 - 1,
 	300001, 524288, 1048576, 1048577, 2300007,
 };
 
@@ -110,7 +110,7 @@ static void test_frames(void)
 
 static void test_refused(void)
 {
-	size_t len = 10000;
+	size_t len = 40000;
 
 	for (size_t i = 0; i < len; i++)
 		input[i] = geometric(i);
