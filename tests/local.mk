@@ -21,6 +21,7 @@ lm_unit_tests = \
 	%D%/unit/test_gguf \
 	%D%/unit/test_hidden \
 	%D%/unit/test_import \
+	%D%/unit/test_layers \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
@@ -65,6 +66,7 @@ lm_unit_tests = \
 %C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_layers_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
@@ -101,6 +103,7 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_npy \
 	%D%/fuzz/fuzz_npz \
 	%D%/fuzz/fuzz_images \
+	%D%/fuzz/fuzz_image \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_onnx \
@@ -131,6 +134,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_images_SOURCES = %D%/fuzz/fuzz_images.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_images_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_images_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_image_SOURCES = %D%/fuzz/fuzz_image.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_image_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_image_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -157,7 +163,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_transform_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
-lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
+lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/net/net_tool \
+	%D%/vectors/age_vector
+%C%_net_net_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_interop_age_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_interop_sig_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
@@ -189,8 +197,12 @@ lm_script_tests = \
 	%D%/cli/onnx.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/pull.sh \
+	%D%/cli/pull_lies.sh \
+	%D%/cli/push.sh \
 	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
+	%D%/cli/remote.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/samefile.sh \
@@ -260,6 +272,12 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
 	%D%/lib/readgguf.py \
+	%D%/lib/registry.py \
+	%D%/lib/registry.sh \
+	%D%/lib/registry_auth.py \
+	%D%/lib/registry_faults.py \
+	%D%/lib/registry_handler.py \
+	%D%/lib/registry_store.py \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
@@ -270,6 +288,10 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/lib/token_server.py \
+	%D%/registry/client.sh \
+	%D%/registry/lib.sh \
+	%D%/registry/run \
 	%D%/python/abi.py \
 	%D%/python/archive.py \
 	%D%/python/attacked.py \
@@ -301,6 +323,11 @@ EXTRA_DIST += $(lm_script_tests) \
 check-large: all
 	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/run.sh
 .PHONY: check-large
+
+# A real registry on this machine: needs docker-registry, skopeo, apache2-utils.
+check-registry: all %D%/net/net_tool
+	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/registry/run
+.PHONY: check-registry
 
 # Fuzzing for real, in a tree configured with CC=clang --enable-fuzzing: FUZZ_SECONDS a target.
 # New inputs go to fuzz-work/, never into the corpus.

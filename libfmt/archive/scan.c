@@ -267,6 +267,8 @@ int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
 		total += scan->items[i].len;
 		if (member_of(scan, i)->chunk_bytes > LM_MEMBER_PAIR_MAX)
 			ops.work_pair = NULL;
+		lm_member_will_need(scan->archive, scan->items[i].member, scan->items[i].from,
+				    scan->items[i].len);
 	}
 	lm_meter_begin(&s.meter, run, total);
 	s.codecs = calloc(workers, sizeof(*s.codecs));
