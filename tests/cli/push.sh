@@ -102,7 +102,8 @@ print("ready", flush=True)
 sys.stdin.read()
 P
 mkfifo hold
-python3 reader.py <hold >ready &
+python3 reader.py <hold >ready 9>&- &
+reader=$!
 exec 8>hold
 for _ in $(seq 100); do [ -s ready ] && break; sleep 0.05; done
 run 0 lmodel rekey -i owner.key --tier silver read.lmodel
@@ -112,7 +113,7 @@ run 4 lmodel push read.lmodel "$ref"
 like "$err" "under an old key" "which are not pushed"
 is "$(requests .)" 0 "not a request was made"
 exec 8>&-
-wait
+wait $reader
 
 # An interrupted append is no part of it; damage is not pushed.
 cp x.lmodel long.lmodel
