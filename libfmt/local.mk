@@ -254,6 +254,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/shard.c %D%/archive/shard.h \
 	%D%/archive/shard_read.c \
 	%D%/archive/shard_stream.c \
+	%D%/archive/shard_walk.c \
 	%D%/archive/sign.c %D%/archive/sign.h \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \
