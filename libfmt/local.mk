@@ -55,6 +55,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
+	%D%/crypto/sha256.c %D%/crypto/sha256.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
 	%D%/crypto/age/age.c %D%/crypto/age/age.h \
 	%D%/crypto/age/armor.c %D%/crypto/age/armor.h \
@@ -105,7 +106,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
 	%D%/codec/context.h \
+	%D%/codec/huffman.c %D%/codec/huffman.h \
+	%D%/codec/huffman_avx512.c \
+	%D%/codec/literals.c %D%/codec/literals.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
+	%D%/codec/simd.c %D%/codec/simd.h \
 	%D%/container/layout.h \
 	%D%/container/libarchive.c %D%/container/libarchive.h \
 	%D%/container/lock.c %D%/container/lock.h \
@@ -249,6 +254,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/shard.c %D%/archive/shard.h \
 	%D%/archive/shard_read.c \
 	%D%/archive/shard_stream.c \
+	%D%/archive/shard_walk.c \
 	%D%/archive/sign.c %D%/archive/sign.h \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \
