@@ -132,6 +132,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/pairs.c \
 	%D%/export/safetensors.c \
 	%D%/protect/ahead.c %D%/protect/ahead.h \
+	%D%/protect/bracket.c %D%/protect/bracket.h \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
 	%D%/protect/detect_features.c \
@@ -143,10 +144,12 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/golomb.h \
 	%D%/protect/grid.c %D%/protect/grid.h \
 	%D%/protect/key.c %D%/protect/key.h \
+	%D%/protect/line.c %D%/protect/line.h \
 	%D%/protect/mask.c %D%/protect/mask.h \
 	%D%/protect/mask_plan.c \
 	%D%/protect/mask_state.h \
 	%D%/protect/positions.h \
+	%D%/protect/picks.c %D%/protect/picks.h \
 	%D%/protect/positions_meter.c \
 	%D%/protect/positions_read.c \
 	%D%/protect/positions_write.c \

@@ -52,7 +52,7 @@ static int each_run(struct tensor_job *job, run_fn *fn, uint64_t first, uint64_t
 			n++;
 		if (tiers[i] == LM_NO_TIER)
 			continue;
-		r = fn(&job->part[tiers[i]], first + i, n, bytes + from,
+		r = fn(&job->part[tiers[i]], first + i, n, bytes == NULL ? NULL : bytes + from,
 		       (size_t)LM_MIN(n * unit, (uint64_t)(len - from)),
 		       !job->columns || job->first_row, error);
 		if (r != LMODEL_OK)
@@ -164,7 +164,8 @@ static int measure(struct tensor_job *job, struct lm_positions_form *forms,
 	}
 	if (r == LMODEL_OK)
 		r = p->model.lock_key != NULL ? measure_record(job, error) :
-		    lm_protected_walk(&p->model, job->tensor, measure_window, job, error);
+		    lm_protected_walk(&p->model, job->tensor, p->seeded, measure_window, job,
+				      error);
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
 		struct part *part = &job->part[t];
 		struct lm_stream_row *stream;
@@ -284,7 +285,7 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 	if (r == LMODEL_OK)
 		r = p->model.lock_key != NULL ?
 			    lm_lock_record(&p->model, job->tensor, write_piece, job, error) :
-			    lm_protected_walk(&p->model, job->tensor, write_window, job, error);
+			    lm_protected_walk(&p->model, job->tensor, true, write_window, job, error);
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
 		struct part *part = &job->part[t];
 		struct lm_stream_row *rows;

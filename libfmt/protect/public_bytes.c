@@ -177,25 +177,42 @@ static int walk_columns(const struct lm_protected_model *p, size_t tensor, const
 	return r;
 }
 
-int lm_protected_walk(const struct lm_protected_model *p, size_t tensor, lm_window_fn *window,
-		      void *context, struct lmodel_error *error)
+/* Whether tiers of whole windows are known without the bytes; `*step` becomes a number of these. */
+static bool is_known(const struct lm_protected_model *p, size_t tensor, uint64_t *step)
+{
+	size_t window;
+
+	if (is_taken(p, tensor) || !lm_selection_needs_bytes(p->selection, tensor))
+		return true;
+	window = lm_selection_window(p->selection, tensor);
+	if (window > 0)
+		*step = LM_MAX(*step / window, (uint64_t)1) * window;
+	return window > 0;
+}
+
+int lm_protected_walk(const struct lm_protected_model *p, size_t tensor, bool values,
+		      lm_window_fn *window, void *context, struct lmodel_error *error)
 {
 	const struct lm_units *u = &lm_protected_tensor(p, tensor)->units;
 	uint64_t step = LM_MAX(WINDOW / u->unit_bytes, (uint64_t)1);
+	bool reads;
 	LM_FREE uint8_t *bytes = NULL;
 	int r = LMODEL_OK;
 
 	if (u->kind == LM_UNIT_COLUMN)
 		return walk_columns(p, tensor, u, window, context, error);
-	bytes = malloc(LM_MIN(step * u->unit_bytes, u->bytes));
-	if (bytes == NULL)
+	reads = !is_known(p, tensor, &step) || values;
+	if (reads)
+		bytes = malloc(LM_MIN(step * u->unit_bytes, u->bytes));
+	if (reads && bytes == NULL)
 		return lm_fail_memory(error);
 	for (uint64_t first = 0; first < u->count && r == LMODEL_OK; first += step) {
 		uint64_t count = LM_MIN(step, u->count - first), from = first * u->unit_bytes;
 		size_t len = (size_t)(LM_MIN((first + count) * u->unit_bytes, u->bytes) - from);
 		LM_FREE uint8_t *tiers = NULL;
 
-		r = lm_model_read(p->model, tensor, from, bytes, len, error);
+		if (reads)
+			r = lm_model_read(p->model, tensor, from, bytes, len, error);
 		if (r == LMODEL_OK)
 			r = tiers_of(p, tensor, first, count, bytes, &tiers, error);
 		if (r == LMODEL_OK)

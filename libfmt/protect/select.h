@@ -41,6 +41,7 @@ struct lm_select_options {
 	                                         as a whole */
 	bool elements;                        /* the unit, if none is given: element where there is
 	                                         such a thing */
+	const char *directory;                /* for a temporary file; NULL: as lm_unnamed_file() */
 	uint8_t key[32];                      /* of all random choices */
 };
 
@@ -83,6 +84,10 @@ const struct lm_selected_tensor *lm_selection_of(const struct lm_selection *sele
 int lm_selection_tiers(const struct lm_selection *selection, size_t tensor, uint64_t first,
 		       uint64_t count, const uint8_t *bytes, uint8_t *tiers,
 		       struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Units of a window, when what was found of the tensor is kept: then lm_selection_tiers() reads no
+ * bytes for whole windows, which begin at multiples of it. 0: it is not. */
+size_t lm_selection_window(const struct lm_selection *selection, size_t tensor);
 
 /* Whether lm_selection_tiers() needs the bytes of this tensor's units. */
 bool lm_selection_needs_bytes(const struct lm_selection *selection, size_t tensor);

@@ -47,6 +47,59 @@ static void place(const struct lm_selection *s, size_t tensor, uint64_t first, s
 		tiers[i] = tiers[i] == s->tiers ? LM_NO_TIER : tiers[i];
 }
 
+size_t lm_selection_window(const struct lm_selection *s, size_t tensor)
+{
+	return lm_picks_window(s->picks, tensor);
+}
+
+/* What is kept of a window, over the part of it that is asked for. */
+static void expand(const struct lm_selection *s, size_t tensor, uint64_t start, uint64_t first,
+		   uint64_t count, const struct lm_pick_list *list, uint8_t *tiers)
+{
+	const uint64_t *key = list->keys;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const uint64_t unit = start + list->at[i];
+		uint8_t tier = list->tier[i];
+		uint64_t open = 0;
+
+		if (tier == LM_PICK_OPEN)
+			open = *key++;
+		if (unit - first >= count)
+			continue;
+		if (tier == LM_PICK_OPEN)
+			place(s, tensor, unit, 1, &open, &tier);
+		tiers[unit - first] = tier;
+	}
+}
+
+static int kept_tiers(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
+		      uint8_t *tiers, struct lmodel_error *error)
+{
+	const size_t window = lm_picks_window(s->picks, tensor);
+	struct lm_pick_list list = { 0 };
+	int r = LMODEL_OK;
+
+	memset(tiers, LM_NO_TIER, (size_t)count);
+	for (uint64_t w = first / window; w * window < first + count && r == LMODEL_OK; w++) {
+		r = lm_picks_get(s->picks, tensor, w, &list, error);
+		if (r == LMODEL_OK)
+			expand(s, tensor, w * window, first, count, &list, tiers);
+	}
+	lm_pick_list_free(&list);
+	return r;
+}
+
+/* For a few units it is quicker to make their keys again than to unpack a window. */
+static bool is_kept(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count)
+{
+	const size_t window = lm_picks_window(s->picks, tensor);
+
+	return window > 0 && (count >= window / 4 ||
+			      (first % window == 0 &&
+			       first + count == s->tensors[tensor].units.count));
+}
+
 int lm_selection_tiers(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
 		       const uint8_t *bytes, uint8_t *tiers, struct lmodel_error *error)
 {
@@ -59,6 +112,8 @@ int lm_selection_tiers(const struct lm_selection *s, size_t tensor, uint64_t fir
 		memset(tiers, settled, (size_t)count);
 		return LMODEL_OK;
 	}
+	if (is_kept(s, tensor, first, count))
+		return kept_tiers(s, tensor, first, count, tiers, error);
 	for (uint64_t at = 0; at < count && r == LMODEL_OK;) {
 		size_t n = (size_t)LM_MIN(count - at, (uint64_t)LM_COUNT(keys));
 		const uint8_t *part = lm_scorer_needs_bytes(scorer) ?
@@ -87,6 +142,7 @@ void lm_selection_free(struct lm_selection *s)
 	for (size_t i = 0; s->thresholds != NULL && i < s->sets * s->tiers; i++)
 		free(s->thresholds[i].ties);
 	free(s->thresholds);
+	lm_picks_free(s->picks);
 	free(s->settled);
 	free(s->set_of);
 	free(s->scorers);
