@@ -133,6 +133,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/safetensors.c \
 	%D%/protect/ahead.c %D%/protect/ahead.h \
 	%D%/protect/bracket.c %D%/protect/bracket.h \
+	%D%/protect/chosen.c %D%/protect/chosen.h \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
 	%D%/protect/detect_features.c \

@@ -38,21 +38,22 @@ struct tensor_job {
 typedef int run_fn(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
 		   size_t len, bool positions, struct lmodel_error *error);
 
-static int each_run(struct tensor_job *job, run_fn *fn, uint64_t first, uint64_t count,
-		    const uint8_t *tiers, const uint8_t *bytes, size_t len,
+static int each_run(struct tensor_job *job, run_fn *fn, uint64_t first,
+		    const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
 		    struct lmodel_error *error)
 {
 	uint64_t unit = job->columns ? job->units->element_bytes : job->units->unit_bytes;
 
-	for (uint64_t i = 0, n; i < count; i += n) {
-		size_t from = (size_t)(i * unit);
+	for (size_t i = 0, n; i < chosen->count; i += n) {
+		const uint64_t at = chosen->at[i];
+		const uint8_t tier = chosen->tier[i];
+		size_t from = (size_t)(at * unit);
 		int r;
 
-		for (n = 1; i + n < count && tiers[i + n] == tiers[i];)
+		for (n = 1; i + n < chosen->count && chosen->at[i + n] == at + n &&
+			    chosen->tier[i + n] == tier;)
 			n++;
-		if (tiers[i] == LM_NO_TIER)
-			continue;
-		r = fn(&job->part[tiers[i]], first + i, n, bytes == NULL ? NULL : bytes + from,
+		r = fn(&job->part[tier], first + at, n, bytes == NULL ? NULL : bytes + from,
 		       (size_t)LM_MIN(n * unit, (uint64_t)(len - from)),
 		       !job->columns || job->first_row, error);
 		if (r != LMODEL_OK)
@@ -82,10 +83,12 @@ static int measure_run(struct part *part, uint64_t first, uint64_t count, const 
 	return LMODEL_OK;
 }
 
-static int measure_window(void *context, uint64_t first, uint64_t count, const uint8_t *tiers,
-			  const uint8_t *bytes, size_t len, struct lmodel_error *error)
+static int measure_window(void *context, uint64_t first, uint64_t count,
+			  const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
+			  struct lmodel_error *error)
 {
-	return each_run(context, measure_run, first, count, tiers, bytes, len, error);
+	(void)count;
+	return each_run(context, measure_run, first, chosen, bytes, len, error);
 }
 
 /* A locked tensor is one unit of the only tier; its record is in the place of values. */
@@ -207,10 +210,12 @@ static int write_run(struct part *part, uint64_t first, uint64_t count, const ui
 	return r;
 }
 
-static int write_window(void *context, uint64_t first, uint64_t count, const uint8_t *tiers,
-			const uint8_t *bytes, size_t len, struct lmodel_error *error)
+static int write_window(void *context, uint64_t first, uint64_t count,
+			const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
+			struct lmodel_error *error)
 {
-	return each_run(context, write_run, first, count, tiers, bytes, len, error);
+	(void)count;
+	return each_run(context, write_run, first, chosen, bytes, len, error);
 }
 
 static int write_piece(void *context, const uint8_t *bytes, size_t len,

@@ -52,41 +52,51 @@ size_t lm_selection_window(const struct lm_selection *s, size_t tensor)
 	return lm_picks_window(s->picks, tensor);
 }
 
-/* What is kept of a window, over the part of it that is asked for. */
-static void expand(const struct lm_selection *s, size_t tensor, uint64_t start, uint64_t first,
-		   uint64_t count, const struct lm_pick_list *list, uint8_t *tiers)
+/* What is kept of a window, as far as it is asked for. */
+static int add_kept(const struct lm_selection *s, size_t tensor, uint64_t start, uint64_t first,
+		    uint64_t count, const struct lm_pick_list *list, struct lm_chosen *chosen,
+		    struct lmodel_error *error)
 {
 	const uint64_t *key = list->keys;
+	int r = lm_chosen_reserve(chosen, chosen->count + list->count, error);
 
-	for (size_t i = 0; i < list->count; i++) {
+	for (size_t i = 0; i < list->count && r == LMODEL_OK; i++) {
 		const uint64_t unit = start + list->at[i];
 		uint8_t tier = list->tier[i];
-		uint64_t open = 0;
 
 		if (tier == LM_PICK_OPEN)
-			open = *key++;
-		if (unit - first >= count)
-			continue;
-		if (tier == LM_PICK_OPEN)
-			place(s, tensor, unit, 1, &open, &tier);
-		tiers[unit - first] = tier;
+			place(s, tensor, unit, 1, key++, &tier);
+		if (unit - first < count && tier != LM_NO_TIER)
+			lm_chosen_add(chosen, (size_t)(unit - first), tier);
 	}
+	return r;
 }
 
-static int kept_tiers(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
-		      uint8_t *tiers, struct lmodel_error *error)
+static int list_kept(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
+		     struct lm_chosen *chosen, struct lmodel_error *error)
 {
 	const size_t window = lm_picks_window(s->picks, tensor);
 	struct lm_pick_list list = { 0 };
 	int r = LMODEL_OK;
 
-	memset(tiers, LM_NO_TIER, (size_t)count);
 	for (uint64_t w = first / window; w * window < first + count && r == LMODEL_OK; w++) {
 		r = lm_picks_get(s->picks, tensor, w, &list, error);
 		if (r == LMODEL_OK)
-			expand(s, tensor, w * window, first, count, &list, tiers);
+			r = add_kept(s, tensor, w * window, first, count, &list, chosen, error);
 	}
 	lm_pick_list_free(&list);
+	return r;
+}
+
+static int kept_tiers(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
+		      uint8_t *tiers, struct lmodel_error *error)
+{
+	LM_CHOSEN struct lm_chosen chosen = { 0 };
+	int r = list_kept(s, tensor, first, count, &chosen, error);
+
+	memset(tiers, LM_NO_TIER, (size_t)count);
+	for (size_t i = 0; i < chosen.count; i++)
+		tiers[chosen.at[i]] = chosen.tier[i];
 	return r;
 }
 
@@ -123,6 +133,28 @@ int lm_selection_tiers(const struct lm_selection *s, size_t tensor, uint64_t fir
 		if (r == LMODEL_OK)
 			place(s, tensor, first + at, n, keys, tiers + at);
 		at += n;
+	}
+	return r;
+}
+
+int lm_selection_list(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
+		      const uint8_t *bytes, struct lm_chosen *chosen, struct lmodel_error *error)
+{
+	uint8_t tiers[4 * LM_KEY_BATCH];
+	int r = LMODEL_OK;
+
+	if (count > UINT32_MAX)
+		return lm_fail(error, LMODEL_ELIMIT, "%ju units at once", (uintmax_t)count);
+	if (is_kept(s, tensor, first, count))
+		return list_kept(s, tensor, first, count, chosen, error);
+	for (uint64_t at = 0, n; at < count && r == LMODEL_OK; at += n) {
+		const uint8_t *part = bytes == NULL ? NULL :
+				      bytes + at * s->tensors[tensor].units.unit_bytes;
+
+		n = LM_MIN(count - at, (uint64_t)LM_COUNT(tiers));
+		r = lm_selection_tiers(s, tensor, first + at, n, part, tiers, error);
+		if (r == LMODEL_OK)
+			r = lm_chosen_add_tiers(chosen, at, tiers, n, error);
 	}
 	return r;
 }

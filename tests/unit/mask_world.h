@@ -210,13 +210,19 @@ static uint8_t *applied(const struct world *w, const struct lm_mask *mask, size_
 	const struct lm_units *units = &w->selection.of[tensor].units;
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	uint8_t *out = malloc((size_t)units->bytes), *tiers = malloc((size_t)units->count);
+	struct lm_chosen chosen = { 0 };
 
 	memcpy(out, w->bytes[tensor], (size_t)units->bytes);
 	for (uint64_t u = 0; u < units->count; u++)
 		tiers[u] = is_selected(&w->selection, tensor, u) ? 0 : LM_NO_TIER;
-	for (uint64_t u = 0; u < units->count; u += step)
-		need(lm_mask_apply(mask, tensor, u, LM_MIN(step, units->count - u), tiers + u,
-				   out + u * units->unit_bytes, &error), &error);
+	for (uint64_t u = 0; u < units->count; u += step) {
+		chosen.count = 0;
+		need(lm_chosen_add_tiers(&chosen, 0, tiers + u, LM_MIN(step, units->count - u),
+					 &error), &error);
+		need(lm_mask_apply(mask, tensor, u, &chosen, out + u * units->unit_bytes, &error),
+		     &error);
+	}
+	lm_chosen_free(&chosen);
 	free(tiers);
 	return out;
 }
