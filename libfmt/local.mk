@@ -23,7 +23,7 @@ dist_lmodelinclude_HEADERS = \
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
 	$(PNG_CFLAGS)
-%C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
+%C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread -ffp-contract=off
 %C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(ARCHIVE_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) \
 	$(JANSSON_LIBS) $(PNG_LIBS) -lpthread -lm
 
@@ -144,6 +144,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/gather.c %D%/protect/gather.h \
 	%D%/protect/golomb.h \
 	%D%/protect/grid.c %D%/protect/grid.h \
+	%D%/protect/kernels.c %D%/protect/kernels.h %D%/protect/kernels_lanes.h \
 	%D%/protect/key.c %D%/protect/key.h \
 	%D%/protect/line.c %D%/protect/line.h \
 	%D%/protect/mask.c %D%/protect/mask.h \
@@ -165,6 +166,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/score.c %D%/protect/score.h \
 	%D%/protect/select.c %D%/protect/select.h \
 	%D%/protect/selection.c %D%/protect/selection.h \
+	%D%/protect/streams.c %D%/protect/streams.h \
 	%D%/protect/units.c %D%/protect/units.h \
 	%D%/protect/walk.c %D%/protect/walk.h \
 	%D%/protect/whole.c %D%/protect/whole.h \

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "protect/kernels.h"
 #include "protect/line.h"
 #include "protect/walk.h"
 
@@ -73,13 +74,20 @@ static int nothing(void *context, size_t part, void *result, struct lmodel_error
 }
 
 /* Units a sampled one stands for. The more are sampled, the fewer are near a line and have to be
- * taken out, which costs more each. */
-static uint64_t stride_for(uint64_t all)
+ * taken out, which costs some fifty times as much each. */
+static uint64_t stride_for(const struct search *s)
 {
-	const double near = fmin(1.4 * cbrt((double)all * (double)all), MOST / 2);
-	const double sample = REACH * (double)all / near;
+	const double all = (double)s->all;
+	const double near = fmin(0.85 * cbrt(all * all), MOST / 2);
+	double variance = 0, sample;
 
-	return (uint64_t)fmax(1, floor((double)all / (sample * sample)));
+	for (size_t t = 0; t < s->tiers; t++) {
+		const double share = (double)s->wanted[t] / all;
+
+		variance = fmax(variance, share * (1 - share));
+	}
+	sample = 2 * REACH * all / near;
+	return (uint64_t)fmax(1, floor(all / (sample * sample * variance)));
 }
 
 /* The bin of unit number `rank` from the top of the sample. */
@@ -127,7 +135,7 @@ static int look(struct search *s, struct lmodel_error *error)
 {
 	struct lm_walk walk = {
 		.scorers = s->ranking->scorers, .count = s->ranking->count, .workers = s->workers,
-		.stride = stride_for(s->all), .visit = count_window, .take = nothing, .context = s,
+		.stride = stride_for(s), .visit = count_window, .take = nothing, .context = s,
 	};
 	double sampled = 0;
 	int r;
@@ -157,6 +165,8 @@ struct found {
 	struct lm_entry *entries[LM_TIER_LIMIT];
 	size_t count[LM_TIER_LIMIT], capacity[LM_TIER_LIMIT];
 	struct lm_pick_list list;
+	uint32_t *high;        /* units that matter */
+	size_t high_capacity;
 };
 
 static void release_found(void *result)
@@ -166,6 +176,7 @@ static void release_found(void *result)
 	for (size_t i = 0; i < LM_TIER_LIMIT; i++)
 		free(found->entries[i]);
 	lm_pick_list_free(&found->list);
+	free(found->high);
 	free(found);
 }
 
@@ -191,11 +202,26 @@ static int keep(const struct search *s, size_t part, uint64_t first, struct lm_p
 			    error);
 }
 
+static int make_room(struct found *found, size_t n, struct lmodel_error *error)
+{
+	n += LM_KERNELS_SLACK;
+	if (n <= found->high_capacity)
+		return LMODEL_OK;
+	free(found->high);
+	found->high_capacity = 0;
+	found->high = malloc(n * sizeof(*found->high));
+	if (found->high == NULL)
+		return lm_fail_memory(error);
+	found->high_capacity = n;
+	return LMODEL_OK;
+}
+
 static int find_window(void *context, unsigned worker, size_t part, uint64_t first, size_t n,
 		       const uint64_t *keys, void **result, struct lmodel_error *error)
 {
 	const struct search *s = context;
 	struct found *found = *result;
+	size_t high;
 	int r;
 
 	(void)worker;
@@ -206,12 +232,15 @@ static int find_window(void *context, unsigned worker, size_t part, uint64_t fir
 	memset(found->above, 0, sizeof(found->above));
 	memset(found->count, 0, sizeof(found->count));
 	r = lm_pick_list_begin(&found->list, s->keeps ? n : 0, error);
-	for (size_t i = 0; i < n && r == LMODEL_OK; i++) {
+	if (r == LMODEL_OK)
+		r = make_room(found, n, error);
+	if (r != LMODEL_OK)
+		return r;
+	high = lm_kernels()->at_least(keys, n, s->near[s->near_count - 1].low, found->high);
+	for (size_t h = 0; h < high && r == LMODEL_OK; h++) {
 		const struct near *near = s->near;
-		size_t k;
+		size_t k, i = found->high[h];
 
-		if (keys[i] < s->near[s->near_count - 1].low)
-			continue;
 		while (keys[i] < near->low)
 			near++;
 		k = (size_t)(near - s->near);

@@ -43,10 +43,42 @@ static unsigned significant_bits(double value)
 	return 53 - (unsigned)__builtin_ctzll(bits);
 }
 
-/* Whether number `at` of `seen` is among `wanted` that are spread evenly over them. */
-static bool takes(uint64_t at, uint64_t seen, uint64_t wanted)
+/* Whether number `at` of `seen` is among `wanted` that are spread evenly over them: those after
+ * which at * wanted / seen, rounded down, is one more. Called with at = 0, 1, ... */
+static bool takes(struct lm_gather_turns *turns, uint64_t at, uint64_t seen, uint64_t wanted)
 {
-	return wanted >= seen || (at + 1) * wanted / seen != at * wanted / seen;
+	if (wanted >= seen)
+		return true;
+	if (at == 0)
+		*turns = (struct lm_gather_turns){ .next = (seen - 1) / wanted };
+	if (at != turns->next)
+		return false;
+	turns->taken++;
+	turns->next = ((turns->taken + 1) * seen + wanted - 1) / wanted - 1;
+	return true;
+}
+
+/* Goes to an element; mostly it is the next one. */
+static void go_to(struct lm_gather *g, uint64_t element)
+{
+	const struct lm_donors *d = g->donors;
+
+	if (element == g->element + 1 && g->in + 1 < d->inner) {
+		g->in++;
+	} else if (element == g->element + 1 && g->column + 1 < d->columns) {
+		g->in = 0;
+		g->column++;
+	} else {
+		g->in = element % d->inner;
+		g->column = element / d->inner % d->columns;
+		g->row = element / d->inner / d->columns;
+	}
+	g->element = element;
+}
+
+static uint64_t group_of(uint64_t line, uint64_t group)
+{
+	return group == 1 ? line : line / group;
 }
 
 /* -1 when a component is no finite number. */
@@ -57,7 +89,7 @@ static double modulus(const double *value, unsigned components)
 	return isfinite(m) ? m : -1;
 }
 
-static void measure(struct lm_gather *g, uint64_t element, const double *value, double size)
+static void measure(struct lm_gather *g, const double *value, double size)
 {
 	struct lm_donors *d = g->donors;
 	uint64_t row;
@@ -70,7 +102,7 @@ static void measure(struct lm_gather *g, uint64_t element, const double *value, 
 	}
 	if (!g->scaled)
 		return;
-	row = row_group(d, element);
+	row = group_of(g->row, d->row_group);
 	g->row_sum[row] += size;
 	g->row_count[row]++;
 }
@@ -80,16 +112,16 @@ static void take(struct lm_gather *g, uint64_t element, const double *value, dou
 	struct lm_donors *d = g->donors;
 
 	if (g->scaled) {
-		double scale = (double)d->row[row_group(d, element)];
+		double scale = (double)d->row[group_of(g->row, d->row_group)];
 
 		if (scale > 0) {
-			uint64_t column = column_group(d, element);
+			uint64_t column = group_of(g->column, d->column_group);
 
 			g->column_sum[column] += size / scale;
 			g->column_count[column]++;
 		}
 	}
-	if (takes(g->at++, g->seen, g->wanted)) {
+	if (takes(&g->turns, g->at++, g->seen, g->wanted)) {
 		uint64_t i = g->base + g->taken++;
 
 		memcpy(g->values + i * d->components, value, d->components * sizeof(*value));
@@ -105,7 +137,7 @@ static void take_slice(struct lm_gather *g, uint64_t unit, const double *values,
 		g->slices_seen++;
 		return;
 	}
-	if (!takes(g->slices_at++, g->slices_seen, g->slices_wanted))
+	if (!takes(&g->slice_turns, g->slices_at++, g->slices_seen, g->slices_wanted))
 		return;
 	for (uint32_t i = 0; i < g->length; i++)
 		g->slices[g->slices_taken * g->length + i] = (float)values[i];
@@ -126,10 +158,12 @@ static void visit_batch(struct lm_gather *g, uint64_t element, const uint8_t *by
 
 		if (size < 0)
 			continue;
+		if (g->scaled)
+			go_to(g, element + i);
 		if (g->second)
 			take(g, element + i, value, size);
 		else
-			measure(g, element + i, value, size);
+			measure(g, value, size);
 	}
 }
 
@@ -160,7 +194,7 @@ static void visit_cells(struct lm_gather *g, const uint8_t *bytes, size_t n)
 			continue; /* its NaN */
 		if (!g->second)
 			g->seen++;
-		else if (takes(g->at++, g->seen, g->wanted))
+		else if (takes(&g->turns, g->at++, g->seen, g->wanted))
 			memcpy(g->cells + (g->base + g->taken++) * cell, bytes + i * cell, cell);
 	}
 }
@@ -308,6 +342,7 @@ static int gather_one(struct lm_gather *g, const struct lm_sample *sample,
 	int r;
 
 	g->seen = g->at = g->taken = 0;
+	g->element = UINT64_MAX - 1; /* none that has a next one */
 	g->second = false;
 	g->units = &sample->units;
 	r = lm_sample_run(sample, visit, g, error);

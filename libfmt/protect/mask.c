@@ -21,7 +21,7 @@ int lm_mask_new(struct lm_mask **out, enum lm_mask_method method, const uint8_t 
 	mask->reference = reference;
 	mask->selection = selection;
 	memcpy(mask->key, key, sizeof(mask->key));
-	pthread_mutex_init(&mask->lock, NULL);
+	lm_streams_init(&mask->streams);
 	mask->tensors = calloc(model->tensor_count + 1, sizeof(*mask->tensors));
 	r = mask->tensors == NULL ? lm_fail_memory(error) : lm_mask_plan(mask, method, run, error);
 	if (r != LMODEL_OK) {
@@ -47,49 +47,12 @@ void lm_mask_free(struct lm_mask *mask)
 		lm_donors_free(&class->donors);
 		free(class);
 	}
-	for (size_t i = 0; i < mask->idle_count; i++)
-		lm_keystream_free(mask->idle[i].keystream);
-	pthread_mutex_destroy(&mask->lock);
+	lm_streams_destroy(&mask->streams);
 	if (mask->tensors != NULL) /* with the decoy key one could tell where decoys are */
 		lm_wipe(mask->tensors, mask->model->tensor_count * sizeof(*mask->tensors));
 	free(mask->tensors);
 	lm_wipe(mask, sizeof(*mask));
 	free(mask);
-}
-
-/* ---- keystreams: one belongs to one thread at a time ---- */
-
-static struct lm_keystream *take_stream(struct lm_mask *mask, size_t tensor,
-					struct lmodel_error *error)
-{
-	struct lm_keystream *found = NULL;
-
-	pthread_mutex_lock(&mask->lock);
-	for (size_t i = mask->idle_count; i-- > 0;)
-		if (mask->idle[i].tensor == tensor) {
-			found = mask->idle[i].keystream;
-			mask->idle_count--;
-			memmove(&mask->idle[i], &mask->idle[i + 1],
-				(mask->idle_count - i) * sizeof(mask->idle[0]));
-			break;
-		}
-	pthread_mutex_unlock(&mask->lock);
-	return found != NULL ? found : lm_keystream_new(mask->tensors[tensor].key, error);
-}
-
-static void give_stream(struct lm_mask *mask, size_t tensor, struct lm_keystream *keystream)
-{
-	struct lm_keystream *oldest = NULL;
-
-	pthread_mutex_lock(&mask->lock);
-	if (mask->idle_count == LM_MASK_STREAMS) {
-		oldest = mask->idle[0].keystream;
-		mask->idle_count--;
-		memmove(&mask->idle[0], &mask->idle[1], mask->idle_count * sizeof(mask->idle[0]));
-	}
-	mask->idle[mask->idle_count++] = (struct lm_idle_stream){ tensor, keystream };
-	pthread_mutex_unlock(&mask->lock);
-	lm_keystream_free(oldest);
 }
 
 /* ---- one range ---- */
@@ -140,16 +103,16 @@ static int fill_drawn(struct lm_mask *mask, size_t tensor, uint64_t from, size_t
 
 	if (scratch == NULL)
 		return lm_fail_memory(error);
-	random = take_stream(mask, tensor, error);
+	random = lm_streams_take(&mask->streams, tensor, mask->tensors[tensor].key, error);
 	if (random == NULL)
 		return LMODEL_EFAILED;
 	draw_range(donors, random, size, from, len, scratch, (uint8_t *)(scratch + scratch_len),
 		   out);
-	give_stream(mask, tensor, random);
+	lm_streams_give(&mask->streams, tensor, random);
 	return LMODEL_OK;
 }
 
-/* The mask does not change for its users; its keystreams do, under the lock. */
+/* The mask does not change for its users; its keystreams do, under their lock. */
 static struct lm_mask *unlocked(const struct lm_mask *mask)
 {
 	union {
@@ -238,14 +201,14 @@ static int apply_drawn(struct lm_mask *mask, size_t tensor, uint64_t first,
 		if (scratch == NULL)
 			return lm_fail_memory(error);
 	}
-	random = take_stream(mask, tensor, error);
+	random = lm_streams_take(&mask->streams, tensor, mask->tensors[tensor].key, error);
 	if (random == NULL)
 		return LMODEL_EFAILED;
 	if (donors->form == LM_DONORS_SLICES)
 		lm_decoy_slices(donors, random, first, chosen->at, chosen->count, scratch, bytes);
 	else
 		lm_decoy_cells(donors, random, first, chosen->at, chosen->count, bytes);
-	give_stream(mask, tensor, random);
+	lm_streams_give(&mask->streams, tensor, random);
 	return LMODEL_OK;
 }
 

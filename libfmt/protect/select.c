@@ -76,6 +76,7 @@ static int start_tensor(struct making *m, size_t i, const struct lm_names *score
 		.model = m->model, .tensor = i, .units = &selected->units,
 		.method = options->method, .scores = scores != NULL ? options->scores : NULL,
 		.reference = options->reference, .reference_name = reference_name(options),
+		.streams = &m->selection->streams,
 	};
 	selected->candidates = selected->units.count;
 	r = find_beside(scores, "scores", tensor->name, &scorer->scores_tensor, error);

@@ -7,6 +7,7 @@ struct lm_selection *lm_selection_new(const struct lm_model *model, size_t tiers
 	struct lm_selection *s = calloc(1, sizeof(*s));
 
 	if (s != NULL) {
+		lm_streams_init(&s->streams);
 		s->count = model->tensor_count;
 		s->tiers = tiers;
 		s->tensors = calloc(n, sizeof(*s->tensors));
@@ -175,6 +176,7 @@ void lm_selection_free(struct lm_selection *s)
 		free(s->thresholds[i].ties);
 	free(s->thresholds);
 	lm_picks_free(s->picks);
+	lm_streams_destroy(&s->streams);
 	free(s->settled);
 	free(s->set_of);
 	free(s->scorers);
