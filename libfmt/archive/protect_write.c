@@ -13,6 +13,8 @@
 #include "crypto/secret.h"
 #include "protect/positions.h"
 
+enum { PENDING = 4096 };
+
 /* One tensor's share of one tier, in the making. */
 struct part {
 	size_t shard;                        /* LM_NONE: none */
@@ -22,6 +24,8 @@ struct part {
 	struct lm_positions_writer *writer;
 	struct lm_stream_writer stream[2];
 	uint64_t values;                     /* bytes */
+	uint8_t *pending;                    /* values on their way into the stream */
+	size_t pending_len;
 };
 
 struct tensor_job {
@@ -38,9 +42,10 @@ struct tensor_job {
 typedef int run_fn(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
 		   size_t len, bool positions, struct lmodel_error *error);
 
-static int each_run(struct tensor_job *job, run_fn *fn, uint64_t first,
-		    const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
-		    struct lmodel_error *error)
+/* Inlined, `fn` too: most runs are of one element. */
+static inline __attribute__((always_inline)) int
+each_run(struct tensor_job *job, run_fn *fn, uint64_t first, const struct lm_chosen *chosen,
+	 const uint8_t *bytes, size_t len, struct lmodel_error *error)
 {
 	uint64_t unit = job->columns ? job->units->element_bytes : job->units->unit_bytes;
 
@@ -138,6 +143,9 @@ static void end_job(struct tensor_job *job)
 
 		lm_positions_meter_free(part->meter);
 		lm_positions_writer_free(part->writer);
+		if (part->pending != NULL)
+			lm_wipe(part->pending, PENDING);
+		free(part->pending);
 		lm_stream_release(&part->stream[0]);
 		lm_stream_release(&part->stream[1]);
 		if (part->hash != NULL)
@@ -200,14 +208,41 @@ static int to_stream(void *context, const uint8_t *bytes, size_t len, struct lmo
 	return lm_stream_add(context, bytes, len, error);
 }
 
+static int flush_values(struct part *part, struct lmodel_error *error)
+{
+	size_t len = part->pending_len;
+
+	part->pending_len = 0;
+	return len == 0 ? LMODEL_OK :
+			  lm_stream_add(&part->stream[LM_VALUES], part->pending, len, error);
+}
+
+static inline int add_values(struct part *part, const uint8_t *values, size_t len,
+			     struct lmodel_error *error)
+{
+	if (len > PENDING - part->pending_len) {
+		int r = flush_values(part, error);
+
+		if (r != LMODEL_OK || len > PENDING)
+			return r == LMODEL_OK ? lm_stream_add(&part->stream[LM_VALUES], values, len,
+							      error) : r;
+	}
+	if (len == 2)
+		memcpy(part->pending + part->pending_len, values, 2);
+	else if (len == 4)
+		memcpy(part->pending + part->pending_len, values, 4);
+	else
+		memcpy(part->pending + part->pending_len, values, len);
+	part->pending_len += len;
+	return LMODEL_OK;
+}
+
 static int write_run(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
 		     size_t len, bool positions, struct lmodel_error *error)
 {
 	int r = positions ? lm_positions_writer_add(part->writer, first, count, error) : LMODEL_OK;
 
-	if (r == LMODEL_OK)
-		r = lm_stream_add(&part->stream[LM_VALUES], values, len, error);
-	return r;
+	return r == LMODEL_OK ? add_values(part, values, len, error) : r;
 }
 
 static int write_window(void *context, uint64_t first, uint64_t count,
@@ -284,8 +319,11 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 			break;
 		part->writer = lm_positions_writer_new(&forms[part->shard], to_stream,
 						       &part->stream[LM_POSITIONS], error);
+		part->pending = malloc(PENDING);
 		if (part->writer == NULL)
 			r = LMODEL_EFAILED;
+		else if (part->pending == NULL)
+			r = lm_fail_memory(error);
 	}
 	if (r == LMODEL_OK)
 		r = p->model.lock_key != NULL ?
@@ -298,7 +336,9 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 		if (part->shard == LM_NONE)
 			continue;
 		rows = p->manifest->shards[part->shard].stream;
-		r = lm_positions_writer_finish(part->writer, error);
+		r = flush_values(part, error);
+		if (r == LMODEL_OK)
+			r = lm_positions_writer_finish(part->writer, error);
 		for (int k = 0; k < 2 && r == LMODEL_OK; k++)
 			r = lm_stream_finish(&part->stream[k], rows[k].digest, error);
 	}

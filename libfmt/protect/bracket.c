@@ -216,6 +216,18 @@ static int make_room(struct found *found, size_t n, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+static int take_near(struct found *found, size_t near, size_t part, uint64_t unit, uint64_t key,
+		     bool keeps, struct lmodel_error *error)
+{
+	if (keeps && lm_pick_list_add_key(&found->list, key, error) != LMODEL_OK)
+		return LMODEL_EFAILED;
+	if (lm_grow(&found->entries[near], found->count[near], &found->capacity[near],
+		    sizeof(struct lm_entry), error) != LMODEL_OK)
+		return LMODEL_EFAILED;
+	found->entries[near][found->count[near]++] = (struct lm_entry){ key, unit, part };
+	return LMODEL_OK;
+}
+
 static int find_window(void *context, unsigned worker, size_t part, uint64_t first, size_t n,
 		       const uint64_t *keys, void **result, struct lmodel_error *error)
 {
@@ -237,26 +249,20 @@ static int find_window(void *context, unsigned worker, size_t part, uint64_t fir
 	if (r != LMODEL_OK)
 		return r;
 	high = lm_kernels()->at_least(keys, n, s->near[s->near_count - 1].low, found->high);
-	for (size_t h = 0; h < high && r == LMODEL_OK; h++) {
-		const struct near *near = s->near;
-		size_t k, i = found->high[h];
+	for (size_t h = 0; h < high; h++) {
+		const size_t i = found->high[h];
+		const uint64_t key = keys[i];
+		size_t k = 0;
+		bool open;
 
-		while (keys[i] < near->low)
-			near++;
-		k = (size_t)(near - s->near);
-		if (keys[i] > near->high) {
-			found->above[k]++;
-			if (s->keeps)
-				lm_pick_list_add(&found->list, i, near->tier);
-			continue;
-		}
-		if (lm_grow(&found->entries[k], found->count[k], &found->capacity[k],
-			    sizeof(struct lm_entry), error) != LMODEL_OK)
-			return LMODEL_EFAILED;
-		found->entries[k][found->count[k]++] =
-			(struct lm_entry){ keys[i], first + i, part };
+		for (size_t j = 0; j + 1 < s->near_count; j++)
+			k += key < s->near[j].low; /* no jump: which tier it is, is chance */
+		open = key <= s->near[k].high;
+		found->above[k] += !open;
 		if (s->keeps)
-			r = lm_pick_list_add_open(&found->list, i, keys[i], error);
+			lm_pick_list_add(&found->list, i, open ? LM_PICK_OPEN : s->near[k].tier);
+		if (open && take_near(found, k, part, first + i, key, s->keeps, error))
+			return LMODEL_EFAILED;
 	}
 	return r == LMODEL_OK && s->keeps ? keep(s, part, first, &found->list, error) : r;
 }

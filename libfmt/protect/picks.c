@@ -56,13 +56,11 @@ int lm_pick_list_begin(struct lm_pick_list *list, size_t units, struct lmodel_er
 	return LMODEL_OK;
 }
 
-int lm_pick_list_add_open(struct lm_pick_list *list, size_t at, uint64_t key,
-			  struct lmodel_error *error)
+int lm_pick_list_add_key(struct lm_pick_list *list, uint64_t key, struct lmodel_error *error)
 {
 	if (lm_grow(&list->keys, list->key_count, &list->key_capacity, sizeof(*list->keys), error))
 		return LMODEL_EFAILED;
 	list->keys[list->key_count++] = key;
-	lm_pick_list_add(list, at, LM_PICK_OPEN);
 	return LMODEL_OK;
 }
 

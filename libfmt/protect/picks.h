@@ -31,8 +31,9 @@ static inline void lm_pick_list_add(struct lm_pick_list *list, size_t at, uint8_
 	list->at[list->count] = (uint16_t)at;
 	list->tier[list->count++] = tier;
 }
-int lm_pick_list_add_open(struct lm_pick_list *list, size_t at, uint64_t key,
-			  struct lmodel_error *error) LM_MUST_CHECK;
+/* Of a unit that was added as open. */
+int lm_pick_list_add_key(struct lm_pick_list *list, uint64_t key, struct lmodel_error *error)
+	LM_MUST_CHECK;
 void lm_pick_list_free(struct lm_pick_list *list); /* what it holds */
 
 struct lm_picks;

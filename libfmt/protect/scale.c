@@ -80,9 +80,16 @@ static int measure(struct sampler *s, uint64_t first, size_t n, struct lmodel_er
 		return LMODEL_OK;
 	}
 	r = read_magnitudes(s, first * inner, n * (size_t)inner, error);
-	for (size_t i = 0; i < n && r == LMODEL_OK; i++)
+	if (r != LMODEL_OK)
+		return r;
+	if (inner == 1) {
+		for (size_t i = 0; i < n; i++)
+			s->means[i] = s->magnitudes[i] <= FLT_MAX ? (double)s->magnitudes[i] : -1;
+		return LMODEL_OK;
+	}
+	for (size_t i = 0; i < n; i++)
 		s->means[i] = mean_of(s->magnitudes + i * inner, (size_t)inner);
-	return r;
+	return LMODEL_OK;
 }
 
 /* How many slices of a row, or rows of a column, are looked at. */

@@ -65,7 +65,7 @@ static int add_kept(const struct lm_selection *s, size_t tensor, uint64_t start,
 		const uint64_t unit = start + list->at[i];
 		uint8_t tier = list->tier[i];
 
-		if (tier == LM_PICK_OPEN)
+		if (__builtin_expect(tier == LM_PICK_OPEN, 0))
 			place(s, tensor, unit, 1, key++, &tier);
 		if (unit - first < count && tier != LM_NO_TIER)
 			lm_chosen_add(chosen, (size_t)(unit - first), tier);
