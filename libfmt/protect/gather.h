@@ -17,7 +17,7 @@ struct lm_gather {
 	uint64_t base;                /* donors taken before this tensor's (pools) */
 
 	uint64_t seen, wanted, at, taken;                 /* cells */
-	uint64_t element, in, column, row;                /* scaled: the place in work */
+	uint64_t row, column, in;                         /* scaled: the place in work */
 	struct lm_gather_turns turns, slice_turns;
 	uint64_t slices_seen, slices_wanted, slices_at, slices_taken;
 

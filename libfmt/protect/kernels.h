@@ -18,6 +18,16 @@ struct lm_kernels {
 	/* out[i] = in[i] * by, times column[i] unless that is NULL. */
 	void (*multiply)(const float *in, float by, const float *column, size_t n, float *out);
 
+	/* Adds rows of `n` numbers: out[i] += w[0] * rows[0][i] + w[1] * rows[1][i], then the same
+	 * of the other two. The second one by one: out[i] += w[0] * rows[0][i], then w[1] *
+	 * rows[1][i], ... of `count` rows, at most 4. */
+	void (*add_rows)(float *out, const float *const rows[4], const float w[4], size_t n);
+	void (*add_in_turn)(double *out, const double *const rows[4], const double w[4],
+			    size_t count, size_t n);
+
+	/* sums[i] += values[i] / by */
+	void (*add_quotients)(double *sums, const double *values, double by, size_t n);
+
 	/* Places of the keys that are `least` or more, and how many those are. `at` takes
 	 * n + LM_KERNELS_SLACK. */
 	size_t (*at_least)(const uint64_t *keys, size_t n, uint64_t least, uint32_t *at);

@@ -7,6 +7,8 @@ typedef int32_t NAME(ints) __attribute__((vector_size(4 * LANES)));
 typedef uint16_t NAME(halves) __attribute__((vector_size(2 * LANES)));
 typedef uint32_t NAME(words) __attribute__((vector_size(4 * LANES)));
 
+typedef double NAME(doubles) __attribute__((vector_size(4 * LANES)));
+
 #define FLOATS NAME(floats)
 #define INTS NAME(ints)
 
@@ -141,6 +143,73 @@ static TARGET void NAME(sample)(const float *scores, uint64_t *words, size_t n)
 	}
 }
 
+static TARGET inline FLOATS NAME(load)(const float *from)
+{
+	FLOATS v;
+
+	memcpy(&v, from, sizeof(v));
+	return v;
+}
+
+static TARGET void NAME(add_rows)(float *out, const float *const rows[4], const float w[4],
+				  size_t n)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES) {
+		FLOATS v = NAME(load)(out + i);
+
+		v += w[0] * NAME(load)(rows[0] + i) + w[1] * NAME(load)(rows[1] + i);
+		v += w[2] * NAME(load)(rows[2] + i) + w[3] * NAME(load)(rows[3] + i);
+		memcpy(out + i, &v, sizeof(v));
+	}
+	for (; i < n; i++) {
+		out[i] += w[0] * rows[0][i] + w[1] * rows[1][i];
+		out[i] += w[2] * rows[2][i] + w[3] * rows[3][i];
+	}
+}
+
+static TARGET inline NAME(doubles) NAME(load_doubles)(const double *from)
+{
+	NAME(doubles) v;
+
+	memcpy(&v, from, sizeof(v));
+	return v;
+}
+
+static TARGET void NAME(add_in_turn)(double *out, const double *const rows[4], const double w[4],
+				     size_t count, size_t n)
+{
+	size_t i = 0;
+
+	for (; count == 4 && i + LANES / 2 <= n; i += LANES / 2) {
+		NAME(doubles) v = NAME(load_doubles)(out + i);
+
+		v += w[0] * NAME(load_doubles)(rows[0] + i);
+		v += w[1] * NAME(load_doubles)(rows[1] + i);
+		v += w[2] * NAME(load_doubles)(rows[2] + i);
+		v += w[3] * NAME(load_doubles)(rows[3] + i);
+		memcpy(out + i, &v, sizeof(v));
+	}
+	for (; i < n; i++)
+		for (size_t k = 0; k < count; k++)
+			out[i] += w[k] * rows[k][i];
+}
+
+static TARGET void NAME(add_quotients)(double *sums, const double *values, double by, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + LANES / 2 <= n; i += LANES / 2) {
+		NAME(doubles) v = NAME(load_doubles)(sums + i);
+
+		v += NAME(load_doubles)(values + i) / by;
+		memcpy(sums + i, &v, sizeof(v));
+	}
+	for (; i < n; i++)
+		sums[i] += values[i] / by;
+}
+
 static const struct lm_kernels NAME(kernels) = {
 	.lanes = LANES,
 	.magnitudes_f32 = NAME(magnitudes_f32),
@@ -150,6 +219,9 @@ static const struct lm_kernels NAME(kernels) = {
 	.bound = NAME(bound),
 	.sample = NAME(sample),
 	.at_least = AT_LEAST,
+	.add_rows = NAME(add_rows),
+	.add_in_turn = NAME(add_in_turn),
+	.add_quotients = NAME(add_quotients),
 };
 
 #undef FLOATS
