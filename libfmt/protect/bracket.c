@@ -12,6 +12,7 @@ enum {
 	COARSE_BITS = 14,
 	FINE_BITS = 18,
 	MOST = 1 << 19,        /* units near one line */
+	HELD = 32,             /* windows of a set that is kept in one piece, at most */
 	KEPT_PART = 4,         /* of the units: larger sets are not kept */
 };
 
@@ -45,6 +46,9 @@ struct search {
 	size_t near_count;
 	size_t near_of[LM_TIER_LIMIT];   /* of tiers; SIZE_MAX: that line is known */
 	bool keeps, failed;
+
+	struct lm_pick_list *held; /* of a set of one tensor, by window, until all is known */
+	size_t held_count;
 };
 
 /* ---- the sample ---- */
@@ -264,15 +268,21 @@ static int find_window(void *context, unsigned worker, size_t part, uint64_t fir
 		if (open && take_near(found, k, part, first + i, key, s->keeps, error))
 			return LMODEL_EFAILED;
 	}
-	return r == LMODEL_OK && s->keeps ? keep(s, part, first, &found->list, error) : r;
+	return s->keeps && s->held == NULL ? keep(s, part, first, &found->list, error) : LMODEL_OK;
 }
 
 /* Too many near a line: then counting them is quicker. */
 static int take(void *context, size_t part, void *result, struct lmodel_error *error)
 {
 	struct search *s = context;
-	const struct found *found = result;
+	struct found *found = result;
 
+	if (s->held != NULL) {
+		struct lm_pick_list *held = &s->held[s->held_count++], list = *held;
+
+		*held = found->list;
+		found->list = list;
+	}
 	for (size_t k = 0; k < s->near_count; k++) {
 		struct near *near = &s->near[k];
 		size_t n = found->count[k];
@@ -379,6 +389,51 @@ static int keep_all(const struct search *s, const struct lm_threshold *threshold
 	return r;
 }
 
+/* For sets that are not too large it is worth while to wait with what is kept: it is read several
+ * times, and open units take longer than others. */
+static int hold(struct search *s, struct lmodel_error *error)
+{
+	const struct lm_scorer *scorer = s->ranking->scorers[0];
+	const size_t windows = (size_t)(scorer->units->count / lm_walk_window(scorer)) + 1;
+
+	if (!s->keeps || s->ranking->count != 1 || windows > HELD)
+		return LMODEL_OK;
+	s->held = calloc(windows, sizeof(*s->held));
+	return s->held == NULL ? lm_fail_memory(error) : LMODEL_OK;
+}
+
+static int keep_held(const struct search *s, const struct lm_threshold *thresholds,
+		     struct lmodel_error *error)
+{
+	const struct lm_scorer *scorer = s->ranking->scorers[0];
+	const size_t window = lm_walk_window(scorer);
+	int r = LMODEL_OK;
+
+	for (size_t w = 0; w < s->held_count && r == LMODEL_OK; w++) {
+		struct lm_pick_list *list = &s->held[w];
+		const uint64_t *key = list->keys;
+		const size_t count = list->count;
+
+		list->count = list->key_count = 0;
+		for (size_t i = 0; i < count; i++) {
+			const uint64_t unit = (uint64_t)w * window + list->at[i];
+			size_t t = list->tier[i];
+
+			if (t == LM_PICK_OPEN) {
+				for (t = 0; t < s->tiers; t++)
+					if (lm_threshold_has(&thresholds[t], scorer->tensor, unit,
+							     *key))
+						break;
+				key++;
+			}
+			if (t < s->tiers)
+				lm_pick_list_add(list, list->at[i], (uint8_t)t);
+		}
+		r = keep(s, 0, (uint64_t)w * window, list, error);
+	}
+	return r;
+}
+
 static int run(struct search *s, struct lm_threshold *thresholds, uint64_t *upto, bool *found,
 	       struct lmodel_error *error)
 {
@@ -396,6 +451,8 @@ static int run(struct search *s, struct lm_threshold *thresholds, uint64_t *upto
 		if (s->near_of[t] != SIZE_MAX)
 			s->near[s->near_of[t]].tier = (uint8_t)t;
 	if (r == LMODEL_OK)
+		r = hold(s, error);
+	if (r == LMODEL_OK)
 		r = pass(s, error);
 	*found = !s->failed && r == LMODEL_OK && holds(s);
 	for (size_t t = 0; t < s->tiers && *found && r == LMODEL_OK; t++) {
@@ -408,6 +465,8 @@ static int run(struct search *s, struct lm_threshold *thresholds, uint64_t *upto
 	}
 	if (r == LMODEL_OK && *found && keeps && !s->keeps)
 		r = keep_all(s, thresholds, error);
+	if (r == LMODEL_OK && *found && s->held != NULL)
+		r = keep_held(s, thresholds, error);
 	s->keeps = keeps;
 	return s->failed ? LMODEL_OK : r;
 }
@@ -430,6 +489,9 @@ int lm_bracket(const struct lm_ranking *ranking, uint64_t all, const uint64_t *w
 	r = run(&s, thresholds, upto, found, error);
 	for (size_t i = 0; i < ranking->count && s.keeps && (r != LMODEL_OK || !*found); i++)
 		lm_picks_drop(ranking->picks, ranking->scorers[i]->tensor);
+	for (size_t w = 0; w < s.held_count; w++)
+		lm_pick_list_free(&s.held[w]);
+	free(s.held);
 	for (size_t k = 0; k < s.near_count; k++) {
 		free(s.near[k].entries);
 		free(s.near[k].part_above);

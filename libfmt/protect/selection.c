@@ -61,11 +61,24 @@ static int add_kept(const struct lm_selection *s, size_t tensor, uint64_t start,
 	const uint64_t *key = list->keys;
 	int r = lm_chosen_reserve(chosen, chosen->count + list->count, error);
 
+	if (r == LMODEL_OK && list->key_count == 0 && start >= first) {
+		const uint32_t shift = (uint32_t)(start - first);
+		size_t n = list->count;
+
+		while (n > 0 && shift + list->at[n - 1] >= count)
+			n--;
+		for (size_t i = 0; i < n; i++)
+			chosen->at[chosen->count + i] = shift + list->at[i];
+		if (n > 0)
+			memcpy(chosen->tier + chosen->count, list->tier, n);
+		chosen->count += n;
+		return LMODEL_OK;
+	}
 	for (size_t i = 0; i < list->count && r == LMODEL_OK; i++) {
 		const uint64_t unit = start + list->at[i];
 		uint8_t tier = list->tier[i];
 
-		if (__builtin_expect(tier == LM_PICK_OPEN, 0))
+		if (tier == LM_PICK_OPEN)
 			place(s, tensor, unit, 1, key++, &tier);
 		if (unit - first < count && tier != LM_NO_TIER)
 			lm_chosen_add(chosen, (size_t)(unit - first), tier);

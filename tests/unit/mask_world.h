@@ -55,6 +55,18 @@ int lm_selection_tiers(const struct lm_selection *s, size_t tensor, uint64_t fir
 	return LMODEL_OK;
 }
 
+int lm_selection_list(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
+		      const uint8_t *bytes, struct lm_chosen *chosen, struct lmodel_error *error)
+{
+	uint8_t *tiers = malloc((size_t)count + 1);
+	int r = lm_selection_tiers(s, tensor, first, count, bytes, tiers, error);
+
+	if (r == LMODEL_OK)
+		r = lm_chosen_add_tiers(chosen, 0, tiers, count, error);
+	free(tiers);
+	return r;
+}
+
 /* ---- a model ---- */
 
 struct world {
