@@ -25,7 +25,7 @@ dist_lmodelinclude_HEADERS = \
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
 	$(PNG_CFLAGS) $(CURL_CFLAGS)
-%C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
+%C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread -ffp-contract=off
 # libarchive, libpng and libcurl are loaded when they are needed (base/lazy.h).
 %C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	-lpthread -lm
@@ -166,6 +166,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/pairs.c \
 	%D%/export/safetensors.c \
 	%D%/protect/ahead.c %D%/protect/ahead.h \
+	%D%/protect/bracket.c %D%/protect/bracket.h \
+	%D%/protect/chosen.c %D%/protect/chosen.h \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
 	%D%/protect/detect_features.c \
@@ -176,11 +178,14 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/gather.c %D%/protect/gather.h \
 	%D%/protect/golomb.h \
 	%D%/protect/grid.c %D%/protect/grid.h \
+	%D%/protect/kernels.c %D%/protect/kernels.h %D%/protect/kernels_lanes.h \
 	%D%/protect/key.c %D%/protect/key.h \
+	%D%/protect/line.c %D%/protect/line.h \
 	%D%/protect/mask.c %D%/protect/mask.h \
 	%D%/protect/mask_plan.c \
 	%D%/protect/mask_state.h \
 	%D%/protect/positions.h \
+	%D%/protect/picks.c %D%/protect/picks.h \
 	%D%/protect/positions_meter.c \
 	%D%/protect/positions_read.c \
 	%D%/protect/positions_write.c \
@@ -195,6 +200,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/score.c %D%/protect/score.h \
 	%D%/protect/select.c %D%/protect/select.h \
 	%D%/protect/selection.c %D%/protect/selection.h \
+	%D%/protect/streams.c %D%/protect/streams.h \
 	%D%/protect/units.c %D%/protect/units.h \
 	%D%/protect/walk.c %D%/protect/walk.h \
 	%D%/protect/whole.c %D%/protect/whole.h \

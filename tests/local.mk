@@ -33,6 +33,8 @@ lm_unit_tests = \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
+	%D%/unit/test_kernels \
+	%D%/unit/test_picks \
 	%D%/unit/test_protect \
 	%D%/unit/test_publish \
 	%D%/unit/test_reference \
@@ -81,6 +83,8 @@ lm_unit_tests = \
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_kernels_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_picks_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_reference_CPPFLAGS = $(lm_test_cppflags)
