@@ -15,6 +15,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/model.h \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
+	%D%/include/lmodel/registry.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
 	%D%/include/lmodel/transform.h \
@@ -22,10 +23,11 @@ dist_lmodelinclude_HEADERS = \
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
-	$(PNG_CFLAGS)
+	$(PNG_CFLAGS) $(CURL_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
-# libarchive and libpng are loaded when they are needed (base/lazy.h).
-%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) -lpthread -lm
+# libarchive, libpng and libcurl are loaded when they are needed (base/lazy.h).
+%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	-lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -33,6 +35,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/dtype.c %D%/base/dtype.h \
 	%D%/base/error.c \
 	%D%/base/format.c %D%/base/format.h \
+	%D%/base/file.h \
 	%D%/base/io.c %D%/base/io.h \
 	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
@@ -74,6 +77,12 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
+	%D%/net/curl.c %D%/net/curl.h \
+	%D%/net/http.c %D%/net/http.h \
+	%D%/net/reference.c %D%/net/reference.h \
+	%D%/net/registry.h \
+	%D%/net/transfer.c %D%/net/transfer.h \
+	%D%/net/url.c %D%/net/url.h \
 	%D%/codec/chunk_decode.c \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \

@@ -8,7 +8,7 @@ AC_DEFUN([LM_SONAME], [
     lm_cv_soname_$2=
     AC_LINK_IFELSE([AC_LANG_PROGRAM()],
       [lm_cv_soname_$2=`$OBJDUMP -p conftest$EXEEXT |
-        $SED -n 's/^ *NEEDED *\(lib$2[[.0-9]]*\.so[[.0-9]]*\)$/\1/p'`])
+        $SED -n 's/^ *NEEDED *\(lib$2[[-a-z.0-9]]*\.so[[.0-9]]*\)$/\1/p'`])
     LIBS=$lm_save_libs
   ])
   AS_VAR_IF([lm_cv_soname_$2], [], [AC_MSG_ERROR([cannot find the soname of lib$2])])

@@ -258,6 +258,12 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
 	%D%/lib/readgguf.py \
+	%D%/lib/registry.py \
+	%D%/lib/registry.sh \
+	%D%/lib/registry_auth.py \
+	%D%/lib/registry_faults.py \
+	%D%/lib/registry_handler.py \
+	%D%/lib/registry_store.py \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \

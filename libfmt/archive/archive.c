@@ -104,15 +104,17 @@ static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
 		a->label = lm_strdup("standard input", error);
 		if (a->label == NULL)
 			return LMODEL_EFAILED;
-		return lm_spool(STDIN_FILENO, a->label, NULL, &a->fd, size, error);
+		a->file.label = a->label;
+		return lm_spool(STDIN_FILENO, a->label, NULL, &a->file.fd, size, error);
 	}
 	a->label = lm_strdup(lm_quote(quoted, path), error);
 	a->path = lm_strdup(path, error);
 	if (a->label == NULL || a->path == NULL)
 		return LMODEL_EFAILED;
-	r = lm_open_regular(path, O_RDONLY, &a->fd, size, error);
+	a->file.label = a->label;
+	r = lm_open_regular(path, O_RDONLY, &a->file.fd, size, error);
 	if (r == LMODEL_OK)
-		r = lm_lock_reader(a->fd, a->label, error);
+		r = lm_lock_reader(a->file.fd, a->label, error);
 	return r;
 }
 
@@ -128,7 +130,7 @@ static uint64_t newest_counter(const struct lmodel_archive *a)
 		struct lm_slot_footer footer;
 		char problem[160];
 
-		if (lm_read_at(a->fd, a->label, bytes, sizeof(bytes), at, NULL) == LMODEL_OK &&
+		if (lm_file_read(&a->file, bytes, sizeof(bytes), at, NULL) == LMODEL_OK &&
 		    lm_slot_footer_decode(bytes, &footer, problem))
 			newest = LM_MAX(newest, footer.commit_counter);
 	}
@@ -145,8 +147,8 @@ static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_e
 
 	for (int looks = 0;; looks++) {
 		struct lmodel_error e = LMODEL_ERROR_INIT;
-		int r = lm_slots_read(a->fd, a->label, &a->slots, image, &a->footer, &e);
-		bool writing = !a->own_lock && lm_writer_is_active(a->fd);
+		int r = lm_slots_read(&a->file, &a->slots, image, &a->footer, &e);
+		bool writing = !a->own_lock && lm_writer_is_active(a->file.fd);
 		uint64_t counter = newest_counter(a);
 
 		if (r == LMODEL_OK)
@@ -157,7 +159,7 @@ static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_e
 		before = counter;
 		if (writing)
 			nanosleep(&pause, NULL);
-		if (fstat(a->fd, &st) == 0)
+		if (fstat(a->file.fd, &st) == 0)
 			a->slots.file_size = (uint64_t)st.st_size;
 	}
 }
@@ -166,7 +168,7 @@ static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_e
 static int read_manifest(struct lmodel_archive *a, uint64_t size, struct lmodel_error *error)
 {
 	uint8_t *image = NULL;
-	int r = lm_slots_locate(a->fd, a->label, size, &a->slots, error);
+	int r = lm_slots_locate(&a->file, size, &a->slots, error);
 
 	if (r != LMODEL_OK)
 		return r;
@@ -231,7 +233,7 @@ static int open_archive(struct lmodel_archive **out, const char *path, bool own_
 	*out = NULL;
 	if (a == NULL)
 		return lm_fail_memory(error);
-	a->fd = -1;
+	a->file.fd = -1;
 	a->own_lock = own_lock;
 	pthread_mutex_init(&a->lock, NULL);
 	r = lm_crypto_init(error);
@@ -296,8 +298,7 @@ void lmodel_close(struct lmodel_archive *a)
 	free(a->by_name);
 	free(a->label);
 	free(a->path);
-	if (a->fd >= 0)
-		close(a->fd);
+	lm_file_close(&a->file);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
 }

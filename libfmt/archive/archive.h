@@ -7,6 +7,7 @@
 #include <lmodel/archive.h>
 
 #include "base/base.h"
+#include "base/file.h"
 #include "container/slot.h"
 #include "manifest/manifest.h"
 
@@ -16,7 +17,7 @@ struct lm_unlocked;
 struct lmodel_signature;
 
 struct lmodel_archive {
-	int fd;
+	struct lm_file file;               /* its label is this one */
 	bool own_lock;                     /* the writer lock is held by whoever opened this */
 	char *label;                       /* the path, escaped for messages */
 	char *path;                        /* as given; NULL for standard input */

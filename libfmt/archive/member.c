@@ -12,6 +12,24 @@ struct lm_reader {
 	size_t capacity;
 };
 
+/* The chunks, and the list of digests behind all of them. */
+void lm_member_will_need(const struct lmodel_archive *a, size_t member, uint64_t offset,
+			 uint64_t len)
+{
+	const struct lm_member *m = &a->manifest.members[member];
+	uint64_t list = (uint64_t)m->chunk_count * LM_SHA256_SIZE, at = m->offset, from;
+	uint32_t i = 0;
+
+	if (a->file.ops == NULL)
+		return;
+	lm_file_will_need(&a->file, m->offset + m->length - list, list);
+	for (; len > 0 && i < offset / m->chunk_bytes; i++)
+		at += m->chunks[i] & LM_CHUNK_LEN_MASK;
+	for (from = at; len > 0 && i <= (offset + len - 1) / m->chunk_bytes; i++)
+		at += m->chunks[i] & LM_CHUNK_LEN_MASK;
+	lm_file_will_need(&a->file, from, at - from);
+}
+
 int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **hashes,
 		     struct lmodel_error *error)
 {
@@ -23,7 +41,7 @@ int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **ha
 
 	if (list == NULL)
 		return lm_fail_memory(error);
-	r = lm_read_at(a->fd, a->label, list, len, m->offset + m->length - len, error);
+	r = lm_file_read(&a->file, list, len, m->offset + m->length - len, error);
 	if (r != LMODEL_OK)
 		return r;
 	lm_sha256(digest, list, len);
@@ -42,7 +60,7 @@ int lm_member_chunk(const struct lmodel_archive *a, size_t member, uint32_t inde
 	const struct lm_member *m = &a->manifest.members[member];
 	size_t len = m->chunks[index] & LM_CHUNK_LEN_MASK;
 	uint8_t digest[LM_SHA256_SIZE];
-	int r = lm_read_at(a->fd, a->label, stored, len, at, error);
+	int r = lm_file_read(&a->file, stored, len, at, error);
 
 	if (r != LMODEL_OK)
 		return r;
@@ -143,8 +161,10 @@ int lm_reader_range(struct lm_reader *r, size_t member, uint64_t offset, void *b
 {
 	const struct lm_member *m = &r->archive->manifest.members[member];
 	uint8_t *out = buffer;
-	int result = enter_member(r, member, error);
+	int result;
 
+	lm_member_will_need(r->archive, member, offset, len);
+	result = enter_member(r, member, error);
 	while (result == LMODEL_OK && len > 0) {
 		uint32_t index = (uint32_t)(offset / m->chunk_bytes);
 		size_t from = (size_t)(offset % m->chunk_bytes);

@@ -24,7 +24,7 @@ static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
 {
 	size_t n = (size_t)LM_MIN(r->end - r->at, (uint64_t)LM_SEALED_CHUNK + LM_SEALED_TAG);
 
-	if (lm_read_at(r->archive->fd, r->archive->label, r->cipher, n, r->at, error))
+	if (lm_file_read(&r->archive->file, r->cipher, n, r->at, error))
 		return (int)(error != NULL ? error->code : LMODEL_EFAILED);
 	lm_hash_add(r->hash, r->cipher, n);
 	if (lm_opener_chunk(r->opener, r->index, r->cipher, n, r->plain, NULL))
@@ -52,7 +52,7 @@ static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
 	if (r->shard != NULL &&
 	    lm_content_base_digest(&a->manifest, r->shard->tensor, digest, error))
 		return LMODEL_EFAILED;
-	code = lm_read_at(a->fd, a->label, head, sizeof(head), r->at, error);
+	code = lm_file_read(&a->file, head, sizeof(head), r->at, error);
 	if (code != LMODEL_OK)
 		return code;
 	lm_hash_add(r->hash, head, sizeof(head));
@@ -92,6 +92,13 @@ static int open_stream(struct lm_stream_reader *r, struct lmodel_error *error)
 	return begin(r, error);
 }
 
+void lm_stream_will_need(const struct lmodel_archive *a, size_t tier, enum lm_stream kind,
+			 const struct lm_stream_row *row)
+{
+	lm_file_will_need(&a->file, a->manifest.tiers[tier].offset[kind] + row->offset,
+			  row->length);
+}
+
 int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t shard,
 		   enum lm_stream kind, struct lmodel_error *error)
 {
@@ -99,6 +106,7 @@ int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, s
 
 	*r = (struct lm_stream_reader){ .archive = a, .shard = s, .row = &s->stream[kind],
 					.tier = s->tier, .kind = kind };
+	lm_stream_will_need(a, s->tier, kind, r->row);
 	return open_stream(r, error);
 }
 
