@@ -42,6 +42,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
+	%D%/base/names.c %D%/base/names.h \
 	%D%/base/permute.c %D%/base/permute.h \
 	%D%/base/pool.c %D%/base/pool.h \
 	%D%/base/publish.c %D%/base/publish.h \

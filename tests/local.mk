@@ -224,6 +224,7 @@ lm_script_tests = \
 	%D%/cli/secrets.sh \
 	%D%/cli/sign.sh \
 	%D%/cli/skeletons.sh \
+	%D%/cli/startup.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/transform.sh \
@@ -277,6 +278,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/interop/reader_parts.py \
 	%D%/large/access.sh \
 	%D%/large/make_bf16.py \
+	%D%/large/many.sh \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
 	%D%/lib/by_hand.py \
@@ -342,7 +344,9 @@ EXTRA_DIST += $(lm_script_tests) \
 
 # Minutes and gigabytes: not a part of `make check`.
 check-large: all
-	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/run.sh
+	for t in run many; do \
+		srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/$$t.sh || exit 1; \
+	done
 .PHONY: check-large
 
 # A real registry on this machine: needs docker-registry, skopeo, apache2-utils.
