@@ -1,6 +1,9 @@
 /* lmodel_pull(): an archive out of a registry (spec: 16.3 to 16.5). */
 #include "registry/pull.h"
 
+#include <lmodel/check.h>
+#include <lmodel/sign.h>
+
 #include "archive/options.h"
 #include "base/io.h"
 #include "keys/keyring.h"

@@ -2,7 +2,7 @@
 #ifndef LM_PULL_H
 #define LM_PULL_H
 
-#include <lmodel.h>
+#include <lmodel/registry.h>
 
 #include "registry/assembly.h"
 #include "registry/grants.h"
