@@ -157,6 +157,7 @@ const struct cmd cmd_pull = {
 	"completes. What OUT has already is not fetched. A key finds the grant that was\n"
 	"attached for it.\n",
 	.options = options,
+	.remote = REMOTE_TALKS,
 	.secrets = true,
 	.least = 1,
 	.most = 1,

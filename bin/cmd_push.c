@@ -117,6 +117,7 @@ const struct cmd cmd_push = {
 	"[https://|http://]HOST[:PORT]/NAME[:TAG]. What the registry has is not sent\n"
 	"again.\n",
 	.options = options,
+	.remote = REMOTE_TALKS,
 	.least = 2,
 	.most = 2,
 	.missing = "ARCHIVE or REFERENCE",

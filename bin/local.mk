@@ -41,6 +41,7 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/samefile.c %D%/samefile.h \
 	%D%/signers.c %D%/signers.h \
 	%D%/text.c %D%/text.h \
+	%D%/remote.c %D%/remote.h \
 	%D%/transfers.c %D%/transfers.h \
 	%D%/view.c %D%/view.h
 

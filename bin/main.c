@@ -13,6 +13,7 @@
 
 #include "cmd.h"
 #include "message.h"
+#include "remote.h"
 #include "text.h"
 
 static bool show_version;
@@ -111,6 +112,8 @@ static int run_command(const struct cmd *cmd, int argc, char **argv)
 		return LMODEL_OK;
 	}
 	count = argc - first;
+	if (remote_operands(cmd, count, argv + first) != LMODEL_OK)
+		return LMODEL_EUSAGE;
 	if (count < cmd->least)
 		return message_usage(cmd, "%s is missing", cmd->missing);
 	if (cmd->most >= 0 && count > cmd->most)

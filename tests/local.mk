@@ -12,12 +12,14 @@ lm_unit_tests = \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
+	%D%/unit/test_credentials \
 	%D%/unit/test_crypto \
 	%D%/unit/test_decoy \
 	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
+	%D%/unit/test_fields \
 	%D%/unit/test_gguf \
 	%D%/unit/test_hidden \
 	%D%/unit/test_import \
@@ -32,6 +34,7 @@ lm_unit_tests = \
 	%D%/unit/test_positions \
 	%D%/unit/test_protect \
 	%D%/unit/test_publish \
+	%D%/unit/test_reference \
 	%D%/unit/test_residual \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
@@ -56,12 +59,14 @@ lm_unit_tests = \
 %C%_unit_test_chunk_decode_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunked_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_credentials_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_fields_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
@@ -76,6 +81,7 @@ lm_unit_tests = \
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_reference_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_residual_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
@@ -104,6 +110,7 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_image \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
+	%D%/fuzz/fuzz_net \
 	%D%/fuzz/fuzz_onnx \
 	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors \
@@ -141,6 +148,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_manifest_SOURCES = %D%/fuzz/fuzz_manifest.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_net_SOURCES = %D%/fuzz/fuzz_net.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_net_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_net_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_onnx_SOURCES = %D%/fuzz/fuzz_onnx.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
 %C%_fuzz_fuzz_onnx_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_onnx_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -200,6 +210,8 @@ lm_script_tests = \
 	%D%/cli/push.sh \
 	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
+	%D%/cli/remote.sh \
+	%D%/cli/remote_faults.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/samefile.sh \
@@ -224,6 +236,12 @@ lm_script_tests = \
 	%D%/meta/help.sh \
 	%D%/meta/layers.sh \
 	%D%/meta/symbols.sh \
+	%D%/net/auth.sh \
+	%D%/net/blobs.sh \
+	%D%/net/http.sh \
+	%D%/net/manifests.sh \
+	%D%/net/tls.sh \
+	%D%/net/uploads.sh \
 	%D%/python/abi.sh \
 	%D%/python/archive.sh \
 	%D%/python/attacked.sh \

@@ -128,13 +128,11 @@ static int start_body(struct fetch *f, struct lmodel_error *error)
 	f->at = 0;
 	if (f->response.status != 206)
 		return LMODEL_OK;
-	if (range == NULL || !lm_content_range_parse(range, &first, &last, &size))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: part of blob %s without saying which",
-			       f->registry->label, f->digest);
-	if (first != f->done || last != f->size - 1 || (size != UINT64_MAX && size != f->size))
+	if (range == NULL || !lm_content_range_parse(range, &first, &last, &size) ||
+	    first != f->done || last != f->size - 1 || (size != UINT64_MAX && size != f->size))
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: another part of blob %s than was asked for: %s",
-			       f->registry->label, f->digest, LM_QUOTE(range));
+			       f->registry->label, f->digest, LM_QUOTE(range != NULL ? range : ""));
 	f->at = first;
 	return LMODEL_OK;
 }
@@ -201,11 +199,14 @@ static int fetch(struct fetch *f, const char *url, struct lmodel_error *error)
 					       (uintmax_t)f->size);
 			return LMODEL_OK;
 		}
+		if (f->done == f->size && f->response.broken) /* the digest says whether it counts */
+			return LMODEL_OK;
 		if (r == LMODEL_OK)
 			lm_registry_unexpected(f->registry, f->digest, &f->response, &local);
+		if (!f->response.broken)
+			return lm_fail(error, local.code, "%s", local.message);
 		failures = f->done - before >= PROGRESS ? 1 : failures + 1;
-		if (!f->response.broken ||
-		    lm_http_pause(f->registry->http, failures, r == LMODEL_OK ? &f->response : NULL,
+		if (lm_http_pause(f->registry->http, failures, r == LMODEL_OK ? &f->response : NULL,
 				  NULL) != LMODEL_OK)
 			return lm_fail(error, local.code, failures > 1 ? "%s (tried %u times)" : "%s",
 				       local.message, failures);

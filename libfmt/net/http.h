@@ -100,6 +100,9 @@ void lm_http_response_free(struct lm_http_response *response);
 int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
 		  struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Waits. EFAILED "interrupted" when `stopped` says so. */
+int lm_http_wait(struct lm_http *http, unsigned ms, struct lmodel_error *error) LM_MUST_CHECK;
+
 /* What `location` means in an answer from the address `from`, in fresh memory, under the rules of
  * redirects: from https to https alone, nobody else's answer leads to this machine. `*same` (may be
  * NULL): it has the origin of `from`. ECORRUPT for what is not allowed. */

@@ -9,7 +9,7 @@
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 #define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
 
-enum { PAGES = 1000, REPEATS = 5 };
+enum { PAGES = 1000, REPEATS = 5, SETTLE_MS = 100 };
 
 static const struct lm_json_limits limits = { .depth = 32, .containers = 1 << 17 };
 
@@ -38,10 +38,11 @@ static int parse_index(const struct lm_registry *registry, const char *text, siz
 	*descriptors = json_object_get(*root, "manifests");
 	if (json_is_array(*descriptors))
 		return LMODEL_OK;
+	r = lm_fail(error, LMODEL_ECORRUPT, "%s: a list of referrers whose \"manifests\" is %s",
+		    registry->label, lm_json_kind(*descriptors));
 	json_decref(*root);
 	*root = NULL;
-	return lm_fail(error, LMODEL_ECORRUPT, "%s: a list of referrers whose \"manifests\" is %s",
-		       registry->label, lm_json_kind(*descriptors));
+	return r;
 }
 
 static int add(const struct lm_registry *registry, struct list *list, const json_t *descriptor,
@@ -306,7 +307,8 @@ static int extend(const struct lm_registry *registry, const struct lm_registry_m
 	return r;
 }
 
-/* Reads, adds, writes, until it stays: another one who writes at the same time takes ours out. */
+/* Reads, adds, writes, until it stays: another one who has read before and writes after us takes ours
+ * out, which shows a moment later. */
 static int add_to_tag(struct lm_registry *registry, const char *subject, const char *digest,
 		      json_t *descriptor, struct lmodel_error *error)
 {
@@ -327,6 +329,8 @@ static int add_to_tag(struct lm_registry *registry, const char *subject, const c
 			break;
 		r = lm_registry_put_manifest(registry, tag, INDEX_TYPE, text, strlen(text), NULL,
 					     error);
+		if (r == LMODEL_OK)
+			r = lm_http_wait(registry->http, SETTLE_MS, error);
 		if (r != LMODEL_OK)
 			return r;
 	}

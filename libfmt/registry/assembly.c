@@ -43,7 +43,7 @@ static int digest_old(void *context, size_t index, struct lmodel_error *error)
 
 	for (size_t i = 0; i < a->image->layers.count && !asked; i++)
 		asked = a->image->layers.layers[i].length == old->length;
-	return asked ? lm_exchange_digest(a->exchange, a->old->fd, a->old->label, old->offset,
+	return asked ? lm_exchange_digest(a->exchange, a->old->file.fd, a->old->label, old->offset,
 					 old->length, old->digest, error) :
 		       LMODEL_OK;
 }
@@ -110,7 +110,7 @@ static int copy_range(const struct lm_assembly *a, uint64_t from, uint64_t to, u
 	int r = LMODEL_OK;
 
 	while (length > 0) {
-		ssize_t n = copy_file_range(a->old->fd, &in, a->fd, &out,
+		ssize_t n = copy_file_range(a->old->file.fd, &in, a->fd, &out,
 					    (size_t)LM_MIN(length, UINT64_C(1) << 26), 0);
 
 		if (n < 0 && errno == EINTR)
@@ -128,7 +128,7 @@ static int copy_range(const struct lm_assembly *a, uint64_t from, uint64_t to, u
 	for (from = (uint64_t)in, to = (uint64_t)out; length > 0 && r == LMODEL_OK;) {
 		size_t n = (size_t)LM_MIN(length, (uint64_t)BUFFER);
 
-		r = lm_read_at(a->old->fd, a->old->label, buffer, n, from, error);
+		r = lm_read_at(a->old->file.fd, a->old->label, buffer, n, from, error);
 		if (r == LMODEL_OK)
 			r = lm_write_at(a->fd, a->label, buffer, n, to, error);
 		if (r == LMODEL_OK)

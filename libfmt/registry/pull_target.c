@@ -98,7 +98,7 @@ int lm_pull_begin_output(struct pull *p, struct lmodel_error *error)
 	struct stat st;
 	int r = lm_output_begin(&p->out, p->path, p->old != NULL || p->options.overwrite, error);
 
-	if (r == LMODEL_OK && p->old != NULL && fstat(p->old->fd, &st) == 0)
+	if (r == LMODEL_OK && p->old != NULL && fstat(p->old->file.fd, &st) == 0)
 		r = lm_output_mode(&p->out, st.st_mode & 07777, error);
 	p->assembly.fd = p->out.fd;
 	p->assembly.label = p->exchange.reference.text;

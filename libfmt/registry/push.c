@@ -36,14 +36,14 @@ static int check_dead(struct push *p, const struct lm_range *dead, struct lmodel
 	int r = buffer == NULL ? lm_fail_memory(error) : LMODEL_OK;
 
 	while (at < end && r == LMODEL_OK) {
-		off_t data = lseek(a->fd, (off_t)at, SEEK_DATA);
+		off_t data = lseek(a->file.fd, (off_t)at, SEEK_DATA);
 		size_t n;
 
 		if (data < 0 && errno == ENXIO)
 			break; /* a hole to the end of the file */
 		at = data < 0 ? at : LM_MIN((uint64_t)data, end);
 		n = (size_t)LM_MIN(end - at, (uint64_t)BUFFER);
-		r = lm_read_at(a->fd, a->label, buffer, n, at, error);
+		r = lm_file_read(&a->file, buffer, n, at, error);
 		if (r == LMODEL_OK && !lm_is_zero(buffer, n))
 			r = lm_fail(error, LMODEL_ECORRUPT,
 				    "%s: holds shards under an old key at %ju, which must not get "
@@ -59,7 +59,7 @@ static int check_dead(struct push *p, const struct lm_range *dead, struct lmodel
 static int check_archive(struct push *p, struct lmodel_error *error)
 {
 	struct lmodel_archive *a = p->archive;
-	int r = lm_slots_examine(a->fd, a->label, &a->slots, p->slots, error);
+	int r = lm_slots_examine(&a->file, &a->slots, p->slots, error);
 
 	if (r != LMODEL_OK)
 		return r;
@@ -95,7 +95,7 @@ static int check_unchanged(struct push *p, struct lmodel_error *error)
 		uint8_t bytes[LM_SLOT_FOOTER];
 		struct lm_slot_footer footer;
 		char problem[160];
-		int r = lm_read_at(a->fd, a->label, bytes, sizeof(bytes), at, error);
+		int r = lm_file_read(&a->file, bytes, sizeof(bytes), at, error);
 
 		if (r != LMODEL_OK)
 			return r;
@@ -115,7 +115,7 @@ static int digest_layer(void *context, size_t index, struct lmodel_error *error)
 	struct lm_layer *layer = &p->layers.layers[index];
 
 	if (layer->kind != LM_LAYER_END)
-		return lm_exchange_digest(&p->exchange, p->archive->fd, p->archive->label,
+		return lm_exchange_digest(&p->exchange, p->archive->file.fd, p->archive->label,
 					 layer->offset, layer->length, layer->digest, error);
 	/* Whatever an interrupted append has left there. */
 	lm_digest_of(layer->digest, end_blocks, sizeof(end_blocks));
@@ -155,7 +155,7 @@ static int send_layer(struct push *p, const struct lm_layer *layer, struct lmode
 {
 	struct upload u = { .push = p };
 	const struct lm_http_body body = {
-		.bytes = layer->kind == LM_LAYER_END ? end_blocks : NULL, .fd = p->archive->fd,
+		.bytes = layer->kind == LM_LAYER_END ? end_blocks : NULL, .fd = p->archive->file.fd,
 		.label = p->archive->label, .offset = layer->offset, .length = layer->length,
 	};
 	const struct lm_upload_options options = {

@@ -112,7 +112,7 @@ static void look(struct state *s, const char *path)
 		struct lm_layer *l = &s->layers.layers[i];
 		uint8_t *bytes = malloc(l->length);
 
-		if (lm_read_at(a->fd, a->label, bytes, l->length, l->offset, &e))
+		if (lm_file_read(&a->file, bytes, l->length, l->offset, &e))
 			die("read", &e);
 		lm_digest_of(l->digest, bytes, l->length);
 		free(bytes);
@@ -170,7 +170,7 @@ static void assemble(const struct state *s, const char *path, size_t but_tier)
 		const struct lm_layer *l = &s->layers.layers[i];
 		uint8_t *bytes = malloc(l->length);
 
-		if (lm_read_at(s->archive->fd, "x", bytes, l->length, l->offset, &e) ||
+		if (lm_file_read(&s->archive->file, bytes, l->length, l->offset, &e) ||
 		    ((l->kind != LM_LAYER_TIER || l->tier < but_tier) &&
 		     lm_write_at(fd, "y", bytes, l->length, l->offset, &e)))
 			die("copy", &e);
