@@ -304,6 +304,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
 	%D%/lib/token_server.py \
+	%D%/registry/archive.sh \
 	%D%/registry/client.sh \
 	%D%/registry/lib.sh \
 	%D%/registry/run \
