@@ -313,6 +313,7 @@ int lmodel_pull(const char *reference, const struct lmodel_pull_options *given,
 	lm_image_free(&p.image);
 	lm_registry_manifest_free(&p.manifest);
 	free(p.path);
+	free(p.given);
 	free(p.grant.file);
 	if (p.lock >= 0)
 		close(p.lock);

@@ -94,17 +94,16 @@ resumes() {
 	lmodel pack -q --level fast -o big.lmodel big.safetensors || exit 99
 	lmodel push -q -j 1 --chunk 300K big.lmodel "$registry/big/model" &
 	pid=$!
-	for _ in $(seq 2000); do
-		grep -qs 'offset\|http' "$XDG_CACHE_HOME"/lmodel/uploads/* && break
-		sleep 0.005
+	for _ in $(seq 4000); do
+		[ -n "$(find docker-root -path '*_uploads*' -name data -size +6M)" ] && break
+		sleep 0.002
 	done
-	sleep 0.1
 	kill -KILL $pid
 	wait $pid 2>/dev/null
 	[ -n "$(ls "$XDG_CACHE_HOME/lmodel/uploads" 2>/dev/null)" ]
 	ok $? 'a push was killed in the middle'
 	run 0 lmodel push --json big.lmodel "$registry/big/model"
-	[ "$(field bytes_sent)" -lt "$(stat -c %s big.lmodel)" ]
+	[ "$(field bytes_sent)" -lt $(($(stat -c %s big.lmodel) - 5000000)) ]
 	ok $? "the next one goes on: $(field bytes_sent) of $(stat -c %s big.lmodel) bytes"
 	run 0 lmodel pull -q -o big.back "$registry/big/model"
 	same big.lmodel big.back 'it is whole'
