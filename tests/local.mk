@@ -261,6 +261,7 @@ lm_script_tests = \
 	%D%/python/pack.sh \
 	%D%/python/protect.sh \
 	%D%/python/readme.sh \
+	%D%/python/registry.sh \
 	%D%/python/reports.sh \
 	%D%/python/safetensors.sh \
 	%D%/python/stand_in.sh \
@@ -312,9 +313,11 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
 	%D%/lib/token_server.py \
+	%D%/registry/archive.sh \
 	%D%/registry/client.sh \
 	%D%/registry/lib.sh \
 	%D%/registry/run \
+	%D%/registry/session.sh \
 	%D%/python/abi.py \
 	%D%/python/archive.py \
 	%D%/python/attacked.py \
@@ -324,6 +327,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/memory.py \
 	%D%/python/pack.py \
 	%D%/python/readme.py \
+	%D%/python/registry.py \
 	%D%/python/reports.py \
 	%D%/python/safetensors.py \
 	%D%/python/stand_in.py \
