@@ -39,11 +39,11 @@ static int load(struct lmodel_error *error)
 		library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (library == NULL)
 		return lm_fail(error, LMODEL_EFAILED,
-			       "libcurl is not installed: the network needs the package libcurl3-gnutls");
+			       "libcurl is not installed (package libcurl3-gnutls)");
 	if (!bind_all(library, &found)) {
 		dlclose(library);
 		return lm_fail(error, LMODEL_EFAILED,
-			       "this libcurl is too old: the network needs 7.85 or newer (libcurl3-gnutls)");
+			       "this libcurl is older than 7.85 (package libcurl3-gnutls)");
 	}
 	if (found.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return lm_fail(error, LMODEL_EFAILED, "libcurl does not start");

@@ -223,7 +223,8 @@ static int put_manifest(struct lm_registry *registry, char **words, bool referre
 	bool known = false;
 	size_t len;
 	char *bytes = read_all(words[3], &len);
-	int r = referrer ? lm_registry_put_referrer(registry, words[1], words[2], bytes, len, digest,
+	int r = referrer ? lm_registry_put_referrer(registry, words[1], words[2], bytes, len,
+						    digest,
 						    &error) :
 		lm_registry_put_manifest(registry, strcmp(words[1], "-") == 0 ? NULL : words[1],
 					 words[2], bytes, len, &known, &error);
@@ -242,7 +243,8 @@ static int referrers(struct lm_registry *registry, const char *digest, const cha
 	int r = lm_registry_referrers(registry, digest, type, &list, &count, &error);
 
 	for (size_t i = 0; r == LMODEL_OK && i < count; i++)
-		printf("%s %ju %s\n", list[i].digest, (uintmax_t)list[i].size, list[i].artifact_type);
+		printf("%s %ju %s\n", list[i].digest, (uintmax_t)list[i].size,
+		       list[i].artifact_type);
 	if (r == LMODEL_OK)
 		lm_referrers_free(list, count);
 	return r;
