@@ -23,6 +23,7 @@ lm_unit_tests = \
 	%D%/unit/test_gguf \
 	%D%/unit/test_hidden \
 	%D%/unit/test_import \
+	%D%/unit/test_layers \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
@@ -69,6 +70,7 @@ lm_unit_tests = \
 %C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_layers_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
@@ -105,6 +107,7 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_npy \
 	%D%/fuzz/fuzz_npz \
 	%D%/fuzz/fuzz_images \
+	%D%/fuzz/fuzz_image \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
 	%D%/fuzz/fuzz_net \
@@ -136,6 +139,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_images_SOURCES = %D%/fuzz/fuzz_images.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_images_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_images_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_image_SOURCES = %D%/fuzz/fuzz_image.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_image_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_image_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -199,8 +205,13 @@ lm_script_tests = \
 	%D%/cli/onnx.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/pull.sh \
+	%D%/cli/pull_lies.sh \
+	%D%/cli/push.sh \
 	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
+	%D%/cli/remote.sh \
+	%D%/cli/remote_faults.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/samefile.sh \

@@ -15,6 +15,10 @@ void lm_reader_free(struct lm_reader *reader);
 int lm_reader_range(struct lm_reader *reader, size_t member, uint64_t offset, void *buffer,
 		    size_t len, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Tells the file that these raw bytes of the member are going to be read. */
+void lm_member_will_need(const struct lmodel_archive *archive, size_t member, uint64_t offset,
+			 uint64_t len);
+
 /* The list of SHA-256 digests of a member's chunks, checked against the manifest, in fresh
  * memory. */
 int lm_member_hashes(const struct lmodel_archive *archive, size_t member, uint8_t **hashes,

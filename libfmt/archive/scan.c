@@ -223,8 +223,11 @@ int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
 	uint64_t total = 0;
 	int r = LMODEL_OK;
 
-	for (size_t i = 0; i < scan->item_count; i++)
+	for (size_t i = 0; i < scan->item_count; i++) {
 		total += scan->items[i].len;
+		lm_member_will_need(scan->archive, scan->items[i].member, scan->items[i].from,
+				    scan->items[i].len);
+	}
 	lm_meter_begin(&s.meter, run, total);
 	s.codecs = calloc(workers, sizeof(*s.codecs));
 	if (s.codecs == NULL)

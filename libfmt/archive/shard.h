@@ -62,6 +62,10 @@ struct lm_stream_reader {
 	uint8_t *cipher, *plain;
 };
 
+/* Tells the file that all of this stream is going to be read. */
+void lm_stream_will_need(const struct lmodel_archive *archive, size_t tier, enum lm_stream kind,
+			 const struct lm_stream_row *row);
+
 /* Opens a stream of an unlocked archive; a failure names the tensor and the tier. ECORRUPT. */
 int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *archive, size_t shard,
 		   enum lm_stream kind, struct lmodel_error *error) LM_MUST_CHECK;

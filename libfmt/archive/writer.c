@@ -8,7 +8,7 @@
 #include "container/tar.h"
 #include "crypto/kdf.h"
 
-enum { BUFFER = 256 << 10, GRANT_ROOM = 12 << 10 };
+enum { BUFFER = 256 << 10 };
 
 static const uint8_t zeros[LM_TAR_END];
 
@@ -328,9 +328,7 @@ int lm_writer_begin(struct lm_writer *w, int fd, const char *label, struct lm_ma
 			return lm_fail(error, LMODEL_ELIMIT, "the model is larger than any file");
 	if (plan(manifest, &image_len, error))
 		return LMODEL_EFAILED;
-	/* Customers come: a slot and its line in the book take some 800 bytes. */
-	w->slot_size = lm_slot_size_for(image_len + (manifest->tier_count > 0 ? GRANT_ROOM : 0),
-					payload);
+	w->slot_size = lm_slot_size_for(image_len, payload, manifest->tier_count > 0);
 	if (w->slot_size == 0)
 		return lm_fail(error, LMODEL_ELIMIT, "a manifest of %ju bytes; the limit is %ju",
 			       (uintmax_t)image_len, (uintmax_t)LM_SLOT_LIMIT);

@@ -52,6 +52,10 @@ static int check_size(int fd, uint64_t size, const char *label, uint64_t *header
 			       "%s: truncated: %ju bytes are no safetensors file", label,
 			       (uintmax_t)size);
 	n = lm_get_u64(head);
+	if (n > size - PREFIX && n > LM_HEADER_LIMIT && head[PREFIX] != '{')
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: starts like none of the inputs that are known (safetensors, GGUF, "
+			       "npy, npz, PyTorch, ONNX)", label);
 	if (n > size - PREFIX)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: not safetensors, or truncated: header length %ju, but the file "

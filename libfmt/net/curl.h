@@ -1,5 +1,5 @@
-/* libcurl, loaded when it is needed first. Linked, it would bring 30 libraries into every command
- * and cost more time than most of them take. Only this folder includes curl/curl.h. */
+/* libcurl's functions. Linked, it would bring 30 libraries into every command and cost more time
+ * than most of them take. Only this folder includes curl/curl.h. */
 #ifndef LM_CURL_H
 #define LM_CURL_H
 
@@ -21,8 +21,8 @@ struct lm_curl {
 #undef LM_CURL_MEMBER
 };
 
-/* NULL with EFAILED, naming the package, when there is no libcurl. Any thread may call it; the
- * library stays loaded. */
+/* NULL with EFAILED when there is no libcurl, or one that is too old. Any thread may call it; the
+ * library stays loaded (base/lazy.h). */
 const struct lm_curl *lm_curl_load(struct lmodel_error *error);
 
 #endif

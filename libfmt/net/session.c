@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "base/publish.h"
 #include "crypto/crypto.h"
 #include "net/url.h"
 
@@ -75,8 +76,8 @@ int lm_session_open(struct lm_session *session, const char *directory, const cha
 	*session = made;
 	if (directory == NULL)
 		return LMODEL_OK;
-	if (mkdir(directory, 0700) != 0 && errno != EEXIST)
-		return lm_fail_errno(error, "%s", directory);
+	if (lm_make_private(directory, error))
+		return LMODEL_EFAILED;
 	made.head = lm_format(error, HEAD, base, name, digest, (uintmax_t)length);
 	made.path = made.head == NULL ? NULL : make_path(directory, made.head, error);
 	if (made.path == NULL) {

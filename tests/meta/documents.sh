@@ -103,8 +103,10 @@ constant LM_PLANE_ENTRY codec/context.h '^A chunk of method 3 .*, @ bytes each:'
 constant DIGEST_AT container/slot.c '^\| @ \| 32 \| bytes \| digest \|'
 constant OP_LITERAL archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: literal \|'
 constant OP_TENSORS archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: tensors \|'
-constant SMALLEST container/slot.c 'clamp\(payload / 256, @, '
-constant LARGEST container/slot.c 'clamp\(payload / 256, [0-9]*, @\)'
+constant SMALLEST container/slot.c 'clamp\(payload / 4096, @, '
+constant LARGEST container/slot.c 'clamp\(payload / 4096, [0-9]*, @\)'
+constant FEW container/slot.c 'clamp\(payload / 1024, @, '
+constant MANY container/slot.c 'clamp\(payload / 1024, [0-9]*, @\)'
 constant CUT container/tar.c '^ *its first @ bytes'
 says "$(printf '0x%x\\) == 0x%x' "$(value DESCRIPTOR_MASK codec/chunk_decode.c)" \
 	"$(value DESCRIPTOR codec/chunk_decode.c)")" "frame descriptor"

@@ -27,7 +27,7 @@ OWNERS = {  # header: the only folders
     "gcrypt.h": ["libfmt/crypto"],
     "zstd.h": ["libfmt/codec"], "zstd_errors.h": ["libfmt/codec"], "zdict.h": [],
     "png.h": ["libfmt/transform"],
-    "jansson.h": ["libfmt/base", "libfmt/import", "libfmt/export", "bin"],
+    "jansson.h": ["libfmt/base", "libfmt/import", "libfmt/export", "libfmt/registry", "bin"],
     "curl/curl.h": ["libfmt/net"],
 }
 BANNED = ["sprintf", "vsprintf", "strcpy", "stpcpy", "strcat", "gets", "system", "popen", "tmpnam",
