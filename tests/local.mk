@@ -254,6 +254,7 @@ lm_script_tests = \
 	%D%/python/pack.sh \
 	%D%/python/protect.sh \
 	%D%/python/readme.sh \
+	%D%/python/remote.sh \
 	%D%/python/reports.sh \
 	%D%/python/safetensors.sh \
 	%D%/python/stand_in.sh \
@@ -316,6 +317,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/memory.py \
 	%D%/python/pack.py \
 	%D%/python/readme.py \
+	%D%/python/remote.py \
 	%D%/python/reports.py \
 	%D%/python/safetensors.py \
 	%D%/python/stand_in.py \
