@@ -227,7 +227,8 @@ const struct cmd cmd_audit = {
 	"hides. Without a key: what the manifest discloses, with upper bounds. A key of\n"
 	"an auditor, a holder or an owner gives exact sets, and the detection test of the\n"
 	"tiers that it opens. No hidden value is read, whatever the key. Exit status 4\n"
-	"when something does not agree (findings).\n",
+	"when something does not agree (findings). ARCHIVE may be an address (https://,\n"
+	"oci://).\n",
 	.options = options,
 	.secrets = true,
 	.remote = REMOTE_READS,

@@ -88,7 +88,7 @@ const struct cmd cmd_cat = {
 	"Writes one tensor of ARCHIVE (\"-\": standard input) to standard output as a NumPy\n"
 	".npy file. NAME is its whole name. Of an archive with tiers it is the weights\n"
 	"that the keys open. When no tensor has that name a side file is written, as it\n"
-	"is.\n",
+	"is. ARCHIVE may be an address (https://, oci://).\n",
 	.options = options,
 	.secrets = true,
 	.remote = REMOTE_READS,

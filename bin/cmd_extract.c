@@ -287,7 +287,7 @@ const struct cmd cmd_extract = {
 	"--format an OUT that ends in .npz, .npy or .gguf, or as the one input did, says\n"
 	"the format. Side files are written into directories only. Of an archive with\n"
 	"tiers it is the weights of the highest tier that the keys open, without a key\n"
-	"the public ones.\n",
+	"the public ones. ARCHIVE may be an address (https://, oci://).\n",
 	.options = options,
 	.secrets = true,
 	.remote = REMOTE_READS,

@@ -421,7 +421,8 @@ const struct cmd cmd_inspect = {
 	.about =
 	"Shows what ARCHIVE (\"-\": standard input) is, on one screen. Reads and checks the\n"
 	"manifest; tensor data is not read. An owner's key shows whose the key slots are.\n"
-	"ARCHIVE may also be a model that is not packed.\n",
+	"ARCHIVE may also be an address (https://, oci://), or a model that is not\n"
+	"packed.\n",
 	.options = options,
 	.secrets = true,
 	.remote = REMOTE_READS,

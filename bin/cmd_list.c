@@ -304,7 +304,8 @@ const struct cmd cmd_list = {
 	.summary = "name the tensors, one a line",
 	.about =
 	"Names the tensors of ARCHIVE (\"-\": standard input), one a line, in their order.\n"
-	"ARCHIVE may also be a model that is not packed: a file or a directory.\n"
+	"ARCHIVE may also be an address (https://, oci://), or a model that is not\n"
+	"packed: a file or a directory.\n"
 	"PATTERN is a shell pattern, a name, or the beginning of names up to a \".\" or\n"
 	"\"/\".\n",
 	.options = options,

@@ -262,6 +262,7 @@ lm_script_tests = \
 	%D%/python/protect.sh \
 	%D%/python/readme.sh \
 	%D%/python/registry.sh \
+	%D%/python/remote.sh \
 	%D%/python/reports.sh \
 	%D%/python/safetensors.sh \
 	%D%/python/stand_in.sh \
@@ -328,6 +329,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/pack.py \
 	%D%/python/readme.py \
 	%D%/python/registry.py \
+	%D%/python/remote.py \
 	%D%/python/reports.py \
 	%D%/python/safetensors.py \
 	%D%/python/stand_in.py \

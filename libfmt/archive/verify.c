@@ -358,6 +358,9 @@ int lmodel_verify(struct lmodel_archive *archive, const struct lmodel_run *run,
 	int r;
 
 	error = error != NULL ? error : &local;
+	if (archive->file.ops != NULL)
+		return lm_fail(error, LMODEL_EUSAGE, "%s: is elsewhere: pull or download it first",
+			       archive->label);
 	r = lm_manifest_extents(&archive->manifest, &v.live, &v.live_count, error);
 	if (r == LMODEL_OK)
 		r = check_slots(&v, error);

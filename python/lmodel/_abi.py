@@ -39,6 +39,7 @@ notice_fn = CFUNCTYPE(None, c_void_p, c_char_p)
 finding_fn = CFUNCTYPE(None, c_void_p, c_int, c_char_p)
 passphrase_fn = CFUNCTYPE(c_long, c_void_p, c_char_p, c_void_p, c_size_t)
 recipient_fn = CFUNCTYPE(None, c_void_p, c_char_p)
+stopped_fn = CFUNCTYPE(c_int, c_void_p)
 positions_fn = CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
 
 # ---- error.h, run.h ----
@@ -178,6 +179,19 @@ class PullOptions(Structure):
 
 class PushGrantOptions(Structure):
     _fields_ = [("size", c_size_t), ("run", Run), ("plain_http", c_bool)]
+
+
+# ---- remote.h ----
+
+
+class RemoteOptions(Structure):
+    _fields_ = [("size", c_size_t), ("plain_http", c_bool), ("no_cache", c_bool),
+                ("cache", c_char_p), ("cache_bytes", c_uint64), ("stopped", stopped_fn),
+                ("context", c_void_p)]
+
+
+class RemoteUsage(Structure):
+    _fields_ = [("fetched", c_uint64), ("requests", c_uint64), ("cached", c_uint64)]
 
 
 # ---- sign.h, check.h, extract.h ----
@@ -338,6 +352,9 @@ _RUN = POINTER(Run)
 FUNCTIONS = {
     "lmodel_version": (c_char_p, []),
     "lmodel_open": (c_int, [POINTER(_A), c_char_p, _E]),
+    "lmodel_is_remote": (c_bool, [c_char_p]),
+    "lmodel_open_remote": (c_int, [POINTER(_A), c_char_p, POINTER(RemoteOptions), _E]),
+    "lmodel_remote_usage": (None, [_A, POINTER(RemoteUsage)]),
     "lmodel_close": (None, [_A]),
     "lmodel_info": (None, [_A, POINTER(Info)]),
     "lmodel_tensor_at": (POINTER(Tensor), [_A, c_size_t]),

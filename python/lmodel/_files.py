@@ -12,6 +12,7 @@ import numpy as np
 from . import _torch, safetensors
 from ._keyring import Identity
 from ._library import Path
+from ._remote import is_remote
 from .dtypes import find, widen
 from .errors import UsageError
 from .opening import open as open_archive
@@ -23,7 +24,9 @@ _FRAMEWORKS = {"pt": True, "torch": True, "pytorch": True, "np": False, "numpy":
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the file begins as an lmodel archive does. Raises OSError."""
+    """Whether the file begins as an lmodel archive does, or is an address. Raises OSError."""
+    if is_remote(path):
+        return True
     with open(path, "rb") as file:
         return file.read(512 + len(_MAGIC))[512:] == _MAGIC
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from . import _abi, _arrays, _torch, views
 from ._library import Path, Progress, Running, c_text, call, library
+from ._remote import Stopper
 from .dtypes import Dtype
-from .errors import DegradedWarning, UsageError, warn
+from .errors import DegradedWarning, LmodelError, UsageError, warn
 from .slices import TensorSlice
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
     closes when it is collected. Used when closed it raises UsageError.
     """
 
-    def __init__(self, path: Path, handle: ctypes.c_void_p) -> None:
+    def __init__(self, path: Path, handle: ctypes.c_void_p,
+                 stopper: Optional[Stopper] = None) -> None:
         self._path = os.fspath(path)
         self._handle = handle
+        self._stopper = stopper
         self._lock = threading.Lock()
         self._users = 0
         self._closed = False
@@ -68,6 +71,11 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
             self._users += 1
         try:
             yield self._handle
+        except LmodelError:
+            raised = self._stopper.take() if self._stopper is not None else None
+            if raised is not None:
+                raise raised from None
+            raise
         finally:
             with self._lock:
                 self._users -= 1
@@ -106,6 +114,12 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         """The archive as a whole."""
         with self._open() as handle:
             return views.info(handle)
+
+    @property
+    def usage(self) -> views.Usage:
+        """What an archive behind an address has cost so far; zeros for a file."""
+        with self._open() as handle:
+            return views.usage(handle)
 
     @property
     def tiers(self) -> list[views.TierInfo]:

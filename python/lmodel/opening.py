@@ -8,6 +8,7 @@ import os
 from . import views
 from ._keyring import Identity, Passphrase, given, keyring
 from ._library import Path, c_path, c_text, call, library, maybe
+from ._remote import is_remote, open_remote, shown
 from .archive import Archive
 from .errors import CorruptError, NoKeyError, ObfuscationWarning, UsageError, warn
 
@@ -28,11 +29,15 @@ def check_signers(handle: ctypes.c_void_p, signers: Path | None, required: bool)
     return name
 
 
-def look(path: Path) -> Archive:
+def look(path: Path, plain_http: bool = False, cache: Path | bool | None = None) -> Archive:
     """Opens to look at: at the base, without keys, whoever signed."""
     handle = ctypes.c_void_p()
-    call("lmodel_open", ctypes.byref(handle), c_path(path))
-    archive = Archive(path, handle)
+    stopper = None
+    if is_remote(path):
+        stopper = open_remote(handle, str(path), plain_http, cache)
+    else:
+        call("lmodel_open", ctypes.byref(handle), c_path(path))
+    archive = Archive(shown(path), handle, stopper)
     call("lmodel_use_tier", handle, None)
     return archive
 
@@ -94,13 +99,15 @@ def _use_level(archive: Archive, handle: ctypes.c_void_p, identity: Identity,
 def open(path: Path, identity: Identity = None, tier: str | None = None, base: bool = False, *,
          passphrase: Passphrase = None, allow_absent: bool = False, signers: Path | None = None,
          require_signature: bool = False, remember: bool = True,
-         allow_rollback: bool = False) -> Archive:
+         allow_rollback: bool = False, plain_http: bool = False,
+         cache: Path | bool | None = None) -> Archive:
     """Opens an archive for reading, at the highest tier that the keys open.
 
     ``with lmodel.open("model.lmodel", identity="me.key") as archive: archive.get_tensor("w")``
 
     Args:
-        path: the file.
+        path: the file; or an address, ``https://HOST/PATH`` or ``oci://HOST/NAME:TAG``, of which
+            only what is read is fetched.
         identity: key files (age identities, Ed25519 SSH keys, detached grants), or their text as
             bytes; one or several. None: ``$LMODEL_IDENTITY``, if that is set.
         tier: just this tier. NoKeyError when the keys do not open it.
@@ -113,6 +120,9 @@ def open(path: Path, identity: Identity = None, tier: str | None = None, base: b
         remember: refuse an archive that is older, or another owner's, than what was seen before
             here; the program does so, too, and remembers in the same place.
         allow_rollback: take it all the same.
+        plain_http: for an address: without TLS from other machines, too.
+        cache: for an address: the directory where what was fetched is kept; False: nothing is.
+            None: ``$XDG_CACHE_HOME/lmodel`` or ``~/.cache/lmodel``.
 
     Raises:
         UsageError, NoKeyError (no key opens it), CorruptError (also: not signed, forged, rolled
@@ -125,7 +135,7 @@ def open(path: Path, identity: Identity = None, tier: str | None = None, base: b
     """
     if base and tier is not None:
         raise UsageError("base and tier exclude each other")
-    archive = look(path)
+    archive = look(path, plain_http, cache)
     handle = archive._handle
     try:
         check_signers(handle, signers, require_signature)

@@ -43,6 +43,15 @@ class Info:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What reading over the network has cost."""
+
+    fetched: int              # bytes of the bodies of all answers
+    requests: int             # those that were tried again, too
+    cached: int               # bytes that the cache gave instead, each counted once
+
+
+@dataclass(frozen=True)
 class ShardInfo:
     """What a tier hides of a tensor, as far as it shows without a key."""
 
@@ -141,6 +150,13 @@ def info(handle: ctypes.c_void_p) -> Info:
     struct = _abi.Info()
     library().lmodel_info(handle, ctypes.byref(struct))
     return Info(**values(struct))
+
+
+def usage(handle: ctypes.c_void_p) -> Usage:
+    """Of an open archive so far."""
+    struct = _abi.RemoteUsage()
+    library().lmodel_remote_usage(handle, ctypes.byref(struct))
+    return Usage(**values(struct))
 
 
 def shards(handle: ctypes.c_void_p) -> dict[str, tuple[ShardInfo, ...]]:
