@@ -217,6 +217,31 @@ json 0 verify lmodel verify --json -i owner.key --signers signers k.lmodel --- "
 json 0 rekey lmodel rekey --json -i owner.key --tier g --unsigned k.lmodel --- "not d['signed']" \
 	"d['tiers'] == [{'name': 'g', 'generation': 2}]" "d['content_generation'] == 2 and d['slots'] == 2"
 
+# registries
+. "$srcdir/tests/lib/registry.sh"
+export XDG_CACHE_HOME=$tap_dir/.cache
+start_registry
+json 0 push lmodel push --json k.lmodel "$registry/m/k:v1" --- "d['changed'] and d['grants'] == 0" \
+	"[l['kind'] for l in d['layers']][0] == 'manifest' and d['layers'][-1]['kind'] == 'end'" \
+	"{l['state'] for l in d['layers']} == {'sent'}" "d['bytes_sent'] > d['layers'][0]['bytes']"
+json 0 grant lmodel grant --json -i owner.key --tier s -r "$(lmodel keygen -y owner.key)" \
+	--push "$registry/m/k:v1" k.lmodel --- "d['slots'] == [] and d['pushed'].startswith('sha256:')"
+json 0 pull lmodel pull --json -o k2.lmodel --tier s "$registry/m/k:v1" --- "d['tier'] == 's'" \
+	"d['absent'] == 1 and d['changed'] and d['grant'] is None and d['signed_by'] is None" \
+	"[l['tier'] for l in d['layers'] if l['state'] == 'left'] == ['g']"
+json 0 pull lmodel pull --json -o k2.lmodel "$registry/m/k:v1" --- "d['bytes_copied'] > 0" \
+	"d['absent'] == 0 and {l['state'] for l in d['layers']} == {'fetched', 'copied'}"
+for c in "push k.lmodel $registry/m/p:v1" "pull -o k3.lmodel $registry/m/k:v1"; do
+	# shellcheck disable=SC2086
+	run 0 lmodel $c --progress json
+	printf '%s\n' "$err" | tail -n 1 >last
+	$python check.py "$srcdir/schema/progress.schema.json" last \
+		"d['command'] == '${c%% *}' and d['done'] == d['total'] > 0" 2>"$tap_dir/.check"
+	ok $? "progress of $c"
+	sed 's/^/#   /' "$tap_dir/.check"
+done
+stop_registry
+
 # progress: lines of JSON among nothing else
 mk big.safetensors w:F32:512x512:zeros v:F32:512x512:const
 for c in "pack -o big.lmodel big.safetensors" "verify big.lmodel" "extract -o x2.safetensors big.lmodel" \
