@@ -111,6 +111,9 @@ static int patch_outputs(struct extraction *x, struct lmodel_error *error)
 		if (m->tensors[i].member != LM_NONE)
 			tensor_of[m->tensors[i].member] = i;
 	p.tensor_of = tensor_of;
+	for (size_t i = 0; i < x->plan.count; i++)
+		if (tensor_of[x->plan.items[i].member] != LM_NONE)
+			lm_patch_will_need(x->archive, tensor_of[x->plan.items[i].member]);
 	return lm_pool_run(lm_pool_workers(x->options->run.jobs), &ops, &p, error);
 }
 

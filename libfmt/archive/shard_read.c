@@ -145,6 +145,7 @@ int lm_shard_read(const struct lmodel_archive *archive, size_t shard, uint64_t f
 	w->to = to;
 	w->patch = patch;
 	w->context = context;
+	lm_stream_will_need(archive, w->shard->tier, LM_VALUES, &w->shard->stream[LM_VALUES]);
 	r = make_units(w, error);
 	if (r == LMODEL_OK)
 		r = lm_stream_open(&w->positions, archive, shard, LM_POSITIONS, error);
@@ -183,6 +184,17 @@ void lm_patch_range(const struct lmodel_archive *a, size_t tensor, uint64_t *off
 		if (end % LM_LOCK_BLOCK != 0)
 			end = LM_MIN(bytes, end - end % LM_LOCK_BLOCK + LM_LOCK_BLOCK);
 		*len = end - *offset;
+	}
+}
+
+void lm_patch_will_need(const struct lmodel_archive *a, size_t tensor)
+{
+	for (size_t tier = 0; a->file.ops != NULL && tier < a->level; tier++) {
+		size_t shard = lm_shard_find(&a->manifest, tier, tensor);
+
+		for (int kind = 0; shard != LM_NONE && kind <= LM_VALUES; kind++)
+			lm_stream_will_need(a, tier, (enum lm_stream)kind,
+					    &a->manifest.shards[shard].stream[kind]);
 	}
 }
 
