@@ -29,9 +29,12 @@ lm_unit_tests = \
 	%D%/unit/test_minisign \
 	%D%/unit/test_npy \
 	%D%/unit/test_permute \
+	%D%/unit/test_literals \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
+	%D%/unit/test_kernels \
+	%D%/unit/test_picks \
 	%D%/unit/test_protect \
 	%D%/unit/test_publish \
 	%D%/unit/test_reference \
@@ -77,9 +80,12 @@ lm_unit_tests = \
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_literals_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_kernels_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_picks_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_reference_CPPFLAGS = $(lm_test_cppflags)
@@ -224,6 +230,7 @@ lm_script_tests = \
 	%D%/cli/secrets.sh \
 	%D%/cli/sign.sh \
 	%D%/cli/skeletons.sh \
+	%D%/cli/startup.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/transform.sh \
@@ -260,6 +267,7 @@ lm_script_tests = \
 	%D%/python/pack.sh \
 	%D%/python/protect.sh \
 	%D%/python/readme.sh \
+	%D%/python/registry.sh \
 	%D%/python/remote.sh \
 	%D%/python/reports.sh \
 	%D%/python/safetensors.sh \
@@ -278,6 +286,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/interop/reader_parts.py \
 	%D%/large/access.sh \
 	%D%/large/make_bf16.py \
+	%D%/large/many.sh \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
 	%D%/lib/by_hand.py \
@@ -311,10 +320,12 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
 	%D%/lib/token_server.py \
+	%D%/registry/archive.sh \
 	%D%/registry/client.sh \
 	%D%/registry/lib.sh \
 	%D%/registry/remote.sh \
 	%D%/registry/run \
+	%D%/registry/session.sh \
 	%D%/python/abi.py \
 	%D%/python/archive.py \
 	%D%/python/attacked.py \
@@ -324,6 +335,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/memory.py \
 	%D%/python/pack.py \
 	%D%/python/readme.py \
+	%D%/python/registry.py \
 	%D%/python/remote.py \
 	%D%/python/reports.py \
 	%D%/python/safetensors.py \
@@ -345,7 +357,9 @@ EXTRA_DIST += $(lm_script_tests) \
 
 # Minutes and gigabytes: not a part of `make check`.
 check-large: all
-	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/run.sh
+	for t in run many; do \
+		srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/$$t.sh || exit 1; \
+	done
 .PHONY: check-large
 
 # A real registry on this machine: needs docker-registry, skopeo, apache2-utils.

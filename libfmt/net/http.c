@@ -177,7 +177,8 @@ static int follow(struct route *route, const char *location, struct lmodel_error
 	if (strcmp(route->url[0].origin, to->origin) != 0) {
 		if (route->request->stay)
 			return lm_fail(error, LMODEL_ECORRUPT,
-				       "%s: redirected to another host: %s", from->label, to->label);
+				       "%s: redirected to another host: %s", from->label,
+				       to->label);
 		/* for good: who comes back comes with an address that the other host chose */
 		route->authorize = false;
 	}

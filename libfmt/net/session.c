@@ -11,8 +11,8 @@
 #include "crypto/crypto.h"
 #include "net/url.h"
 
-/* The file is text: this line, the location, "end". Its name is a digest of all that it is about, so
- * a file that was moved or made by hand for something else has another first line. */
+/* The file is text: this line, the location, "end". Its name is a digest of all that it is
+ * about, so a file that was moved or made by hand for something else has another first line. */
 #define HEAD "lmodel upload 1 %s/v2/%s %s %ju\n"
 
 enum { FILE_LIMIT = LM_URL_LIMIT + 2048 };

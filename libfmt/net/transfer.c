@@ -134,7 +134,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 	t->moved += len;
 	t->header_bytes += len;
 	if (t->header_bytes > HEADERS_LIMIT) {
-		lm_fail(&t->error, LMODEL_ECORRUPT, "%s: more than %d KiB of headers", t->url->label,
+		lm_fail(&t->error, LMODEL_ECORRUPT, "%s: more than %d KiB of headers",
+			t->url->label,
 			HEADERS_LIMIT >> 10);
 		return 0;
 	}

@@ -143,16 +143,14 @@ python3 "$srcdir/tests/lib/mkmodel.py" big.safetensors w:F32:1024x1100 || exit 9
 lmodel pack -q --level fast -o big.lmodel big.safetensors || exit 99
 total=$(stat -c %s big.lmodel)
 clear_log
-faults 'drip=0.2,match=PATCH,after=8'
-timeout -s KILL 30 lmodel push -q -j 1 --chunk 256KiB big.lmodel "$registry/big/bert" &
+faults 'status=503,retry-after=50,match=PATCH,after=8'
+lmodel push -q -j 1 --chunk 256KiB big.lmodel "$registry/big/bert" &
 pid=$!
 for _ in $(seq 200); do
-	[ "$(grep -c PATCH requests.log)" -ge 8 ] && break
+	[ "$(grep -c PATCH requests.log)" -ge 9 ] && break
 	sleep 0.05
 done
 kill -KILL $pid 2>/dev/null
-pkill_child=$(ps -o pid= --ppid $pid 2>/dev/null)
-[ -z "$pkill_child" ] || kill -KILL $pkill_child
 wait $pid 2>/dev/null
 faults
 before=$(traffic received PATCH)

@@ -1,5 +1,5 @@
-/* What comes from registries and from docker's configuration, and what users type: the first byte says
- * which parser gets the rest. */
+/* What comes from registries and from docker's configuration, and what users type: the first
+ * byte says which parser gets the rest. */
 #include "crypto/crypto.h"
 #include "crypto/secret.h"
 #include "net/credentials.h"

@@ -144,6 +144,20 @@ like "$(log_lines /token)" 'other%2Fmodel%3Apull%2Cpush&scope=repository%3Asome%
 rm "$config"
 run 0 "$tool" --output back "$ref" get "$blob" 3000000
 same back blob 'nobody pulls'
+clear_log
+stop_registry
+start_registry --token --anonymous-pull --user me:secret
+ref=$registry/some/model
+login me:secret
+run 0 "$tool" "$ref" put blob
+rm "$config"
+clear_log
+run 0 "$tool" "$ref" parallel 8 "$blob" 3000000
+is "$(requests '/token')" 1 'eight threads need one token'
+is "$(log_lines 'GET /v2/' | grep -c '"status": 20[06]')" 16 'and each gets the blob and a part of it'
+stop_registry
+start_registry --user me:secret --token --refresh-token identity
+ref=$registry/some/model
 printf '{"auths":{"%s":{"identitytoken":"identity"}}}' "$registry" >"$config"
 clear_log
 run 0 "$tool" "$ref" put blob

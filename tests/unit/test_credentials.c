@@ -33,18 +33,23 @@ static void test_files(void)
 	file("{\"auths\":{\"h:5000\":{\"auth\":\"bWU6c2VjcmV0\"}}}", 0, "me secret", "-");
 	file("{\"auths\":{\"H:5000\":{\"auth\":\"bWU6c2VjcmV0\"}}}", 0, "me secret", "-");
 	file("{\"auths\":{\"https://h:5000\":{\"auth\":\"bWU6c2VjcmV0\"}}}", 0, "me secret", "-");
-	file("{\"auths\":{\"http://h:5000/v2/\":{\"auth\":\"bWU6c2VjcmV0\"}}}", 0, "me secret", "-");
+	file("{\"auths\":{\"http://h:5000/v2/\":{\"auth\":\"bWU6c2VjcmV0\"}}}", 0, "me secret",
+	     "-");
 	file("{\"auths\":{\"h:5000\":{\"auth\":\"bWU6YTpi\"}}}", 0, "me a:b", "-");
 	file("{\"auths\":{\"h:5000\":{\"auth\":\"bWU6\"}}}", 0, "me ", "-");
 	file("{\"auths\":{\"h:5000\":{\"auth\":\"bTp4AAA=\"}}}", 0, "m x", "-");
 	file("{\"auths\":{\"h:5000\":{\"auth\":\"bTp4AAA\"}}}", 0, "m x", "-");
 	file("{\"auths\":{\"h:5000\":{\"username\":\"a\",\"password\":\"b\"}}}", 0, "a b", "-");
-	file("{\"auths\":{\"h:5000\":{\"auth\":\"bWU6eA==\",\"identitytoken\":\"t\"}}}", 0, "token t", "-");
+	file("{\"auths\":{\"h:5000\":{\"auth\":\"bWU6eA==\",\"identitytoken\":\"t\"}}}", 0,
+	     "token t", "-");
 	file("{\"auths\":{\"h:5000\":{\"auth\":\"\"}}}", 0, "-", "-");
-	file("{\"auths\":{\"h:5001\":{\"auth\":\"bWU6eA==\"},\"h\":{\"auth\":\"bWU6eA==\"}}}", 0, "-", "-");
-	file("{\"auths\":{\"h:5000/a\":{\"auth\":\"bWU6eA==\"},\"https://h:50001\":{}}}", 0, "-", "-");
+	file("{\"auths\":{\"h:5001\":{\"auth\":\"bWU6eA==\"},\"h\":{\"auth\":\"bWU6eA==\"}}}", 0,
+	     "-", "-");
+	file("{\"auths\":{\"h:5000/a\":{\"auth\":\"bWU6eA==\"},\"https://h:50001\":{}}}", 0, "-",
+	     "-");
 	file("{\"auths\":null,\"credsStore\":\"s\"}", 0, "-", "s");
-	file("{\"credHelpers\":{\"h:5000\":\"own\",\"h\":\"x\"},\"credsStore\":\"s\"}", 0, "-", "own");
+	file("{\"credHelpers\":{\"h:5000\":\"own\",\"h\":\"x\"},\"credsStore\":\"s\"}", 0, "-",
+	     "own");
 	file("{\"credHelpers\":{\"h\":\"x\"}}", 0, "-", "-");
 	file("{}", 0, "-", "-");
 	file("", BAD, "-", "-");
@@ -67,7 +72,8 @@ static void test_answers(void)
 		const char *text, *user, *password, *token;
 		int code;
 	} answers[] = {
-		{ "{\"ServerURL\":\"h\",\"Username\":\"me\",\"Secret\":\"x\"}", "me", "x", NULL, 0 },
+		{ "{\"ServerURL\":\"h\",\"Username\":\"me\",\"Secret\":\"x\"}", "me", "x", NULL,
+		  0 },
 		{ "{\"Username\":\"<token>\",\"Secret\":\"x\"}", NULL, NULL, "x", 0 },
 		{ "{\"Username\":\"\",\"Secret\":\"\"}", NULL, NULL, NULL, 0 },
 		{ "{\"Username\":5,\"Secret\":\"x\"}", NULL, NULL, NULL, LMODEL_ECORRUPT },
@@ -80,7 +86,8 @@ static void test_answers(void)
 		struct lm_credentials c;
 
 		is_int(lm_credentials_parse_answer(&c, answers[i].text, strlen(answers[i].text),
-						   "helper", &error), answers[i].code, answers[i].text);
+						   "helper", &error), answers[i].code,
+						   answers[i].text);
 		ok((c.user == NULL) == (answers[i].user == NULL) &&
 		   (c.user == NULL || strcmp(c.user, answers[i].user) == 0) &&
 		   (c.password == NULL) == (answers[i].password == NULL) &&

@@ -25,7 +25,8 @@ static void test_challenges(void)
 {
 	enum { BASIC = LM_CHALLENGE_BASIC, BEARER = LM_CHALLENGE_BEARER };
 
-	challenge("Bearer realm=\"https://a/t\",service=\"s\",scope=\"x\"", 0, BEARER, "https://a/t", "s");
+	challenge("Bearer realm=\"https://a/t\",service=\"s\",scope=\"x\"", 0, BEARER,
+		  "https://a/t", "s");
 	challenge("bearer Realm = \"u\" , SERVICE=s", 0, BEARER, "u", "s");
 	challenge("Basic realm=\"x\"", 0, BASIC, "x", NULL);
 	challenge("Basic", 0, BASIC, NULL, NULL);
@@ -55,7 +56,8 @@ static void link_is(const char *text, int code, const char *target)
 	char *got;
 
 	is_int(lm_link_next(text, &got, &error), code, lm_quote(quoted, text));
-	ok((got == NULL) == (target == NULL) && (got == NULL || strcmp(got, target) == 0), "target");
+	ok((got == NULL) == (target == NULL) && (got == NULL || strcmp(got, target) == 0),
+	   "target");
 	free(got);
 }
 
@@ -84,12 +86,14 @@ static void test_ranges(void)
 {
 	static const char *const bad[] = {
 		"", "bytes", "bytes ", "bytes */5", "bytes 1-2", "bytes 2-1/5", "bytes 1-5/5",
-		"bytes -1-2/5", "bytes 1-/5", "bytes 1-2/", "bytes 1-2/x", "bytes 1-2/5x", "items 1-2/5",
+		"bytes -1-2/5", "bytes 1-/5", "bytes 1-2/", "bytes 1-2/x", "bytes 1-2/5x",
+		"items 1-2/5",
 		"bytes=1-2/5", "bytes 1 -2/5", "bytes 0-18446744073709551615/*",
 		"bytes 0-1/18446744073709551616", "bytes 99999999999999999999-1/2",
 	};
 	static const char *const bad_uploads[] = {
-		"", "0", "0-", "1-5", "-5", "0-x", "0-5 ", "bytes=", "bytes 0-5", "0-18446744073709551615",
+		"", "0", "0-", "1-5", "-5", "0-x", "0-5 ", "bytes=", "bytes 0-5",
+		"0-18446744073709551615",
 		"0-18446744073709551616", "0--1",
 	};
 	uint64_t first = 9, last = 9, size = 9, arrived = 9;
@@ -98,7 +102,8 @@ static void test_ranges(void)
 	   size == 5, "a range");
 	ok(lm_content_range_parse("Bytes 0-0/*", &first, &last, &size) && first == 0 && last == 0 &&
 	   size == UINT64_MAX, "of unknown size");
-	ok(lm_content_range_parse("bytes 0-18446744073709551613/18446744073709551614", &first, &last,
+	ok(lm_content_range_parse("bytes 0-18446744073709551613/18446744073709551614", &first,
+				  &last,
 				  &size) && size == UINT64_MAX - 1, "the largest");
 	for (size_t i = 0; i < LM_COUNT(bad); i++)
 		ok(!lm_content_range_parse(bad[i], &first, &last, &size), "no range: %s", bad[i]);

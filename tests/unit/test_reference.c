@@ -21,7 +21,8 @@ static const struct good good[] = {
 	{ "HTTP://H.Example/a", "h.example", "a", "latest", NULL, "h.example/a:latest", false },
 	{ "127.9.8.7:65535/a", "127.9.8.7:65535", "a", "latest", NULL,
 	  "127.9.8.7:65535/a:latest", false },
-	{ "[::1]:5000/a:1.2_3-x", "[::1]:5000", "a", "1.2_3-x", NULL, "[::1]:5000/a:1.2_3-x", false },
+	{ "[::1]:5000/a:1.2_3-x", "[::1]:5000", "a", "1.2_3-x", NULL, "[::1]:5000/a:1.2_3-x",
+	  false },
 	{ "[2001:DB8::1]/a", "[2001:db8::1]", "a", "latest", NULL, "[2001:db8::1]/a:latest", true },
 	{ "128.0.0.1/a", "128.0.0.1", "a", "latest", NULL, "128.0.0.1/a:latest", true },
 	{ "h/a.b_c__d--e---f/0:_", "h", "a.b_c__d--e---f/0", "_", NULL,
@@ -29,12 +30,17 @@ static const struct good good[] = {
 };
 
 static const char *const bad[] = {
-	"", "/", "h", "h/", "/a", "h//a", "h/a/", "h/a//b", "h/A", "h/a:", "h/a@", "h/a:.x", "h/a:-x",
-	"h/a:x/y", "h/a:x:y", "h/a@sha256:00", "h/a@" D "0", "h/a@" D "@" D, "h/a b", "h/a?x", "h/a#x",
-	"h/a%20", "h/\xc3\xa4", "h/.a", "h/a.", "h/a..b", "h/a___b", "h/a._b", "h/-a", "h/a-", "h/../a",
-	"user@h/a", "user:secret@h/a", "http://user:secret@h/a", "h:/a", "h:0/a", "h:65536/a", "h:x/a",
+	"", "/", "h", "h/", "/a", "h//a", "h/a/", "h/a//b", "h/A", "h/a:", "h/a@", "h/a:.x",
+	"h/a:-x",
+	"h/a:x/y", "h/a:x:y", "h/a@sha256:00", "h/a@" D "0", "h/a@" D "@" D, "h/a b", "h/a?x",
+	"h/a#x",
+	"h/a%20", "h/\xc3\xa4", "h/.a", "h/a.", "h/a..b", "h/a___b", "h/a._b", "h/-a", "h/a-",
+	"h/../a",
+	"user@h/a", "user:secret@h/a", "http://user:secret@h/a", "h:/a", "h:0/a", "h:65536/a",
+	"h:x/a",
 	"h:1:2/a", "h:99999999999999999999/a", "-h/a", "h-/a", "h_/a", "h..x/a", ".h/a", "[::1/a",
-	"[x]/a", "[::1]x/a", "[]/a", "h\n/a", "h/a\n", "ftp://h/a", "oci:///a", "http:/h/a", "\x01/a",
+	"[x]/a", "[::1]x/a", "[]/a", "h\n/a", "h/a\n", "ftp://h/a", "oci:///a", "http:/h/a",
+	"\x01/a",
 };
 
 static void test_good(void)
