@@ -38,6 +38,7 @@ lm_unit_tests = \
 	%D%/unit/test_protect \
 	%D%/unit/test_publish \
 	%D%/unit/test_reference \
+	%D%/unit/test_ranges \
 	%D%/unit/test_residual \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
@@ -88,6 +89,7 @@ lm_unit_tests = \
 %C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_reference_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_ranges_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_residual_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
@@ -108,6 +110,7 @@ lm_unit_tests = \
 lm_fuzz_targets = \
 	%D%/fuzz/fuzz_age \
 	%D%/fuzz/fuzz_archive \
+	%D%/fuzz/fuzz_blockmap \
 	%D%/fuzz/fuzz_chunk \
 	%D%/fuzz/fuzz_gguf \
 	%D%/fuzz/fuzz_npy \
@@ -130,6 +133,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_archive_SOURCES = %D%/fuzz/fuzz_archive.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_archive_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_archive_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_blockmap_SOURCES = %D%/fuzz/fuzz_blockmap.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_blockmap_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_blockmap_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_chunk_SOURCES = %D%/fuzz/fuzz_chunk.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_chunk_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_chunk_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -317,6 +323,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/registry/archive.sh \
 	%D%/registry/client.sh \
 	%D%/registry/lib.sh \
+	%D%/registry/remote.sh \
 	%D%/registry/run \
 	%D%/registry/session.sh \
 	%D%/python/abi.py \

@@ -100,6 +100,8 @@ static int plan_patches(struct extraction *x, struct lmodel_error *error)
 		size_t tensor = x->tensor_of[item->member];
 		struct lm_patcher p;
 
+		if (tensor != LM_NONE)
+			lm_patch_will_need(x->archive, tensor);
 		x->on_the_way[i] = tensor != LM_NONE && item->len > 0 &&
 				   lm_patcher_begin(&p, x->archive, tensor) && p.count > 0;
 	}

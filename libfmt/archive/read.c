@@ -284,6 +284,8 @@ static int run_all(struct reading *r, const struct lmodel_run *run, struct lmode
 
 	if (result != LMODEL_OK || r->archive->level == 0)
 		return result;
+	for (size_t i = 0; i < r->count; i++)
+		lm_patch_will_need(r->archive, original(r, i));
 	return lm_pool_run(lm_pool_workers(run != NULL ? run->jobs : 0), &ops, r, error);
 }
 

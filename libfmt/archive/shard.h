@@ -105,6 +105,8 @@ size_t lm_shard_find(const struct lm_manifest *manifest, size_t tier, size_t ten
 /* Widens a range within a tensor to what lm_patch_memory() takes. */
 void lm_patch_range(const struct lmodel_archive *archive, size_t tensor, uint64_t *offset,
 		    uint64_t *len);
+/* Tells the file that shards of this tensor are going to be read: those of all tiers in force. */
+void lm_patch_will_need(const struct lmodel_archive *archive, size_t tensor);
 /* Over bytes [offset, offset+len) of a tensor in memory: all tiers in force. */
 int lm_patch_memory(const struct lmodel_archive *archive, size_t tensor, uint64_t offset,
 		    void *buffer, size_t len, struct lmodel_error *error) LM_MUST_CHECK;

@@ -23,6 +23,17 @@ void lm_patch_range(const struct lmodel_archive *a, size_t tensor, uint64_t *off
 	}
 }
 
+void lm_patch_will_need(const struct lmodel_archive *a, size_t tensor)
+{
+	for (size_t tier = 0; a->file.ops != NULL && tier < a->level; tier++) {
+		size_t shard = lm_shard_find(&a->manifest, tier, tensor);
+
+		for (int kind = 0; shard != LM_NONE && kind <= LM_VALUES; kind++)
+			lm_stream_will_need(a, tier, (enum lm_stream)kind,
+					    &a->manifest.shards[shard].stream[kind]);
+	}
+}
+
 static int patch_memory(const struct lmodel_archive *a, size_t shard, uint64_t offset, uint8_t *bytes,
 			size_t len, struct lmodel_error *error)
 {

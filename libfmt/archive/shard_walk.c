@@ -186,8 +186,10 @@ static int make_units(struct lm_shard_walk *w, struct lmodel_error *error)
 
 static int open_walk(struct lm_shard_walk *w, size_t shard, struct lmodel_error *error)
 {
+	const struct lm_shard_row *row = &w->archive->manifest.shards[shard];
 	int r = make_units(w, error);
 
+	lm_stream_will_need(w->archive, row->tier, LM_VALUES, &row->stream[LM_VALUES]);
 	if (r == LMODEL_OK)
 		r = lm_stream_open(&w->positions, w->archive, shard, LM_POSITIONS, error);
 	if (r == LMODEL_OK)
