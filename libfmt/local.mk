@@ -16,6 +16,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
 	%D%/include/lmodel/registry.h \
+	%D%/include/lmodel/remote.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
 	%D%/include/lmodel/transform.h \
@@ -37,6 +38,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/format.c %D%/base/format.h \
 	%D%/base/file.h \
 	%D%/base/io.c %D%/base/io.h \
+	%D%/base/json.c %D%/base/json.h \
 	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
@@ -77,12 +79,29 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
+	%D%/net/auth.c %D%/net/auth.h \
+	%D%/net/blobs.c \
+	%D%/net/blockmap.c %D%/net/blockmap.h \
+	%D%/net/cache.c %D%/net/cache.h \
+	%D%/net/credentials.c %D%/net/credentials.h \
 	%D%/net/curl.c %D%/net/curl.h \
+	%D%/net/digest.c %D%/net/digest.h \
+	%D%/net/fields.c %D%/net/fields.h \
+	%D%/net/helper.c \
 	%D%/net/http.c %D%/net/http.h \
+	%D%/net/manifests.c \
+	%D%/net/ranges.c %D%/net/ranges.h \
 	%D%/net/reference.c %D%/net/reference.h \
-	%D%/net/registry.h \
+	%D%/net/registry.c %D%/net/registry.h \
+	%D%/net/repository.h \
+	%D%/net/referrers.c \
+	%D%/net/session.c %D%/net/session.h \
+	%D%/net/store.c %D%/net/store.h \
+	%D%/net/token.c %D%/net/token.h \
+	%D%/net/upload.c \
 	%D%/net/transfer.c %D%/net/transfer.h \
 	%D%/net/url.c %D%/net/url.h \
+	%D%/net/web.c %D%/net/web.h \
 	%D%/codec/chunk_decode.c \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
@@ -115,7 +134,6 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/gguf_values.c \
 	%D%/import/import.c \
 	%D%/import/index.c %D%/import/index.h \
-	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
 	%D%/import/onnx.c %D%/import/onnx.h \
@@ -240,7 +258,21 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
-	%D%/archive/writer.c %D%/archive/writer.h
+	%D%/archive/writer.c %D%/archive/writer.h \
+	%D%/registry/assembly.c %D%/registry/assembly.h \
+	%D%/registry/grants.c %D%/registry/grants.h \
+	%D%/registry/image.c %D%/registry/image.h \
+	%D%/registry/image_make.c \
+	%D%/registry/json_read.c %D%/registry/json_read.h \
+	%D%/registry/json_write.c %D%/registry/json_write.h \
+	%D%/registry/layers.c %D%/registry/layers.h \
+	%D%/registry/partial.c \
+	%D%/registry/pull.c %D%/registry/pull.h \
+	%D%/registry/pull_target.c \
+	%D%/registry/push.c \
+	%D%/registry/exchange.c %D%/registry/exchange.h \
+	%D%/registry/remote.c \
+	%D%/registry/remote_image.c %D%/registry/remote_image.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h
 

@@ -97,7 +97,7 @@ def openzl(sources: Path | None, folder: Path, cc: str) -> Built:
                   for f in sorted((zstd / "lib" / d).glob("*.[cS]"))]
         files += [lz4 / "lib" / f for f in ("lz4.c", "lz4hc.c")]
         objects = _objects(cc, files, flags, folder / "openzl.o")
-        _run([*cc.split(), "-O2", "-w", "-o", program, HERE / "openzl.c", HERE / "driver.c",
+        _run([*cc.split(), "-O2", "-D_GNU_SOURCE", "-w", "-o", program, HERE / "openzl.c", HERE / "driver.c",
               f"-I{HERE}", *flags, *objects, "-lm"])
     except (OSError, _Unbuildable) as e:
         return Built(program, f"not here: {e}")
@@ -120,7 +120,7 @@ def blosc2(sources: Path | None, folder: Path, cc: str) -> Built:
         if not (tree / "blosc/libblosc2.a").exists():
             _run(["cmake", "-S", top, "-B", tree, f"-DCMAKE_C_COMPILER={cc.split()[-1]}", *options])
             _run(["cmake", "--build", tree, "--target", "blosc2_static", "-j", "2"])
-        _run([*cc.split(), "-O2", "-w", "-pthread", "-o", program, HERE / "blosc2.c",
+        _run([*cc.split(), "-O2", "-D_GNU_SOURCE", "-w", "-pthread", "-o", program, HERE / "blosc2.c",
               HERE / "driver.c", f"-I{HERE}", f"-I{top}/include", tree / "blosc/libblosc2.a",
               "-lm", "-ldl"])
     except (OSError, _Unbuildable) as e:

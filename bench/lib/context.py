@@ -68,6 +68,7 @@ class Bench:
             self.library = options.build / "libfmt/.libs/liblmodel.so"
             self.env["LD_LIBRARY_PATH"] = str(self.library.parent)
         self.work = self.place("work")
+        self.processors = len(os.sched_getaffinity(0))
 
     def place(self, name: str, disk: bool = False) -> Path:
         """A folder of this run, in memory or on the disk."""

@@ -99,8 +99,7 @@ def run(bench: Bench) -> None:
         for kind, dtype in KINDS:
             raw = bench.model(kind, folder=bench.place("models", disk=place == "disk"))
             bench.say(f"speed with {kind}, {place}")
-            rounds = bench.options.rounds if place == "memory" else max(
-                3, bench.options.rounds - 2)
+            rounds = bench.options.rounds
             packing, unpacking = _jobs(bench, raw, folder, dtype, found, place == "disk")
             first, second, sizes = _take_turns(bench, packing, unpacking, rounds)
             size = raw.stat().st_size

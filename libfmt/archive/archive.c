@@ -118,6 +118,23 @@ static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
 	return r;
 }
 
+/* A file that has no name yet. */
+static int adopt_file(struct lmodel_archive *a, int fd, const char *label, uint64_t *size,
+		      struct lmodel_error *error)
+{
+	struct stat st;
+
+	a->label = lm_strdup(label, error);
+	if (a->label == NULL)
+		return LMODEL_EFAILED;
+	a->file.label = a->label;
+	a->file.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (a->file.fd < 0 || fstat(a->file.fd, &st) != 0)
+		return lm_fail_errno(error, "%s", label);
+	*size = (uint64_t)st.st_size;
+	return LMODEL_OK;
+}
+
 /* The higher commit counter of the two footers, valid or not. */
 static uint64_t newest_counter(const struct lmodel_archive *a)
 {
@@ -223,24 +240,10 @@ static int check_owner(const struct lmodel_archive *a, struct lmodel_error *erro
 	return LMODEL_OK;
 }
 
-static int open_archive(struct lmodel_archive **out, const char *path, bool own_lock,
-			struct lmodel_error *error)
+static int load(struct lmodel_archive *a, uint64_t size, struct lmodel_error *error)
 {
-	struct lmodel_archive *a = calloc(1, sizeof(*a));
-	uint64_t size = 0;
-	int r;
+	int r = read_manifest(a, size, error);
 
-	*out = NULL;
-	if (a == NULL)
-		return lm_fail_memory(error);
-	a->file.fd = -1;
-	a->own_lock = own_lock;
-	pthread_mutex_init(&a->lock, NULL);
-	r = lm_crypto_init(error);
-	if (r == LMODEL_OK)
-		r = open_file(a, path, &size, error);
-	if (r == LMODEL_OK)
-		r = read_manifest(a, size, error);
 	if (r == LMODEL_OK)
 		r = check_statement(a, error);
 	if (r == LMODEL_OK)
@@ -257,12 +260,67 @@ static int open_archive(struct lmodel_archive **out, const char *path, bool own_
 		r = lm_archive_make_attachments(a, error);
 	if (r == LMODEL_OK)
 		r = make_index(a, error);
-	if (r != LMODEL_OK) {
-		lmodel_close(a);
-		return r;
+	return r;
+}
+
+static struct lmodel_archive *new_archive(bool own_lock, struct lmodel_error *error)
+{
+	struct lmodel_archive *a = lm_crypto_init(error) == LMODEL_OK ? calloc(1, sizeof(*a)) : NULL;
+
+	if (a == NULL) {
+		lm_fail_memory(error); /* unless it was something else */
+		return NULL;
 	}
-	*out = a;
-	return LMODEL_OK;
+	a->file.fd = -1;
+	a->own_lock = own_lock;
+	pthread_mutex_init(&a->lock, NULL);
+	return a;
+}
+
+/* Gives the archive, or closes it when it did not open. */
+static int opened(struct lmodel_archive **out, struct lmodel_archive *a, int code)
+{
+	if (code == LMODEL_OK)
+		*out = a;
+	else
+		lmodel_close(a);
+	return code;
+}
+
+static int open_archive(struct lmodel_archive **out, const char *path, bool own_lock,
+			struct lmodel_error *error)
+{
+	struct lmodel_archive *a = new_archive(own_lock, error);
+	uint64_t size = 0;
+	int r;
+
+	*out = NULL;
+	if (a == NULL)
+		return LMODEL_EFAILED;
+	r = open_file(a, path, &size, error);
+	if (r == LMODEL_OK)
+		r = load(a, size, error);
+	return opened(out, a, r);
+}
+
+int lm_archive_open_file(struct lmodel_archive **out, struct lm_file *file, uint64_t size,
+			 struct lmodel_error *error)
+{
+	struct lmodel_archive *a = new_archive(false, error);
+	int r;
+
+	*out = NULL;
+	if (a == NULL)
+		return LMODEL_EFAILED;
+	a->label = lm_strdup(file->label, error);
+	if (a->label == NULL)
+		return opened(out, a, LMODEL_EFAILED);
+	a->file = *file;
+	a->file.label = a->label;
+	r = load(a, size, error);
+	if (r != LMODEL_OK)
+		a->file = (struct lm_file){ .fd = -1 };
+	return opened(out, a, r);
 }
 
 int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_error *error)
@@ -276,6 +334,22 @@ int lm_archive_open_locked(struct lmodel_archive **out, const char *path,
 			   struct lmodel_error *error)
 {
 	return open_archive(out, path, true, error);
+}
+
+int lm_archive_open_unnamed(struct lmodel_archive **out, int fd, const char *label,
+			    struct lmodel_error *error)
+{
+	struct lmodel_archive *a = new_archive(true, error);
+	uint64_t size = 0;
+	int r;
+
+	*out = NULL;
+	if (a == NULL)
+		return LMODEL_EFAILED;
+	r = adopt_file(a, fd, label, &size, error);
+	if (r == LMODEL_OK)
+		r = load(a, size, error);
+	return opened(out, a, r);
 }
 
 void lmodel_close(struct lmodel_archive *a)

@@ -51,6 +51,15 @@ struct lmodel_archive {
 int lm_archive_open_locked(struct lmodel_archive **archive, const char *path,
 			   struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The same for a file that has no name yet; `fd` is duplicated. `label` is for messages. */
+int lm_archive_open_unnamed(struct lmodel_archive **archive, int fd, const char *label,
+			    struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Opens an archive of `size` bytes that is no local file. The file is the archive's when that has
+ * succeeded, and still the caller's otherwise. */
+int lm_archive_open_file(struct lmodel_archive **archive, struct lm_file *file, uint64_t size,
+			 struct lmodel_error *error) LM_MUST_CHECK;
+
 /* ENOKEY, ECORRUPT when what the keys open is nothing, or absent, and no level was chosen. */
 int lm_archive_check_level(const struct lmodel_archive *archive, struct lmodel_error *error)
 	LM_MUST_CHECK;

@@ -37,14 +37,18 @@ int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **ha
 	size_t len = (size_t)m->chunk_count * LM_SHA256_SIZE;
 	LM_FREE uint8_t *list = malloc(len + 1);
 	uint8_t digest[LM_SHA256_SIZE];
-	int r;
+	uint64_t at = m->offset + m->length - len;
 
 	if (list == NULL)
 		return lm_fail_memory(error);
-	r = lm_file_read(&a->file, list, len, m->offset + m->length - len, error);
-	if (r != LMODEL_OK)
-		return r;
-	lm_sha256(digest, list, len);
+	do {
+		int r = lm_file_read(&a->file, list, len, at, error);
+
+		if (r != LMODEL_OK)
+			return r;
+		lm_sha256(digest, list, len);
+	} while (memcmp(digest, m->digest, sizeof(digest)) != 0 &&
+		 lm_file_doubt(&a->file, at, len));
 	if (memcmp(digest, m->digest, sizeof(digest)) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: member %s: the SHA-256 list of its chunks is damaged", a->label,
@@ -59,13 +63,18 @@ int lm_member_chunk(const struct lmodel_archive *a, size_t member, uint32_t inde
 {
 	const struct lm_member *m = &a->manifest.members[member];
 	size_t len = m->chunks[index] & LM_CHUNK_LEN_MASK;
+	const uint8_t *wanted = hashes + (size_t)index * LM_SHA256_SIZE;
 	uint8_t digest[LM_SHA256_SIZE];
-	int r = lm_file_read(&a->file, stored, len, at, error);
 
-	if (r != LMODEL_OK)
-		return r;
-	lm_sha256(digest, stored, len);
-	if (memcmp(digest, hashes + (size_t)index * LM_SHA256_SIZE, sizeof(digest)) != 0)
+	do {
+		int r = lm_file_read(&a->file, stored, len, at, error);
+
+		if (r != LMODEL_OK)
+			return r;
+		lm_sha256(digest, stored, len);
+	} while (memcmp(digest, wanted, sizeof(digest)) != 0 &&
+		 lm_file_doubt(&a->file, at, len));
+	if (memcmp(digest, wanted, sizeof(digest)) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: member %s: chunk %u (%zu bytes at %ju): SHA-256 does not match",
 			       a->label, LM_QUOTE(m->path), index, len, (uintmax_t)at);

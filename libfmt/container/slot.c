@@ -10,7 +10,7 @@
 
 static const uint8_t magic[8] = { 'L', 'M', 'O', 'D', 'E', 'L', 0x1a, '\n' };
 
-enum { DIGEST_AT = 48 };
+enum { DIGEST_AT = 48, SMALL_SLOT = 128 << 10 };
 
 /* ---- footer ---- */
 
@@ -149,6 +149,9 @@ int lm_slots_locate(const struct lm_file *file, uint64_t file_size, struct lm_sl
 	if (file_size < lm_slots_end(a))
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: truncated within the manifest",
 			       file->label);
+	/* Nearly always it is slot A that is read next; a large one may be empty for the most part. */
+	if (a <= SMALL_SLOT)
+		lm_file_will_need(file, 0, LM_SLOT_A_OFFSET + a + sizeof(second));
 	if (lm_file_read(file, second, sizeof(second), LM_SLOT_A_OFFSET + a, error))
 		return (int)error->code;
 	if (!parse_header(second, LM_SLOT_B_MEMBER, &b) || b != a)
@@ -223,8 +226,6 @@ int lm_slots_read(const struct lm_file *file, const struct lm_slots *s, uint8_t 
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	int first, r = LMODEL_OK;
 
-	/* Nearly always it is slot A that is read whole. */
-	lm_file_will_need(file, lm_slot_offset(s->slot_size, 0), s->slot_size);
 	for (int i = 0; i < 2; i++)
 		if ((r = read_footer(file, s, i, &slot[i], bytes[i], &local)) != LMODEL_OK)
 			return lm_fail(error, local.code, "%s", local.message);

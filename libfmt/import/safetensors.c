@@ -1,11 +1,11 @@
 /* safetensors: u64 length of the header, the header (JSON), the tensors' bytes without holes.
  * What the format's reference reader refuses is refused here (but for -0, which is 0), and some
  * things more: unknown fields of a tensor, and duplicate names, of which it takes the last. */
-#include "import/json.h"
 #include "import/kind.h"
 #include "import/source.h"
 
 #include "base/io.h"
+#include "base/json.h"
 
 enum { PREFIX = 8 }; /* the header's length, before the header */
 

@@ -127,6 +127,19 @@ static int allow(const struct lm_http *http, const struct lm_url *url, enum lmod
 	return lm_fail(error, code, "%s: plain http is for this machine only", url->label);
 }
 
+/* Whether an answer from one address may send a client to another one. */
+static int may_lead(const struct lm_http *http, const struct lm_url *from, const struct lm_url *to,
+		    struct lmodel_error *error)
+{
+	if (from->secure && !to->secure)
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: leads from https to http: %s",
+			       from->label, to->label);
+	if (to->loopback && !from->loopback) /* whose services trust who asks from there */
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: leads to this machine itself: %s",
+			       from->label, to->label);
+	return allow(http, to, LMODEL_ECORRUPT, error);
+}
+
 static bool is_redirect(const struct route *route, const struct lm_http_response *response)
 {
 	const char *method = route->request->method;
@@ -159,12 +172,8 @@ static int follow(struct route *route, const char *location, struct lmodel_error
 		if (strcmp(route->url[i].text, to->text) == 0)
 			return lm_fail(error, LMODEL_EFAILED, "%s: redirected in a circle",
 				       route->url[0].label);
-	if (from->secure && !to->secure)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: redirected from https to http: %s",
-			       from->label, to->label);
-	if (to->loopback && !from->loopback)
-		return lm_fail(error, LMODEL_ECORRUPT,
-			       "%s: redirected to this machine itself: %s", from->label, to->label);
+	if (may_lead(route->http, from, to, error))
+		return LMODEL_ECORRUPT;
 	if (strcmp(route->url[0].origin, to->origin) != 0) {
 		if (route->request->stay)
 			return lm_fail(error, LMODEL_ECORRUPT,
@@ -172,7 +181,7 @@ static int follow(struct route *route, const char *location, struct lmodel_error
 		/* for good: who comes back comes with an address that the other host chose */
 		route->authorize = false;
 	}
-	return allow(route->http, to, LMODEL_ECORRUPT, error);
+	return LMODEL_OK;
 }
 
 static int walk(struct route *route, struct lm_connection *connection,
@@ -242,14 +251,10 @@ static int64_t backoff(const struct lm_http *http, unsigned failures)
 	return ms / 2 + ms * jitter / 2 / UINT16_MAX;
 }
 
-int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
-		  struct lmodel_error *error)
+static int wait_ms(struct lm_http *http, int64_t ms, struct lmodel_error *error)
 {
-	int64_t until;
+	int64_t until = lm_http_clock() + ms;
 
-	if (failures >= http->options.tries)
-		return lm_fail(error, LMODEL_EFAILED, "tried %u times", failures);
-	until = lm_http_clock() + LM_MAX(backoff(http, failures), retry_after(http, response));
 	for (;;) {
 		int64_t left = until - lm_http_clock();
 		struct timespec slice = { .tv_nsec = LM_MIN(left, (int64_t)SLICE_MS) * 1000000 };
@@ -261,6 +266,19 @@ int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_
 			return LMODEL_OK;
 		nanosleep(&slice, NULL);
 	}
+}
+
+int lm_http_wait(struct lm_http *http, unsigned ms, struct lmodel_error *error)
+{
+	return wait_ms(http, ms, error);
+}
+
+int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
+		  struct lmodel_error *error)
+{
+	if (failures >= http->options.tries)
+		return lm_fail(error, LMODEL_EFAILED, "tried %u times", failures);
+	return wait_ms(http, LM_MAX(backoff(http, failures), retry_after(http, response)), error);
 }
 
 static int attempt(struct lm_http *http, const struct lm_http_request *request,
@@ -298,6 +316,31 @@ static int load(struct lm_http *http, struct lmodel_error *error)
 	return curl == NULL ? LMODEL_EFAILED : LMODEL_OK;
 }
 
+int lm_http_resolve(struct lm_http *http, const char *from, const char *location, char **url,
+		    bool *same, struct lmodel_error *error)
+{
+	struct lmodel_error local = LMODEL_ERROR_INIT;
+	struct lm_url base = { 0 }, to = { 0 };
+	int r = load(http, error);
+
+	*url = NULL;
+	if (r == LMODEL_OK)
+		r = lm_url_parse(&base, http->curl, from, error);
+	if (r == LMODEL_OK && lm_url_resolve(&to, http->curl, &base, location, &local))
+		r = lm_fail(error, local.code, "%s: leads to %s", base.label, local.message);
+	if (r == LMODEL_OK)
+		r = may_lead(http, &base, &to, error);
+	if (r == LMODEL_OK) {
+		if (same != NULL)
+			*same = strcmp(base.origin, to.origin) == 0;
+		*url = to.text;
+		to.text = NULL;
+	}
+	lm_url_free(&base);
+	lm_url_free(&to);
+	return r;
+}
+
 int lm_http_perform(struct lm_http *http, const struct lm_http_request *request,
 		    struct lm_http_response *response, struct lmodel_error *error)
 {
@@ -315,7 +358,8 @@ int lm_http_perform(struct lm_http *http, const struct lm_http_request *request,
 			broken = response->broken;
 			lm_http_response_free(response);
 			response->broken = broken;
-			return lm_fail(error, local.code, failures > 1 ? "%s (tried %u times)" : "%s",
+			return lm_fail(error, local.code,
+				       broken && failures > 1 ? "%s (tried %u times)" : "%s",
 				       local.message, failures);
 		}
 		r = lm_http_pause(http, failures, r == LMODEL_OK ? response : NULL, error);

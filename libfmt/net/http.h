@@ -44,7 +44,8 @@ struct lm_http_body {
 	uint64_t offset, length;
 };
 
-/* Takes a piece of a body as it arrives. */
+/* Takes a piece of a body as it arrives. The response that was given to lm_http_perform() has its
+ * status and headers by then. */
 typedef int lm_http_sink(void *context, const void *bytes, size_t len, struct lmodel_error *error);
 
 struct lm_http_request {
@@ -98,6 +99,15 @@ void lm_http_response_free(struct lm_http_response *response);
  * ask `response->broken` first. */
 int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
 		  struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Waits. EFAILED "interrupted" when `stopped` says so. */
+int lm_http_wait(struct lm_http *http, unsigned ms, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* What `location` means in an answer from the address `from`, in fresh memory, under the rules of
+ * redirects: from https to https alone, nobody else's answer leads to this machine. `*same` (may be
+ * NULL): it has the origin of `from`. ECORRUPT for what is not allowed. */
+int lm_http_resolve(struct lm_http *http, const char *from, const char *location, char **url,
+		    bool *same, struct lmodel_error *error) LM_MUST_CHECK;
 
 void lm_http_usage(struct lm_http *http, struct lm_http_usage *usage);
 

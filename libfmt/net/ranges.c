@@ -182,10 +182,9 @@ static void forget(struct lm_ranges *r, uint64_t first, uint64_t last)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static int ranges_read(void *source, void *buffer, size_t len, uint64_t offset,
-		       struct lmodel_error *error)
+int lm_ranges_read(struct lm_ranges *r, void *buffer, size_t len, uint64_t offset,
+		   struct lmodel_error *error)
 {
-	struct lm_ranges *r = source;
 	uint64_t first = offset / LM_BLOCK, last;
 
 	if (offset > r->source.size || len > r->source.size - offset)
@@ -212,10 +211,8 @@ static int ranges_read(void *source, void *buffer, size_t len, uint64_t offset,
 		       r->source.label);
 }
 
-static void ranges_will_need(void *source, uint64_t offset, uint64_t len)
+void lm_ranges_will_need(struct lm_ranges *r, uint64_t offset, uint64_t len)
 {
-	struct lm_ranges *r = source;
-
 	if (offset >= r->source.size || len == 0)
 		return;
 	len = LM_MIN(len, r->source.size - offset);
@@ -225,9 +222,8 @@ static void ranges_will_need(void *source, uint64_t offset, uint64_t len)
 }
 
 /* Each block once: a source that goes on giving wrong bytes is wrong. */
-static bool ranges_doubt(void *source, uint64_t offset, uint64_t len)
+bool lm_ranges_doubt(struct lm_ranges *r, uint64_t offset, uint64_t len)
 {
-	struct lm_ranges *r = source;
 	bool again = false;
 
 	if (offset >= r->source.size || len == 0)
@@ -244,16 +240,6 @@ static bool ranges_doubt(void *source, uint64_t offset, uint64_t len)
 	pthread_mutex_unlock(&r->lock);
 	return again;
 }
-
-static void ranges_close(void *source)
-{
-	(void)source;
-}
-
-const struct lm_file_ops lm_ranges_ops = {
-	.read = ranges_read, .will_need = ranges_will_need, .doubt = ranges_doubt,
-	.close = ranges_close,
-};
 
 uint64_t lm_ranges_cached(struct lm_ranges *r)
 {

@@ -31,8 +31,11 @@ struct lm_ranges *lm_ranges_new(const struct lm_ranges_source *source, struct lm
 				struct lmodel_error *error);
 void lm_ranges_free(struct lm_ranges *ranges);
 
-/* `source` of the file is a struct lm_ranges, which closing the file does not free. */
-extern const struct lm_file_ops lm_ranges_ops;
+/* As the operations of a struct lm_file. */
+int lm_ranges_read(struct lm_ranges *ranges, void *buffer, size_t len, uint64_t offset,
+		   struct lmodel_error *error) LM_MUST_CHECK;
+void lm_ranges_will_need(struct lm_ranges *ranges, uint64_t offset, uint64_t len);
+bool lm_ranges_doubt(struct lm_ranges *ranges, uint64_t offset, uint64_t len);
 
 /* Bytes that were in the store before, and have been read. */
 uint64_t lm_ranges_cached(struct lm_ranges *ranges);

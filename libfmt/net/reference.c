@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "net/digest.h"
 #include "net/http.h"
 
 #define LOWER_DIGITS "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -98,7 +99,7 @@ static bool split_host(char *host, char **port)
 
 /* OCI distribution-spec 1.1, "Pulling manifests":
  * [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)* */
-static bool is_name(const char *name)
+bool lm_reference_is_name(const char *name)
 {
 	for (;;) {
 		size_t len = strspn(name, LOWER_DIGITS);
@@ -120,17 +121,11 @@ static bool is_name(const char *name)
 }
 
 /* [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127} */
-static bool is_tag(const char *tag)
+bool lm_reference_is_tag(const char *tag)
 {
 	size_t len = strspn(tag, ALNUM "_.-");
 
 	return len > 0 && len <= TAG_LIMIT && tag[len] == '\0' && tag[0] != '.' && tag[0] != '-';
-}
-
-static bool is_digest(const char *digest)
-{
-	return strncmp(digest, "sha256:", 7) == 0 && strlen(digest) == 7 + 64 &&
-	       strspn(digest + 7, "0123456789abcdef") == 64;
 }
 
 /* ---- together ---- */
@@ -165,14 +160,14 @@ static int split_name(const char *text, char *name, char **tag, char **digest,
 	*tag = strchr(name, ':');
 	if (*tag != NULL)
 		*(*tag)++ = '\0';
-	if (*digest != NULL && !is_digest(*digest))
+	if (*digest != NULL && !lm_digest_check(*digest))
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "%s: a digest is sha256: and 64 hexadecimal digits", LM_QUOTE(text));
-	if (*tag != NULL && !is_tag(*tag))
+	if (*tag != NULL && !lm_reference_is_tag(*tag))
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "%s: a tag is up to %d letters, digits, and . _ - behind the first",
 			       LM_QUOTE(text), TAG_LIMIT);
-	if (!is_name(name))
+	if (!lm_reference_is_name(name))
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "%s: a name is lower-case letters and digits, with . _ - / between them",
 			       LM_QUOTE(text));

@@ -7,10 +7,9 @@
 #define LM_REGISTRY_H
 
 #include "base/base.h"
+#include "net/digest.h"
 #include "net/http.h"
 #include "net/reference.h"
-
-#define LM_DIGEST_SIZE (7 + 64 + 1) /* "sha256:", hex, NUL */
 
 struct lm_registry; /* threads may share one */
 
@@ -18,10 +17,6 @@ struct lm_registry; /* threads may share one */
 struct lm_registry *lm_registry_new(struct lm_http *http, const struct lm_reference *reference,
 				    struct lmodel_error *error);
 void lm_registry_free(struct lm_registry *registry);
-
-/* "sha256:" and 64 lower-case hex digits. */
-bool lm_digest_check(const char *digest);
-void lm_digest_text(char text[LM_DIGEST_SIZE], const uint8_t sha256[32]);
 
 /* ---- blobs ---- */
 
@@ -69,8 +64,9 @@ struct lm_registry_manifest {
 	char digest[LM_DIGEST_SIZE];
 };
 
-/* `which` is a tag or a digest; NULL: the reference's digest, or else its tag. Not there: EFAILED
- * and `*found` false (`found` may be NULL). */
+/* `which` is a tag or a digest; NULL: the reference's digest, or else its tag. Where the registry says
+ * that there is none: EFAILED, and `*found` false; after any other failure it is true. `found` may be
+ * NULL. */
 int lm_registry_get_manifest(struct lm_registry *registry, const char *which,
 			     struct lm_registry_manifest *manifest, bool *found,
 			     struct lmodel_error *error) LM_MUST_CHECK;

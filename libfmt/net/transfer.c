@@ -227,7 +227,8 @@ static size_t on_read(char *buffer, size_t size, size_t count, void *context)
 	return len;
 }
 
-/* libcurl starts the body anew when a connection that it kept turns out to be closed. */
+/* libcurl starts the body anew when a connection that it kept turns out to be closed: not that of a
+ * request that must not be repeated, of which a part may have arrived. */
 static int on_seek(void *context, curl_off_t offset, int origin)
 {
 	struct transfer *t = context;
@@ -310,6 +311,8 @@ static CURLcode set_method(struct transfer *t, const struct lm_curl *curl, CURL 
 	if (request->body != NULL) {
 		SET(CURLOPT_READFUNCTION, on_read);
 		SET(CURLOPT_READDATA, t);
+	}
+	if (request->body != NULL && !request->once) {
 		SET(CURLOPT_SEEKFUNCTION, on_seek);
 		SET(CURLOPT_SEEKDATA, t);
 	}
@@ -396,27 +399,29 @@ static int drive(struct transfer *t, struct lm_connection *connection, CURLcode 
 	return LMODEL_OK;
 }
 
-/* Whether trying again can help: the network's failures, not those of names and certificates. */
-static bool is_passing(CURLcode code)
-{
-	switch (code) {
-	case CURLE_COULDNT_CONNECT:
-	case CURLE_GOT_NOTHING:
-	case CURLE_HTTP2:
-	case CURLE_HTTP2_STREAM:
-	case CURLE_OPERATION_TIMEDOUT:
-	case CURLE_PARTIAL_FILE:
-	case CURLE_RECV_ERROR:
-	case CURLE_SEND_ERROR:
-	case CURLE_SSL_CONNECT_ERROR:
-		return true;
-	default:
-		return false;
-	}
-}
+static const struct {
+	CURLcode code;
+	bool passing; /* trying again can help */
+	const char *text;
+} failures[] = {
+	{ CURLE_COULDNT_RESOLVE_HOST, false, "there is no such host" },
+	{ CURLE_COULDNT_RESOLVE_PROXY, false, "there is no such proxy" },
+	{ CURLE_PEER_FAILED_VERIFICATION, false, "its certificate is not trusted" },
+	{ CURLE_COULDNT_CONNECT, true, "cannot connect" },
+	{ CURLE_OPERATION_TIMEDOUT, true, "cannot connect in time" },
+	{ CURLE_SSL_CONNECT_ERROR, true, "TLS cannot be set up" },
+	{ CURLE_GOT_NOTHING, true, "the connection broke" },
+	{ CURLE_HTTP2, true, "the connection broke" },
+	{ CURLE_HTTP2_STREAM, true, "the connection broke" },
+	{ CURLE_PARTIAL_FILE, true, "the connection broke" },
+	{ CURLE_RECV_ERROR, true, "the connection broke" },
+	{ CURLE_SEND_ERROR, true, "the connection broke" },
+	{ CURLE_SEND_FAIL_REWIND, true, "the connection broke" },
+};
 
 static int judge(struct transfer *t, CURLcode result, const char *problem)
 {
+	const char *text = t->http->curl->easy_strerror(result);
 	char detail[LM_QUOTE_SIZE] = "";
 
 	if (result == CURLE_OK || (t->enough && t->error.code == LMODEL_OK)) {
@@ -425,12 +430,16 @@ static int judge(struct transfer *t, CURLcode result, const char *problem)
 				       t->response->status);
 		return is_success(t) && t->request->sink != NULL ? begin(t) : LMODEL_OK;
 	}
-	t->response->broken = t->error.code == LMODEL_OK && is_passing(result);
 	/* only TLS has more to say than its code does; of the rest, some has addresses in it */
 	if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CONNECT_ERROR)
 		lmodel_escape(detail, sizeof(detail), problem);
-	return lm_fail(&t->error, LMODEL_EFAILED, "%s: %s%s%s", t->url->label,
-		       t->http->curl->easy_strerror(result), detail[0] != '\0' ? ": " : "", detail);
+	for (size_t i = 0; i < LM_COUNT(failures); i++)
+		if (failures[i].code == result) {
+			text = failures[i].text;
+			t->response->broken = t->error.code == LMODEL_OK && failures[i].passing;
+		}
+	return lm_fail(&t->error, LMODEL_EFAILED, "%s: %s%s%s", t->url->label, text,
+		       detail[0] != '\0' ? ": " : "", detail);
 }
 
 static int run(struct transfer *t, struct lm_connection *connection, bool authorize)

@@ -3,43 +3,11 @@
 #include <stdio.h>
 
 #include "net/curl.h"
+#include "net/fields.h"
 #include "net/url.h"
 
 /* Of the first request: what says where the manifest is. */
 enum { PROBE = 4096 };
-
-bool lm_content_range_parse(const char *text, uint64_t *first, uint64_t *last, uint64_t *size)
-{
-	uint64_t value[3];
-
-	if (text == NULL || strncmp(text, "bytes ", 6) != 0)
-		return false;
-	text += 6;
-	for (int i = 0; i < 3; i++) {
-		static const char after[] = { '-', '/', '\0' };
-
-		value[i] = 0;
-		if (i == 2 && strcmp(text, "*") == 0) {
-			value[i] = UINT64_MAX;
-			break;
-		}
-		if (*text < '0' || *text > '9')
-			return false;
-		for (; *text >= '0' && *text <= '9'; text++)
-			if (!lm_mul(value[i], 10, &value[i]) ||
-			    !lm_add(value[i], (uint64_t)(*text - '0'), &value[i]))
-				return false;
-		if (*text != after[i])
-			return false;
-		text++;
-	}
-	if (value[0] > value[1] || value[1] >= value[2])
-		return false;
-	*first = value[0];
-	*last = value[1];
-	*size = value[2];
-	return true;
-}
 
 /* ---- one request ---- */
 
@@ -175,7 +143,7 @@ static int learn(struct lm_web *web, const struct sink *sink,
 		web->size = 0;
 	} else if (response->status != 206) {
 		return refused(web, response, error);
-	} else if (!lm_content_range_parse(range, &first, &last, &web->size) || first != 0 ||
+	} else if (range == NULL || !lm_content_range_parse(range, &first, &last, &web->size) || first != 0 ||
 		   last + 1 != sink->len || (last != PROBE - 1 && last + 1 != web->size)) {
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: the server answers with other bytes than were asked for",
@@ -252,15 +220,18 @@ void lm_web_close(struct lm_web *web)
 
 /* ---- all that follow ---- */
 
+static const char *opaque(const char *etag)
+{
+	return etag + (strncmp(etag, "W/", 2) == 0 ? 2 : 0);
+}
+
 /* By the weak comparison: a file that is a second old has a weak tag, and the same one strong
  * later. One that is missing says nothing. */
 static bool differs(const char *before, const char *now)
 {
 	if (before == NULL || now == NULL)
 		return false;
-	before += strncmp(before, "W/", 2) == 0 ? 2 : 0;
-	now += strncmp(now, "W/", 2) == 0 ? 2 : 0;
-	return strcmp(before, now) != 0;
+	return strcmp(opaque(before), opaque(now)) != 0;
 }
 
 static int changed(const struct lm_web *web, struct lmodel_error *error)
@@ -272,6 +243,7 @@ static int check(const struct lm_web *web, uint64_t offset, size_t len, const st
 		 const struct lm_http_response *response, struct lmodel_error *error)
 {
 	uint64_t first, last, size;
+	const char *range;
 
 	if (response->status == 412 || response->status == 416 ||
 	    (response->status / 100 == 2 &&
@@ -284,7 +256,8 @@ static int check(const struct lm_web *web, uint64_t offset, size_t len, const st
 			       web->label);
 	if (response->status != 206)
 		return refused(web, response, error);
-	if (!lm_content_range_parse(response->header[LM_HTTP_CONTENT_RANGE], &first, &last, &size))
+	range = response->header[LM_HTTP_CONTENT_RANGE];
+	if (range == NULL || !lm_content_range_parse(range, &first, &last, &size))
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: the server's Content-Range is none",
 			       web->label);
 	if (size != UINT64_MAX && size != web->size)
@@ -328,7 +301,7 @@ static void add(struct lm_hash *hash, const char *text, size_t len)
 
 bool lm_web_identity(const struct lm_web *web, uint8_t key[LM_SHA256_SIZE])
 {
-	const char *etag = web->etag == NULL ? "" : web->etag + (strncmp(web->etag, "W/", 2) == 0 ? 2 : 0);
+	const char *etag = web->etag != NULL ? opaque(web->etag) : "";
 	const char *modified = web->modified != NULL ? web->modified : "";
 	struct lm_hash *hash;
 	uint8_t size[8];

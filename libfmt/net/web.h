@@ -3,6 +3,8 @@
 #ifndef LM_WEB_H
 #define LM_WEB_H
 
+#include <pthread.h>
+
 #include "crypto/crypto.h"
 #include "net/http.h"
 #include "net/ranges.h"
@@ -34,10 +36,5 @@ lm_ranges_fetch lm_web_fetch;
 /* What this very file, in this state, is kept under. False when the server says nothing that would
  * change with it. */
 bool lm_web_identity(const struct lm_web *web, uint8_t key[LM_SHA256_SIZE]) LM_MUST_CHECK;
-
-/* `bytes FIRST-LAST/SIZE` (RFC 9110, section 14.4); `*size` is UINT64_MAX for "*". False for all
- * else. */
-bool lm_content_range_parse(const char *text, uint64_t *first, uint64_t *last, uint64_t *size)
-	LM_MUST_CHECK;
 
 #endif

@@ -52,7 +52,7 @@ static json_t *make_document(const struct lm_grant_artifact *a, const char *subj
 	json_t *layers = json_array(), *notes = json_object(), *root;
 	bool failed;
 
-	lm_json_digest(config, empty_config, strlen(empty_config));
+	lm_digest_of(config, empty_config, strlen(empty_config));
 	root = lm_json_artifact(LM_GRANT_ARTIFACT_TYPE,
 				lm_json_descriptor(LM_EMPTY_CONFIG_TYPE, config,
 						   strlen(empty_config)));
@@ -79,7 +79,7 @@ int lm_grant_artifact_make(const struct lm_grant_artifact *artifact, const char 
 
 /* ---- attaching ---- */
 
-static int put_bytes(struct lm_session *s, const void *bytes, size_t len,
+static int put_bytes(struct lm_exchange *s, const void *bytes, size_t len,
 		     char digest[LM_DIGEST_SIZE], struct lmodel_error *error)
 {
 	const struct lm_http_body body = { .bytes = bytes, .fd = -1, .length = len };
@@ -87,13 +87,13 @@ static int put_bytes(struct lm_session *s, const void *bytes, size_t len,
 	bool there = false;
 	int r;
 
-	lm_json_digest(digest, bytes, len);
+	lm_digest_of(digest, bytes, len);
 	r = lm_registry_has_blob(s->registry, digest, len, &there, error);
 	return r != LMODEL_OK || there ? r : lm_registry_put_blob(s->registry, digest, &body,
 								  &options, error);
 }
 
-static int put_artifact(struct lm_session *s, const struct lm_grant_artifact *artifact,
+static int put_artifact(struct lm_exchange *s, const struct lm_grant_artifact *artifact,
 			const char *subject, uint64_t subject_size, char digest[LM_DIGEST_SIZE],
 			struct lmodel_error *error)
 {
@@ -106,7 +106,7 @@ static int put_artifact(struct lm_session *s, const struct lm_grant_artifact *ar
 					 digest, error);
 }
 
-int lm_grants_attach(struct lm_session *s, const char *id, const void *grant, size_t grant_len,
+int lm_grants_attach(struct lm_exchange *s, const char *id, const void *grant, size_t grant_len,
 		     const char *subject, uint64_t subject_size, char digest[LM_DIGEST_SIZE],
 		     struct lmodel_error *error)
 {
@@ -126,7 +126,7 @@ int lm_grants_attach(struct lm_session *s, const char *id, const void *grant, si
 }
 
 /* One of a list of referrers. ECORRUPT and the like: it is none of ours. */
-static int get_artifact(struct lm_session *s, const struct lm_referrer *referrer,
+static int get_artifact(struct lm_exchange *s, const struct lm_referrer *referrer,
 			struct lm_grant_artifact *artifact, struct lmodel_error *error)
 {
 	struct lm_registry_manifest manifest = { .bytes = NULL };
@@ -142,7 +142,7 @@ static int get_artifact(struct lm_session *s, const struct lm_referrer *referrer
 	return r;
 }
 
-int lm_grants_carry(struct lm_session *s, const char *id, const char *from, const char *to,
+int lm_grants_carry(struct lm_exchange *s, const char *id, const char *from, const char *to,
 		    uint64_t to_size, size_t *count, struct lmodel_error *error)
 {
 	struct lm_referrer *list = NULL;
@@ -228,7 +228,7 @@ static void try_grant(struct lmodel_archive *archive, const struct lmodel_keyrin
 	sink->bytes = NULL;
 }
 
-static int look_at(struct lm_session *s, struct lmodel_archive *archive,
+static int look_at(struct lm_exchange *s, struct lmodel_archive *archive,
 		   const struct lmodel_keyring *ring, const struct lm_referrer *referrer,
 		   struct lm_grant_found *found, struct lmodel_error *error)
 {
@@ -249,7 +249,7 @@ static int look_at(struct lm_session *s, struct lmodel_archive *archive,
 	return r;
 }
 
-int lm_grants_find(struct lm_session *s, struct lmodel_archive *archive,
+int lm_grants_find(struct lm_exchange *s, struct lmodel_archive *archive,
 		   const struct lmodel_keyring *ring, const char *subject,
 		   struct lm_grant_found *found, struct lmodel_error *error)
 {

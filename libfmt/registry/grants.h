@@ -3,7 +3,7 @@
 #define LM_GRANTS_H
 
 #include "archive/archive.h"
-#include "registry/session.h"
+#include "registry/exchange.h"
 
 #define LM_GRANT_ARTIFACT_TYPE "application/vnd.lmodel.grant.v1"
 #define LM_GRANT_LAYER_TYPE "application/vnd.lmodel.grant.v1+age"
@@ -28,13 +28,13 @@ int lm_grant_artifact_make(const struct lm_grant_artifact *artifact, const char 
 			   struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Puts the age file into the repository, and the artifact. */
-int lm_grants_attach(struct lm_session *session, const char *id, const void *grant, size_t grant_len,
-		     const char *subject, uint64_t subject_size, char digest[LM_DIGEST_SIZE],
+int lm_grants_attach(struct lm_exchange *exchange, const char *id, const void *grant,
+		     size_t grant_len, const char *subject, uint64_t subject_size, char digest[LM_DIGEST_SIZE],
 		     struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Attaches the grants for this archive that `from` has to `to` as well. What is no grant is passed
  * over. */
-int lm_grants_carry(struct lm_session *session, const char *id, const char *from, const char *to,
+int lm_grants_carry(struct lm_exchange *exchange, const char *id, const char *from, const char *to,
 		    uint64_t to_size, size_t *count, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* What was found for an identity. */
@@ -45,9 +45,9 @@ struct lm_grant_found {
 	bool opens;                   /* anything: an auditor's opens no level */
 };
 
-/* Of the grants that refer to `subject`, the one that opens the highest level of the archive with the
- * identities of the ring. None is no failure. */
-int lm_grants_find(struct lm_session *session, struct lmodel_archive *archive,
+/* Of the grants that refer to `subject`, the one that opens the highest level of the archive with
+ * the identities of the ring. None is no failure. */
+int lm_grants_find(struct lm_exchange *exchange, struct lmodel_archive *archive,
 		   const struct lmodel_keyring *ring, const char *subject,
 		   struct lm_grant_found *found, struct lmodel_error *error) LM_MUST_CHECK;
 

@@ -1,5 +1,5 @@
-/* The OCI image manifest that describes an archive in a registry (spec: 16.2): made from layers, and
- * read back from a registry that may lie. */
+/* The OCI image manifest that describes an archive in a registry (spec: 16.2): made from layers,
+ * and read back from a registry that may lie. */
 #ifndef LM_IMAGE_H
 #define LM_IMAGE_H
 
@@ -44,8 +44,8 @@ int lm_image_make(struct lm_image_texts *texts, const struct lm_layers *layers,
 		  struct lmodel_error *error) LM_MUST_CHECK;
 void lm_image_texts_free(struct lm_image_texts *texts);
 
-/* Whether the layers and the dead ranges are those that an archive's own rows make: a registry could
- * have joined pieces of several files. ECORRUPT with the first difference. */
+/* Whether the layers and the dead ranges are those that an archive's own rows make: a registry
+ * could have joined pieces of several files. ECORRUPT with the first difference. */
 int lm_image_matches(const struct lm_image *image, const struct lm_layers *layers,
 		     const struct lm_manifest *manifest, const char *label,
 		     struct lmodel_error *error) LM_MUST_CHECK;

@@ -117,9 +117,9 @@ static json_t *make_notes(const struct lm_layers *layers, const struct lm_manife
 static json_t *make_manifest(const struct lm_image_texts *texts, const struct lm_layers *layers,
 			     const struct lm_manifest *m, const char *name, json_t *notes)
 {
-	json_t *root = lm_json_artifact(LM_IMAGE_ARTIFACT_TYPE,
-					lm_json_descriptor(LM_IMAGE_CONFIG_TYPE, texts->config_digest,
-							   texts->config_len));
+	json_t *config = lm_json_descriptor(LM_IMAGE_CONFIG_TYPE, texts->config_digest,
+					    texts->config_len);
+	json_t *root = lm_json_artifact(LM_IMAGE_ARTIFACT_TYPE, config);
 	json_t *array = json_array();
 	bool failed = false;
 
@@ -150,7 +150,7 @@ int lm_image_make(struct lm_image_texts *texts, const struct lm_layers *layers,
 	format_time(created, m->created);
 	r = lm_json_text(make_config(layers, created, name), &made.config, &made.config_len, error);
 	if (r == LMODEL_OK) {
-		lm_json_digest(made.config_digest, made.config, made.config_len);
+		lm_digest_of(made.config_digest, made.config, made.config_len);
 		r = lm_json_text(make_manifest(&made, layers, m, name,
 					       make_notes(layers, m, created, dead)),
 				 &made.manifest, &made.manifest_len, error);

@@ -5,7 +5,7 @@
 int lm_json_document(const char *bytes, size_t len, const char *label, json_t **root,
 		     struct lmodel_error *error)
 {
-	/* Three containers a layer at most: its object, its annotations, what else somebody puts. */
+	/* Two containers a layer: itself and its annotations; others may put in more. */
 	const struct lm_json_limits limits = { .depth = 16, .containers = 8 * LM_LAYERS };
 	int r;
 

@@ -2,7 +2,7 @@
 #ifndef LM_JSON_READ_H
 #define LM_JSON_READ_H
 
-#include "import/json.h"
+#include "base/json.h"
 #include "net/registry.h"
 
 /* Parses a document of a registry within the limits of spec 16.2; `*root` is an object. */

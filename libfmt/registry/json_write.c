@@ -1,6 +1,5 @@
 #include "registry/json_write.h"
 
-#include "crypto/crypto.h"
 #include "registry/image.h"
 
 bool lm_json_put_text(json_t *object, const char *key, const char *text)
@@ -43,12 +42,4 @@ int lm_json_text(json_t *root, char **text, size_t *len, struct lmodel_error *er
 		return lm_fail_memory(error);
 	*len = strlen(*text);
 	return LMODEL_OK;
-}
-
-void lm_json_digest(char digest[LM_DIGEST_SIZE], const void *bytes, size_t len)
-{
-	uint8_t sum[LM_SHA256_SIZE];
-
-	lm_sha256(sum, bytes, len);
-	lm_digest_text(digest, sum);
 }

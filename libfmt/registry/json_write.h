@@ -17,10 +17,8 @@ json_t *lm_json_descriptor(const char *media_type, const char *digest, uint64_t 
 /* An OCI image manifest without layers; takes `config` over. NULL without memory. */
 json_t *lm_json_artifact(const char *artifact_type, json_t *config);
 
-/* The document in fresh memory, without white space, members as they were put in. Takes `root` over,
- * which may be NULL: memory was short. */
+/* The document in fresh memory, without white space, members as they were put in. Takes `root`
+ * over, which may be NULL: memory was short. */
 int lm_json_text(json_t *root, char **text, size_t *len, struct lmodel_error *error) LM_MUST_CHECK;
-
-void lm_json_digest(char digest[LM_DIGEST_SIZE], const void *bytes, size_t len);
 
 #endif

@@ -5,9 +5,10 @@
  *   tier       one for each tier that is there: both members, headers included
  *   end        the two zero blocks
  *
- * Dead ranges, with their padding, are in no layer: whoever puts the file together leaves zeros there.
- * The header of one is a layer of its own, so that a tier that dies does not change the layer before
- * it. So a grant changes the first layer alone, and a rekeyed tier brings a layer of its own. */
+ * Dead ranges, with their padding, are in no layer: whoever puts the file together leaves zeros
+ * there. The header of one is a layer of its own, so that a tier that dies does not change the layer
+ * before it. So a grant changes the first layer alone, and a rekeyed tier brings a layer of its own.
+ */
 #ifndef LM_LAYERS_H
 #define LM_LAYERS_H
 

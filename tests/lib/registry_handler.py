@@ -164,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
         """The body: `count` bytes of a file."""
         until = number(self.hit, "break-download")
         while count > 0 or "endless" in self.hit:
-            want = 1 if "drip" in self.hit else min(PIECE, count) or PIECE
+            want = 1 if "drip" in self.hit else min(PIECE, count) if count > 0 else PIECE
             if until is not None:
                 want = min(want, until - self.sent)
             piece = file.read(want) if count > 0 else bytes(want)

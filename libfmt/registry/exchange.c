@@ -1,4 +1,4 @@
-#include "registry/session.h"
+#include "registry/exchange.h"
 
 #include <time.h>
 
@@ -6,19 +6,34 @@
 #include "base/pool.h"
 #include "crypto/crypto.h"
 
-static int stopped(void *context)
+/* True when the work is to end. On the calling thread it reports progress. */
+static bool look(struct lm_exchange *s)
 {
-	return lm_session_check(context, NULL) != LMODEL_OK;
+	uint64_t done;
+
+	if (pthread_equal(pthread_self(), s->owner)) {
+		done = LM_MIN(atomic_load(&s->done), atomic_load(&s->total));
+		s->meter.total = atomic_load(&s->total);
+		if (lm_meter_add(&s->meter, done - LM_MIN(s->shown, done), NULL) != LMODEL_OK)
+			atomic_store(&s->stop, true);
+		s->shown = LM_MAX(s->shown, done);
+	}
+	return atomic_load(&s->stop);
 }
 
-int lm_session_begin(struct lm_session *s, const char *reference, bool plain_http,
+static int stopped(void *context)
+{
+	return look(context);
+}
+
+int lm_exchange_begin(struct lm_exchange *s, const char *reference, bool plain_http,
 		     const struct lmodel_run *run, struct lmodel_error *error)
 {
 	struct lm_http_options options = { .plain_http = plain_http, .stopped = stopped,
 					   .context = s };
 	int r;
 
-	*s = (struct lm_session){ .run = run, .owner = pthread_self() };
+	*s = (struct lm_exchange){ .run = run, .owner = pthread_self() };
 	lm_meter_begin(&s->meter, run, 0);
 	r = lm_crypto_init(error);
 	if (r == LMODEL_OK)
@@ -32,7 +47,7 @@ int lm_session_begin(struct lm_session *s, const char *reference, bool plain_htt
 		error != NULL && error->code != LMODEL_OK ? (int)error->code : LMODEL_EFAILED;
 }
 
-void lm_session_end(struct lm_session *s)
+void lm_exchange_end(struct lm_exchange *s)
 {
 	if (s->registry != NULL)
 		lm_registry_free(s->registry);
@@ -41,35 +56,26 @@ void lm_session_end(struct lm_session *s)
 	lm_reference_free(&s->reference);
 }
 
-void lm_session_expect(struct lm_session *s, uint64_t bytes)
+void lm_exchange_expect(struct lm_exchange *s, uint64_t bytes)
 {
 	atomic_fetch_add(&s->total, bytes);
 }
 
-void lm_session_advance(struct lm_session *s, uint64_t bytes)
+void lm_exchange_advance(struct lm_exchange *s, uint64_t bytes)
 {
 	atomic_fetch_add(&s->done, bytes);
 }
 
-int lm_session_check(struct lm_session *s, struct lmodel_error *error)
+int lm_exchange_check(struct lm_exchange *s, struct lmodel_error *error)
 {
-	uint64_t done;
-
-	if (pthread_equal(pthread_self(), s->owner)) {
-		done = LM_MIN(atomic_load(&s->done), atomic_load(&s->total));
-		s->meter.total = atomic_load(&s->total);
-		if (lm_meter_add(&s->meter, done - LM_MIN(s->shown, done), NULL) != LMODEL_OK)
-			atomic_store(&s->stop, true);
-		s->shown = LM_MAX(s->shown, done);
-	}
-	return atomic_load(&s->stop) ? lm_fail(error, LMODEL_EFAILED, "interrupted") : LMODEL_OK;
+	return look(s) ? lm_fail(error, LMODEL_EFAILED, "interrupted") : LMODEL_OK;
 }
 
 /* ---- several at a time ---- */
 
 struct crew {
-	struct lm_session *session;
-	lm_session_task *task;
+	struct lm_exchange *exchange;
+	lm_exchange_task *task;
 	void *context;
 	size_t count;
 	atomic_size_t next;
@@ -84,7 +90,7 @@ static void run_tasks(struct crew *c)
 	size_t index;
 
 	while ((index = atomic_fetch_add(&c->next, 1)) < c->count &&
-	       !atomic_load(&c->session->stop)) {
+	       !atomic_load(&c->exchange->stop)) {
 		struct lmodel_error e = LMODEL_ERROR_INIT;
 		int r = c->task(c->context, index, &e);
 
@@ -96,7 +102,7 @@ static void run_tasks(struct crew *c)
 			c->error = e;
 		}
 		pthread_mutex_unlock(&c->lock);
-		atomic_store(&c->session->stop, true);
+		atomic_store(&c->exchange->stop, true);
 	}
 }
 
@@ -125,16 +131,16 @@ static void wait_for(struct crew *c)
 		until.tv_nsec %= 1000000000;
 		pthread_cond_timedwait(&c->ended, &c->lock, &until);
 		pthread_mutex_unlock(&c->lock);
-		(void)lm_session_check(c->session, NULL);
+		look(c->exchange); /* the workers see what it says */
 		pthread_mutex_lock(&c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
 
-int lm_session_each(struct lm_session *s, size_t count, lm_session_task *task, void *context,
+int lm_exchange_each(struct lm_exchange *s, size_t count, lm_exchange_task *task, void *context,
 		    struct lmodel_error *error)
 {
-	struct crew c = { .session = s, .task = task, .context = context, .count = count };
+	struct crew c = { .exchange = s, .task = task, .context = context, .count = count };
 	unsigned workers = (unsigned)LM_MIN((size_t)lm_pool_workers(s->run->jobs), count);
 	pthread_t threads[64];
 	unsigned started = 0;
@@ -157,10 +163,10 @@ int lm_session_each(struct lm_session *s, size_t count, lm_session_task *task, v
 	pthread_mutex_destroy(&c.lock);
 	if (c.error.code != LMODEL_OK)
 		return lm_fail(error, c.error.code, "%s", c.error.message);
-	return lm_session_check(s, error);
+	return lm_exchange_check(s, error);
 }
 
-int lm_session_digest(struct lm_session *s, int fd, const char *label, uint64_t offset,
+int lm_exchange_digest(struct lm_exchange *s, int fd, const char *label, uint64_t offset,
 		      uint64_t length, char digest[LM_DIGEST_SIZE], struct lmodel_error *error)
 {
 	enum { BUFFER = 1 << 20 };
@@ -181,8 +187,8 @@ int lm_session_digest(struct lm_session *s, int fd, const char *label, uint64_t 
 			break;
 		lm_hash_add(hash, buffer, n);
 		done += n;
-		lm_session_advance(s, n);
-		r = lm_session_check(s, error);
+		lm_exchange_advance(s, n);
+		r = lm_exchange_check(s, error);
 	}
 	lm_hash_finish(hash, sum);
 	lm_hash_free(hash);
