@@ -1,6 +1,7 @@
 # Measuring, side by side with other tools. `bench-tools` builds what bench/run needs.
 lm_bench_programs = %D%/choose %D%/stages %D%/timed
 EXTRA_PROGRAMS += $(lm_bench_programs)
+CLEANFILES += $(lm_bench_programs)
 %C%_choose_CPPFLAGS = $(lm_test_cppflags)
 %C%_stages_CPPFLAGS = $(lm_test_cppflags)
 %C%_timed_LDADD =
@@ -22,3 +23,8 @@ bench-tools: all $(lm_bench_programs)
 check-counts: all
 	/usr/bin/python3 $(srcdir)/%D%/counts --check --build '$(abs_top_builddir)'
 .PHONY: bench-tools check-counts
+
+clean-local: clean-bench
+clean-bench:
+	rm -rf bench-peers bench-results
+.PHONY: clean-bench
