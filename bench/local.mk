@@ -10,11 +10,39 @@ EXTRA_DIST += \
 	%D%/README.md \
 	%D%/counts \
 	%D%/counts.json \
-	%D%/lib \
+	%D%/lib/__init__.py \
+	%D%/lib/build.py \
+	%D%/lib/context.py \
+	%D%/lib/data.py \
+	%D%/lib/fit.py \
+	%D%/lib/machine.py \
+	%D%/lib/measure.py \
+	%D%/lib/peers.py \
+	%D%/lib/picture.py \
+	%D%/lib/report.py \
 	%D%/load.py \
-	%D%/parts \
-	%D%/peers \
-	%D%/results \
+	%D%/parts/__init__.py \
+	%D%/parts/jobs.py \
+	%D%/parts/load.py \
+	%D%/parts/memory.py \
+	%D%/parts/one.py \
+	%D%/parts/protect.py \
+	%D%/parts/scale.py \
+	%D%/parts/select.py \
+	%D%/parts/sizes.py \
+	%D%/parts/speed.py \
+	%D%/parts/stages.py \
+	%D%/parts/start.py \
+	%D%/peers/blosc2.c \
+	%D%/peers/driver.c \
+	%D%/peers/driver.h \
+	%D%/peers/openzl.c \
+	%D%/peers/openzl_model.c \
+	%D%/peers/zipnn.py \
+	%D%/results/results.json \
+	%D%/results/results.md \
+	%D%/results/results.png \
+	%D%/results/results.svg \
 	%D%/run
 
 bench-tools: all $(lm_bench_programs)

@@ -228,7 +228,8 @@ const struct cmd cmd_grant = {
 	.summary = "let somebody in: add key slots",
 	.about =
 	"Adds a key slot to ARCHIVE for each recipient, or writes a grant to a file of\n"
-	"its own, or puts it beside the archive in a registry. Needs an owner's key. Weights are neither read nor written.\n",
+	"its own, or puts it beside the archive in a registry. Needs an owner's key.\n"
+	"Weights are neither read nor written.\n",
 	.options = options,
 	.secrets = true,
 	.least = 1,

@@ -152,9 +152,10 @@ const struct cmd cmd_pull = {
 	.synopsis = "[options] REFERENCE",
 	.summary = "fetch an archive from a registry",
 	.about =
-	"Fetches an archive that push has put into a registry, checks every byte of it, and\n"
-	"writes it to OUT; with --tier or --base a part, which a later pull completes. What\n"
-	"OUT has already is not fetched. A key finds the grant that was attached for it.\n",
+	"Fetches an archive that push has put into a registry, checks every byte of it,\n"
+	"and writes it to OUT; with --tier or --base a part, which a later pull\n"
+	"completes. What OUT has already is not fetched. A key finds the grant that was\n"
+	"attached for it.\n",
 	.options = options,
 	.remote = REMOTE_TALKS,
 	.secrets = true,

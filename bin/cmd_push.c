@@ -114,7 +114,8 @@ const struct cmd cmd_push = {
 	.summary = "put an archive into a registry",
 	.about =
 	"Puts ARCHIVE into a registry of container images, under REFERENCE:\n"
-	"[https://|http://]HOST[:PORT]/NAME[:TAG]. What the registry has is not sent again.\n",
+	"[https://|http://]HOST[:PORT]/NAME[:TAG]. What the registry has is not sent\n"
+	"again.\n",
 	.options = options,
 	.remote = REMOTE_TALKS,
 	.least = 2,

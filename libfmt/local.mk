@@ -25,7 +25,7 @@ dist_lmodelinclude_HEADERS = \
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
 	$(PNG_CFLAGS) $(CURL_CFLAGS)
-%C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread
+%C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread -ffp-contract=off
 # libarchive, libpng and libcurl are loaded when they are needed (base/lazy.h).
 %C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	-lpthread -lm
@@ -42,6 +42,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
+	%D%/base/names.c %D%/base/names.h \
 	%D%/base/permute.c %D%/base/permute.h \
 	%D%/base/pool.c %D%/base/pool.h \
 	%D%/base/publish.c %D%/base/publish.h \
@@ -55,6 +56,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
+	%D%/crypto/sha256.c %D%/crypto/sha256.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
 	%D%/crypto/age/age.c %D%/crypto/age/age.h \
 	%D%/crypto/age/armor.c %D%/crypto/age/armor.h \
@@ -105,7 +107,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
 	%D%/codec/context.h \
+	%D%/codec/huffman.c %D%/codec/huffman.h \
+	%D%/codec/huffman_avx512.c \
+	%D%/codec/literals.c %D%/codec/literals.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
+	%D%/codec/simd.c %D%/codec/simd.h \
 	%D%/container/layout.h \
 	%D%/container/libarchive.c %D%/container/libarchive.h \
 	%D%/container/lock.c %D%/container/lock.h \
@@ -161,6 +167,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/export/pairs.c \
 	%D%/export/safetensors.c \
 	%D%/protect/ahead.c %D%/protect/ahead.h \
+	%D%/protect/bracket.c %D%/protect/bracket.h \
+	%D%/protect/chosen.c %D%/protect/chosen.h \
 	%D%/protect/decoy.c %D%/protect/decoy.h \
 	%D%/protect/detect.c %D%/protect/detect.h \
 	%D%/protect/detect_features.c \
@@ -171,11 +179,14 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/gather.c %D%/protect/gather.h \
 	%D%/protect/golomb.h \
 	%D%/protect/grid.c %D%/protect/grid.h \
+	%D%/protect/kernels.c %D%/protect/kernels.h %D%/protect/kernels_lanes.h \
 	%D%/protect/key.c %D%/protect/key.h \
+	%D%/protect/line.c %D%/protect/line.h \
 	%D%/protect/mask.c %D%/protect/mask.h \
 	%D%/protect/mask_plan.c \
 	%D%/protect/mask_state.h \
 	%D%/protect/positions.h \
+	%D%/protect/picks.c %D%/protect/picks.h \
 	%D%/protect/positions_meter.c \
 	%D%/protect/positions_read.c \
 	%D%/protect/positions_write.c \
@@ -190,6 +201,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/score.c %D%/protect/score.h \
 	%D%/protect/select.c %D%/protect/select.h \
 	%D%/protect/selection.c %D%/protect/selection.h \
+	%D%/protect/streams.c %D%/protect/streams.h \
 	%D%/protect/units.c %D%/protect/units.h \
 	%D%/protect/walk.c %D%/protect/walk.h \
 	%D%/protect/whole.c %D%/protect/whole.h \
@@ -249,6 +261,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/shard.c %D%/archive/shard.h \
 	%D%/archive/shard_read.c \
 	%D%/archive/shard_stream.c \
+	%D%/archive/shard_walk.c \
 	%D%/archive/sign.c %D%/archive/sign.h \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \

@@ -13,6 +13,7 @@
 #include "archive/sign.h"
 #include "archive/unlock.h"
 #include "base/io.h"
+#include "base/names.h"
 #include "container/lock.h"
 #include "crypto/curve.h"
 #include "crypto/secret.h"
@@ -73,23 +74,19 @@ static int make_files(struct lmodel_archive *a, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-static int by_name(const void *a, const void *b, void *context)
-{
-	const struct lmodel_tensor *tensors = context;
-
-	return strcmp(tensors[*(const size_t *)a].name, tensors[*(const size_t *)b].name);
-}
-
 static int make_index(struct lmodel_archive *a, struct lmodel_error *error)
 {
 	size_t n = a->manifest.tensor_count;
+	LM_FREE struct lm_name *names = calloc(n + 1, sizeof(*names));
 
 	a->by_name = calloc(n + 1, sizeof(*a->by_name));
-	if (a->by_name == NULL)
+	if (a->by_name == NULL || names == NULL)
 		return lm_fail_memory(error);
 	for (size_t i = 0; i < n; i++)
-		a->by_name[i] = i;
-	qsort_r(a->by_name, n, sizeof(*a->by_name), by_name, a->tensors);
+		names[i] = (struct lm_name){ .text = a->tensors[i].name, .index = i };
+	lm_names_sort(names, n);
+	for (size_t i = 0; i < n; i++)
+		a->by_name[i] = names[i].index;
 	return LMODEL_OK;
 }
 

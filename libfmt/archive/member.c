@@ -1,6 +1,7 @@
 #include "archive/member.h"
 
 #include "base/io.h"
+#include "crypto/sha256.h"
 
 struct lm_reader {
 	const struct lmodel_archive *archive;
@@ -79,6 +80,33 @@ int lm_member_chunk(const struct lmodel_archive *a, size_t member, uint32_t inde
 			       "%s: member %s: chunk %u (%zu bytes at %ju): SHA-256 does not match",
 			       a->label, LM_QUOTE(m->path), index, len, (uintmax_t)at);
 	return LMODEL_OK;
+}
+
+/* One that cannot be read, or is not what it should be, is read again alone: there it is told, or a
+ * remote file is asked once more. */
+void lm_member_chunk_pair(const struct lmodel_archive *a, const struct lm_member_chunk chunk[2],
+			  int result[2], struct lmodel_error *const error[2])
+{
+	uint8_t digest[2][LM_SHA256_SIZE];
+	struct lm_message message[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct lm_member_chunk *c = &chunk[i];
+		size_t len = a->manifest.members[c->member].chunks[c->index] & LM_CHUNK_LEN_MASK;
+
+		result[i] = lm_file_read(&a->file, c->stored, len, c->at, NULL);
+		message[i] = (struct lm_message){ c->stored, result[i] == LMODEL_OK ? len : 0 };
+	}
+	lm_sha256_pair(digest, message);
+	for (size_t i = 0; i < 2; i++) {
+		const struct lm_member_chunk *c = &chunk[i];
+
+		if (result[i] != LMODEL_OK ||
+		    memcmp(digest[i], c->hashes + (size_t)c->index * LM_SHA256_SIZE,
+			   LM_SHA256_SIZE) != 0)
+			result[i] = lm_member_chunk(a, c->member, c->index, c->at, c->hashes,
+						    c->stored, error[i]);
+	}
 }
 
 int lm_member_decode(const struct lmodel_archive *a, struct lm_codec *codec, size_t member,

@@ -30,6 +30,21 @@ int lm_member_chunk(const struct lmodel_archive *archive, size_t member, uint32_
 		    uint64_t at, const uint8_t *hashes, uint8_t *stored,
 		    struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Larger chunks are worked on one by one: pairs of them would take too much memory. */
+#define LM_MEMBER_PAIR_MAX ((size_t)4 << 20)
+
+/* The same for two chunks, of one member or of two, whose digests are made side by side. */
+struct lm_member_chunk {
+	size_t member;
+	uint32_t index;
+	uint64_t at;
+	const uint8_t *hashes;
+	uint8_t *stored;
+};
+void lm_member_chunk_pair(const struct lmodel_archive *archive,
+			  const struct lm_member_chunk chunk[2], int result[2],
+			  struct lmodel_error *const error[2]);
+
 /* Decodes a stored chunk; a failure names the member and the chunk. */
 int lm_member_decode(const struct lmodel_archive *archive, struct lm_codec *codec, size_t member,
 		     uint32_t index, const uint8_t *stored, uint8_t *raw,

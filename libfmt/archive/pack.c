@@ -169,7 +169,7 @@ static int add_archive(struct packing *p, struct lmodel_error *error)
 }
 
 /* All rows but what only writing can tell. */
-static int describe(struct packing *p, struct lmodel_error *error)
+static int describe(struct packing *p, const char *directory, struct lmodel_error *error)
 {
 	struct lm_manifest *m = &p->manifest;
 	const struct lm_model *in = &p->model;
@@ -198,7 +198,7 @@ static int describe(struct packing *p, struct lmodel_error *error)
 	if (r == LMODEL_OK)
 		r = add_tensors(p, alias, error);
 	if (r == LMODEL_OK && p->protection != NULL)
-		r = lm_protection_begin(p->protection, in, alias, m, p->options, error);
+		r = lm_protection_begin(p->protection, in, alias, m, p->options, directory, error);
 	return r;
 }
 
@@ -324,7 +324,7 @@ static int pack_to_file(struct packing *p, const char *output, const char *const
 	if (r == LMODEL_OK)
 		r = import_all(p, directory, inputs, count, error);
 	if (r == LMODEL_OK)
-		r = describe(p, error);
+		r = describe(p, directory, error);
 	if (r == LMODEL_OK)
 		r = write_archive(p, out.fd, lm_quote(label, output), error);
 	if (r == LMODEL_OK)
@@ -340,7 +340,7 @@ static int pack_to_stream(struct packing *p, const char *const *inputs, size_t c
 	int r = import_all(p, NULL, inputs, count, error);
 
 	if (r == LMODEL_OK)
-		r = describe(p, error);
+		r = describe(p, NULL, error);
 	if (r == LMODEL_OK)
 		r = lm_unnamed_file(NULL, &fd, error);
 	if (r == LMODEL_OK)

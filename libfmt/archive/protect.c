@@ -225,7 +225,7 @@ static int select_units(struct lm_protection *p, const size_t *alias, struct lmo
 		.reference = p->has_reference ? &p->reference :
 			     p->has_ancestor  ? &p->ancestor : NULL,
 		.ancestor = p->has_ancestor,
-		.elements = o->mask == LMODEL_MASK_PERTURB,
+		.elements = o->mask == LMODEL_MASK_PERTURB, .directory = p->directory,
 	};
 	LM_FREE size_t *left = NULL;
 	bool weights = false;
@@ -349,12 +349,13 @@ static void warn(const struct lm_protection *p, const size_t *alias)
 
 int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, const size_t *alias,
 			struct lm_manifest *manifest, const struct lmodel_pack_options *given,
-			struct lmodel_error *error)
+			const char *directory, struct lmodel_error *error)
 {
 	const struct lmodel_protect_options *o = given->protect;
 	int r;
 
-	*p = (struct lm_protection){ .options = o, .run = &given->run, .manifest = manifest };
+	*p = (struct lm_protection){ .options = o, .run = &given->run, .manifest = manifest,
+				       .directory = directory };
 	p->model.model = model;
 	p->model.tier_count = o->tier_count;
 	r = check_enums(o, error);

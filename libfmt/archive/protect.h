@@ -13,6 +13,7 @@
 struct lm_protection {
 	const struct lmodel_protect_options *options;
 	const struct lmodel_run *run;
+	const char *directory;
 	struct lm_manifest *manifest;
 	struct lm_protected_model model;
 	struct lm_model scores, reference, ancestor; /* where files for them were given */
@@ -29,10 +30,11 @@ struct lm_protection {
 
 /* Makes the keys and the archive id, wraps the grants, and selects: everything that can be refused
  * is refused here. Adds the rows of tiers, shards, slots and owner to the manifest, whose other
- * rows stand already; lengths and digests come later. alias[] as in lm_select(). */
+ * rows stand already; lengths and digests come later. alias[] as in lm_select(). `directory` is for
+ * temporary files, borrowed; NULL: as in lm_unnamed_file(). */
 int lm_protection_begin(struct lm_protection *p, const struct lm_model *model, const size_t *alias,
 			struct lm_manifest *manifest, const struct lmodel_pack_options *options,
-			struct lmodel_error *error) LM_MUST_CHECK;
+			const char *directory, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Writes the shards, once the base members stand in the manifest. */
 int lm_protection_write(struct lm_protection *p, struct lm_writer *writer,

@@ -13,6 +13,8 @@
 #include "crypto/secret.h"
 #include "protect/positions.h"
 
+enum { PENDING = 4096 };
+
 /* One tensor's share of one tier, in the making. */
 struct part {
 	size_t shard;                        /* LM_NONE: none */
@@ -22,6 +24,8 @@ struct part {
 	struct lm_positions_writer *writer;
 	struct lm_stream_writer stream[2];
 	uint64_t values;                     /* bytes */
+	uint8_t *pending;                    /* values on their way into the stream */
+	size_t pending_len;
 };
 
 struct tensor_job {
@@ -38,21 +42,23 @@ struct tensor_job {
 typedef int run_fn(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
 		   size_t len, bool positions, struct lmodel_error *error);
 
-static int each_run(struct tensor_job *job, run_fn *fn, uint64_t first, uint64_t count,
-		    const uint8_t *tiers, const uint8_t *bytes, size_t len,
-		    struct lmodel_error *error)
+/* Inlined, `fn` too: most runs are of one element. */
+static inline __attribute__((always_inline)) int
+each_run(struct tensor_job *job, run_fn *fn, uint64_t first, const struct lm_chosen *chosen,
+	 const uint8_t *bytes, size_t len, struct lmodel_error *error)
 {
 	uint64_t unit = job->columns ? job->units->element_bytes : job->units->unit_bytes;
 
-	for (uint64_t i = 0, n; i < count; i += n) {
-		size_t from = (size_t)(i * unit);
+	for (size_t i = 0, n; i < chosen->count; i += n) {
+		const uint64_t at = chosen->at[i];
+		const uint8_t tier = chosen->tier[i];
+		size_t from = (size_t)(at * unit);
 		int r;
 
-		for (n = 1; i + n < count && tiers[i + n] == tiers[i];)
+		for (n = 1; i + n < chosen->count && chosen->at[i + n] == at + n &&
+			    chosen->tier[i + n] == tier;)
 			n++;
-		if (tiers[i] == LM_NO_TIER)
-			continue;
-		r = fn(&job->part[tiers[i]], first + i, n, bytes + from,
+		r = fn(&job->part[tier], first + at, n, bytes == NULL ? NULL : bytes + from,
 		       (size_t)LM_MIN(n * unit, (uint64_t)(len - from)),
 		       !job->columns || job->first_row, error);
 		if (r != LMODEL_OK)
@@ -82,10 +88,12 @@ static int measure_run(struct part *part, uint64_t first, uint64_t count, const 
 	return LMODEL_OK;
 }
 
-static int measure_window(void *context, uint64_t first, uint64_t count, const uint8_t *tiers,
-			  const uint8_t *bytes, size_t len, struct lmodel_error *error)
+static int measure_window(void *context, uint64_t first, uint64_t count,
+			  const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
+			  struct lmodel_error *error)
 {
-	return each_run(context, measure_run, first, count, tiers, bytes, len, error);
+	(void)count;
+	return each_run(context, measure_run, first, chosen, bytes, len, error);
 }
 
 /* A locked tensor is one unit of the only tier; its record is in the place of values. */
@@ -135,6 +143,9 @@ static void end_job(struct tensor_job *job)
 
 		lm_positions_meter_free(part->meter);
 		lm_positions_writer_free(part->writer);
+		if (part->pending != NULL)
+			lm_wipe(part->pending, PENDING);
+		free(part->pending);
 		lm_stream_release(&part->stream[0]);
 		lm_stream_release(&part->stream[1]);
 		if (part->hash != NULL)
@@ -164,7 +175,8 @@ static int measure(struct tensor_job *job, struct lm_positions_form *forms,
 	}
 	if (r == LMODEL_OK)
 		r = p->model.lock_key != NULL ? measure_record(job, error) :
-		    lm_protected_walk(&p->model, job->tensor, measure_window, job, error);
+		    lm_protected_walk(&p->model, job->tensor, p->seeded, measure_window, job,
+				      error);
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
 		struct part *part = &job->part[t];
 		struct lm_stream_row *stream;
@@ -196,20 +208,49 @@ static int to_stream(void *context, const uint8_t *bytes, size_t len, struct lmo
 	return lm_stream_add(context, bytes, len, error);
 }
 
+static int flush_values(struct part *part, struct lmodel_error *error)
+{
+	size_t len = part->pending_len;
+
+	part->pending_len = 0;
+	return len == 0 ? LMODEL_OK :
+			  lm_stream_add(&part->stream[LM_VALUES], part->pending, len, error);
+}
+
+static inline int add_values(struct part *part, const uint8_t *values, size_t len,
+			     struct lmodel_error *error)
+{
+	if (len > PENDING - part->pending_len) {
+		int r = flush_values(part, error);
+
+		if (r != LMODEL_OK || len > PENDING)
+			return r == LMODEL_OK ? lm_stream_add(&part->stream[LM_VALUES], values, len,
+							      error) : r;
+	}
+	if (len == 2)
+		memcpy(part->pending + part->pending_len, values, 2);
+	else if (len == 4)
+		memcpy(part->pending + part->pending_len, values, 4);
+	else
+		memcpy(part->pending + part->pending_len, values, len);
+	part->pending_len += len;
+	return LMODEL_OK;
+}
+
 static int write_run(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
 		     size_t len, bool positions, struct lmodel_error *error)
 {
 	int r = positions ? lm_positions_writer_add(part->writer, first, count, error) : LMODEL_OK;
 
-	if (r == LMODEL_OK)
-		r = lm_stream_add(&part->stream[LM_VALUES], values, len, error);
-	return r;
+	return r == LMODEL_OK ? add_values(part, values, len, error) : r;
 }
 
-static int write_window(void *context, uint64_t first, uint64_t count, const uint8_t *tiers,
-			const uint8_t *bytes, size_t len, struct lmodel_error *error)
+static int write_window(void *context, uint64_t first, uint64_t count,
+			const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
+			struct lmodel_error *error)
 {
-	return each_run(context, write_run, first, count, tiers, bytes, len, error);
+	(void)count;
+	return each_run(context, write_run, first, chosen, bytes, len, error);
 }
 
 static int write_piece(void *context, const uint8_t *bytes, size_t len,
@@ -278,13 +319,16 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 			break;
 		part->writer = lm_positions_writer_new(&forms[part->shard], to_stream,
 						       &part->stream[LM_POSITIONS], error);
+		part->pending = malloc(PENDING);
 		if (part->writer == NULL)
 			r = LMODEL_EFAILED;
+		else if (part->pending == NULL)
+			r = lm_fail_memory(error);
 	}
 	if (r == LMODEL_OK)
 		r = p->model.lock_key != NULL ?
 			    lm_lock_record(&p->model, job->tensor, write_piece, job, error) :
-			    lm_protected_walk(&p->model, job->tensor, write_window, job, error);
+			    lm_protected_walk(&p->model, job->tensor, true, write_window, job, error);
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
 		struct part *part = &job->part[t];
 		struct lm_stream_row *rows;
@@ -292,7 +336,9 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 		if (part->shard == LM_NONE)
 			continue;
 		rows = p->manifest->shards[part->shard].stream;
-		r = lm_positions_writer_finish(part->writer, error);
+		r = flush_values(part, error);
+		if (r == LMODEL_OK)
+			r = lm_positions_writer_finish(part->writer, error);
 		for (int k = 0; k < 2 && r == LMODEL_OK; k++)
 			r = lm_stream_finish(&part->stream[k], rows[k].digest, error);
 	}

@@ -36,9 +36,6 @@ int lm_copy_out(int in, const char *in_label, int out, const char *out_label,
 int lm_zero_range(int fd, const char *label, uint64_t offset, uint64_t len,
 		  struct lmodel_error *error) LM_MUST_CHECK;
 
-/* A directory and those above it, 0700, where they are not there. */
-int lm_make_directory(const char *path, struct lmodel_error *error) LM_MUST_CHECK;
-
 /* Whether all `len` bytes are zero. */
 bool lm_is_zero(const void *bytes, size_t len);
 

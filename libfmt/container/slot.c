@@ -81,7 +81,7 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload, bool customers)
 {
 	enum { SMALLEST = 4 << 10, LARGEST = 64 << 10, FEW = 12 << 10, MANY = 192 << 10 };
-	uint64_t room = LM_MAX(image_len / 8, clamp(payload / 4096, SMALLEST, LARGEST));
+	uint64_t room = LM_MAX(image_len / 8, clamp(payload / 32768, SMALLEST, LARGEST));
 	uint64_t size;
 
 	if (image_len > LM_SLOT_LIMIT)
@@ -186,10 +186,11 @@ static int read_footer(const struct lm_file *file, const struct lm_slots *s, int
 	return LMODEL_OK;
 }
 
-/* Reads the image of a slot whose footer is valid, and checks it. */
+/* Reads the image of a slot whose footer is valid, and checks it. `good`: that of a slot with the
+ * same footer, when there is one: bytes that are equal to it need no digest. */
 static int read_image(const struct lm_file *file, const struct lm_slots *s, int which,
-		      struct lm_slot *slot, const uint8_t footer[LM_SLOT_FOOTER], uint8_t **image,
-		      struct lmodel_error *error)
+		      struct lm_slot *slot, const uint8_t footer[LM_SLOT_FOOTER],
+		      const uint8_t *good, uint8_t **image, struct lmodel_error *error)
 {
 	uint8_t digest[LM_SHA256_SIZE];
 	LM_FREE uint8_t *bytes = malloc(slot->footer.image_len);
@@ -199,7 +200,11 @@ static int read_image(const struct lm_file *file, const struct lm_slots *s, int 
 		return lm_fail_memory(error);
 	r = lm_file_read(file, bytes, slot->footer.image_len,
 			 lm_slot_offset(s->slot_size, which), error);
-	if (r == LMODEL_OK)
+	if (r != LMODEL_OK)
+		return r;
+	if (good != NULL && memcmp(bytes, good, slot->footer.image_len) == 0)
+		memcpy(digest, slot->footer.digest, sizeof(digest));
+	else
 		r = digest_of(bytes, slot->footer.image_len, footer, digest, error);
 	if (r != LMODEL_OK)
 		return r;
@@ -232,7 +237,7 @@ int lm_slots_read(const struct lm_file *file, const struct lm_slots *s, uint8_t 
 
 		if (!slot[which].valid)
 			continue;
-		r = read_image(file, s, which, &slot[which], bytes[which], image, error);
+		r = read_image(file, s, which, &slot[which], bytes[which], NULL, image, error);
 		if (r != LMODEL_OK)
 			return r;
 		*footer = slot[which].footer;
@@ -248,7 +253,7 @@ static int check_padding(const struct lm_file *file, const struct lm_slots *s, i
 			 struct lm_slot *slot, const uint8_t footer[LM_SLOT_FOOTER],
 			 struct lmodel_error *error)
 {
-	uint8_t buffer[4096];
+	uint8_t buffer[65536];
 	uint64_t at = lm_slot_offset(s->slot_size, which);
 	uint64_t end = at + s->slot_size - LM_SLOT_FOOTER;
 
@@ -268,14 +273,17 @@ static int check_padding(const struct lm_file *file, const struct lm_slots *s, i
 static int examine(const struct lm_file *file, const struct lm_slots *s, struct lm_slot found[2],
 		   uint8_t *image[2], struct lmodel_error *error)
 {
+	uint8_t footer[2][LM_SLOT_FOOTER];
+
 	for (int i = 0; i < 2; i++) {
-		uint8_t footer[LM_SLOT_FOOTER];
-		int r = read_footer(file, s, i, &found[i], footer, error);
+		int r = read_footer(file, s, i, &found[i], footer[i], error);
+		bool alike = i == 1 && memcmp(footer[0], footer[1], DIGEST_AT + 32) == 0;
 
 		if (r == LMODEL_OK && found[i].valid)
-			r = read_image(file, s, i, &found[i], footer, &image[i], error);
+			r = read_image(file, s, i, &found[i], footer[i], alike ? image[0] : NULL,
+				       &image[i], error);
 		if (r == LMODEL_OK && found[i].valid)
-			r = check_padding(file, s, i, &found[i], footer, error);
+			r = check_padding(file, s, i, &found[i], footer[i], error);
 		if (r != LMODEL_OK)
 			return r;
 	}
@@ -302,21 +310,29 @@ static int sync_file(int fd, const char *label, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-/* Writes one whole slot: image, zeros, footer. */
-static int write_slot(int fd, const char *label, uint64_t slot_size, int which,
-		      const uint8_t *image, const struct lm_slot_footer *footer,
-		      struct lmodel_error *error)
+/* One whole slot: image, zeros, footer. */
+static uint8_t *make_slot(uint64_t slot_size, const uint8_t *image,
+			  const struct lm_slot_footer *footer, struct lmodel_error *error)
 {
-	LM_FREE uint8_t *bytes = calloc(1, slot_size);
-	uint8_t *end;
+	uint8_t *bytes = calloc(1, slot_size), *end;
 
-	if (bytes == NULL)
-		return lm_fail_memory(error);
+	if (bytes == NULL) {
+		lm_fail_memory(error);
+		return NULL;
+	}
 	memcpy(bytes, image, footer->image_len);
 	end = bytes + slot_size - LM_SLOT_FOOTER;
 	lm_slot_footer_encode(footer, end);
-	if (digest_of(image, footer->image_len, end, end + DIGEST_AT, error))
-		return LMODEL_EFAILED;
+	if (digest_of(image, footer->image_len, end, end + DIGEST_AT, error)) {
+		free(bytes);
+		return NULL;
+	}
+	return bytes;
+}
+
+static int write_slot(int fd, const char *label, uint64_t slot_size, int which,
+		      const uint8_t *bytes, struct lmodel_error *error)
+{
 	return lm_write_at(fd, label, bytes, slot_size, lm_slot_offset(slot_size, which), error);
 }
 
@@ -336,6 +352,7 @@ int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime
 		    uint64_t commit_counter, struct lmodel_error *error)
 {
 	uint8_t mimetype[LM_TAR_BLOCK] = LM_MIMETYPE;
+	LM_FREE uint8_t *slot = NULL;
 	struct lm_slot_footer footer = {
 		.format = LMODEL_FORMAT_VERSION, .commit_counter = commit_counter,
 		.image_len = image_len, .committed_len = committed_len, .slot_size = slot_size,
@@ -349,20 +366,36 @@ int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime
 				error) ||
 	    lm_write_at(fd, label, mimetype, sizeof(mimetype), 512, error))
 		return LMODEL_EFAILED;
+	slot = make_slot(slot_size, image, &footer, error);
+	if (slot == NULL)
+		return LMODEL_EFAILED;
 	for (int i = 0; i < 2; i++)
 		if (write_member_header(fd, label, i == 0 ? LM_SLOT_A_MEMBER : LM_SLOT_B_MEMBER,
 					slot_size, mtime,
 					lm_slot_offset(slot_size, i) - LM_TAR_BLOCK, error) ||
-		    write_slot(fd, label, slot_size, i, image, &footer, error))
+		    write_slot(fd, label, slot_size, i, slot, error))
 			return LMODEL_EFAILED;
 	return LMODEL_OK;
 }
 
-int lm_slots_level(int fd, const char *label, const struct lm_slots *s, bool *changed,
-		   struct lmodel_error *error)
+/* Writes slot `which` as the other one is, and waits for it. */
+static int copy_slot(int fd, const char *label, const struct lm_slots *s, int which,
+		     const uint8_t *image, const struct lm_slot_footer *footer,
+		     struct lmodel_error *error)
+{
+	LM_FREE uint8_t *slot = make_slot(s->slot_size, image, footer, error);
+	int r = slot == NULL ? LMODEL_EFAILED :
+			       write_slot(fd, label, s->slot_size, which, slot, error);
+
+	return r == LMODEL_OK ? sync_file(fd, label, error) : r;
+}
+
+/* lm_slots_level(); `*footer` is then that of both. */
+static int level(int fd, const char *label, const struct lm_slots *s,
+		 struct lm_slot_footer *footer, bool *changed, struct lmodel_error *error)
 {
 	const struct lm_file file = lm_file_local(fd, label);
-	struct lm_slot found[2];
+	struct lm_slot found[2] = { { .valid = false } };
 	uint8_t *image[2] = { NULL, NULL };
 	int newest, r = examine(&file, s, found, image, error);
 
@@ -374,35 +407,34 @@ int lm_slots_level(int fd, const char *label, const struct lm_slots *s, bool *ch
 						       found[0].footer.commit_counter);
 	if (r == LMODEL_OK && (!found[!newest].valid || !found[!newest].padded ||
 			       memcmp(found[0].footer.digest, found[1].footer.digest, 32) != 0)) {
-		r = write_slot(fd, label, s->slot_size, !newest, image[newest],
-			       &found[newest].footer, error);
-		if (r == LMODEL_OK)
-			r = sync_file(fd, label, error);
+		r = copy_slot(fd, label, s, !newest, image[newest], &found[newest].footer, error);
 		*changed = true;
 	}
 	/* Bytes that should be zero in the newest one: now the other one holds the same state, so
 	 * it may be written again. */
 	if (r == LMODEL_OK && !found[newest].padded) {
-		r = write_slot(fd, label, s->slot_size, newest, image[newest],
-			       &found[newest].footer, error);
-		if (r == LMODEL_OK)
-			r = sync_file(fd, label, error);
+		r = copy_slot(fd, label, s, newest, image[newest], &found[newest].footer, error);
 		*changed = true;
 	}
+	*footer = found[newest].footer;
 	free(image[0]);
 	free(image[1]);
 	return r;
 }
 
+int lm_slots_level(int fd, const char *label, const struct lm_slots *s, bool *changed,
+		   struct lmodel_error *error)
+{
+	struct lm_slot_footer footer;
+
+	return level(fd, label, s, &footer, changed, error);
+}
+
 int lm_slots_commit(int fd, const char *label, const struct lm_slots *s, const uint8_t *image,
 		    uint64_t image_len, uint64_t committed_len, struct lmodel_error *error)
 {
-	struct lm_slot_footer footer = {
-		.format = LMODEL_FORMAT_VERSION, .image_len = image_len,
-		.committed_len = committed_len, .slot_size = s->slot_size,
-	};
-	const struct lm_file file = lm_file_local(fd, label);
-	struct lm_slot found[2];
+	struct lm_slot_footer footer;
+	LM_FREE uint8_t *slot = NULL;
 	bool changed;
 	int r;
 
@@ -411,16 +443,20 @@ int lm_slots_commit(int fd, const char *label, const struct lm_slots *s, const u
 			error, LMODEL_ELIMIT,
 			"%s: the manifest is full (%ju bytes, room for %ju): repack makes room",
 			label, (uintmax_t)image_len, (uintmax_t)(s->slot_size - LM_SLOT_FOOTER));
-	r = lm_slots_level(fd, label, s, &changed, error);
-	if (r == LMODEL_OK)
-		r = lm_slots_examine(&file, s, found, error);
+	r = level(fd, label, s, &footer, &changed, error);
 	if (r != LMODEL_OK)
 		return r;
-	if (!found[0].valid || found[0].footer.commit_counter == UINT64_MAX)
-		return lm_fail(error, LMODEL_EFAILED, "%s: slot A cannot be read back", label);
-	footer.commit_counter = found[0].footer.commit_counter + 1;
+	if (footer.commit_counter == UINT64_MAX)
+		return lm_fail(error, LMODEL_EFAILED, "%s: its commit counter is at its end", label);
+	footer = (struct lm_slot_footer){
+		.format = LMODEL_FORMAT_VERSION, .commit_counter = footer.commit_counter + 1,
+		.image_len = image_len, .committed_len = committed_len, .slot_size = s->slot_size,
+	};
+	slot = make_slot(s->slot_size, image, &footer, error);
+	if (slot == NULL)
+		return LMODEL_EFAILED;
 	for (int which = 1; which >= 0 && r == LMODEL_OK; which--) {
-		r = write_slot(fd, label, s->slot_size, which, image, &footer, error);
+		r = write_slot(fd, label, s->slot_size, which, slot, error);
 		if (r == LMODEL_OK)
 			r = sync_file(fd, label, error);
 	}

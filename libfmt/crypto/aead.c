@@ -86,6 +86,8 @@ struct lm_keystream *lm_keystream_new(const uint8_t key[32], struct lmodel_error
 	return stream;
 }
 
+static const uint8_t zeros[4 * WINDOW];
+
 /* `len` bytes from the start of window `number`. */
 static void generate(struct lm_keystream *stream, uint64_t number, uint8_t *out, size_t len)
 {
@@ -94,9 +96,11 @@ static void generate(struct lm_keystream *stream, uint64_t number, uint8_t *out,
 
 	for (int i = 0; i < 8; i++)
 		counter[BLOCK - 1 - i] = (uint8_t)(block >> (8 * i));
-	memset(out, 0, len);
 	gcry_cipher_setctr(stream->cipher, counter, sizeof(counter));
-	gcry_cipher_encrypt(stream->cipher, out, len, NULL, 0);
+	for (size_t n; len > 0; out += n, len -= n) {
+		n = LM_MIN(len, sizeof(zeros));
+		gcry_cipher_encrypt(stream->cipher, out, n, zeros, n);
+	}
 }
 
 void lm_keystream_read(struct lm_keystream *stream, uint64_t offset, void *out, size_t len)

@@ -136,7 +136,7 @@ int lm_memory_store(const struct lm_memory *given, bool back, const char *direct
 	char text[TEXT_LIMIT];
 	LM_CLOSE int lock = -1;
 
-	if (path == NULL || lm_make_directory(directory, error))
+	if (path == NULL || lm_make_private(directory, error))
 		return LMODEL_EFAILED;
 	lock = lock_directory(directory);
 	if (!back && lm_memory_load(&before, directory, archive, NULL) == LMODEL_OK &&
@@ -193,7 +193,7 @@ int lm_grants_book_store(const struct lm_book *book, const char *path, const cha
 	size_t len;
 	int r;
 
-	if (directory == NULL || lm_make_directory(directory, error))
+	if (directory == NULL || lm_make_private(directory, error))
 		return LMODEL_EFAILED;
 	book_key(key, archive, owner_key);
 	r = lm_book_seal_bytes(book, key, context, about(context, archive), NULL, &sealed, &len,

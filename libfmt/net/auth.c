@@ -64,7 +64,8 @@ void lm_auth_free(struct lm_auth *auth)
 	free(auth);
 }
 
-/* Whether a header for `have` is good for `want`: the same, or pulling with what may push as well. */
+/* Whether a header for `have` is good for `want`: the same, or pulling with what may push as
+ * well. */
 static bool covers(const char *have, const char *want)
 {
 	size_t len = strlen(want);
@@ -154,7 +155,7 @@ static int bearer(struct lm_auth *auth, const struct lm_challenge *challenge, co
 		r = lm_token_parse(response.body, response.body_len, auth->host, &header, error);
 	else if (response.status == 400 || response.status == 401 || response.status == 403)
 		r = lm_fail(error, LMODEL_EFAILED, "%s: %s", auth->host,
-			    auth->credentials.user == NULL && auth->credentials.identity_token == NULL ?
+			    !lm_credentials_are_known(&auth->credentials) ?
 			    "access is denied to those without credentials (see docker login)" :
 			    "the credentials for it are not accepted");
 	else

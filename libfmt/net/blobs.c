@@ -54,7 +54,8 @@ int lm_registry_has_blob(struct lm_registry *registry, const char *digest, uint6
 	return r;
 }
 
-/* A session that a mount has opened instead, and nobody uses; whether that works is all the same. */
+/* A session that a mount has opened instead, and nobody uses; whether that works is all the
+ * same. */
 static void cancel(struct lm_registry *registry, const struct lm_http_response *mount)
 {
 	LM_FREE char *url = NULL;
@@ -128,13 +129,11 @@ static int start_body(struct fetch *f, struct lmodel_error *error)
 	f->at = 0;
 	if (f->response.status != 206)
 		return LMODEL_OK;
-	if (range == NULL || !lm_content_range_parse(range, &first, &last, &size))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: part of blob %s without saying which",
-			       f->registry->label, f->digest);
-	if (first != f->done || last != f->size - 1 || (size != UINT64_MAX && size != f->size))
+	if (range == NULL || !lm_content_range_parse(range, &first, &last, &size) ||
+	    first != f->done || last != f->size - 1 || (size != UINT64_MAX && size != f->size))
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: another part of blob %s than was asked for: %s",
-			       f->registry->label, f->digest, LM_QUOTE(range));
+			       f->registry->label, f->digest, LM_QUOTE(range != NULL ? range : ""));
 	f->at = first;
 	return LMODEL_OK;
 }
@@ -179,7 +178,8 @@ static int try_fetch(struct fetch *f, const char *url, struct lmodel_error *erro
 
 	snprintf(range, sizeof(range), "Range: bytes=%ju-%ju", (uintmax_t)f->done,
 		 (uintmax_t)(f->size - 1));
-	return lm_registry_perform(f->registry, &request, LM_ACCESS_PULL, NULL, &f->response, error);
+	return lm_registry_perform(f->registry, &request, LM_ACCESS_PULL, NULL, &f->response,
+				   error);
 }
 
 /* Tries until all is there, or too many tries in a row brought next to nothing. */
@@ -201,14 +201,19 @@ static int fetch(struct fetch *f, const char *url, struct lmodel_error *error)
 					       (uintmax_t)f->size);
 			return LMODEL_OK;
 		}
+		/* all is there: the digest says whether it counts */
+		if (f->done == f->size && f->response.broken)
+			return LMODEL_OK;
 		if (r == LMODEL_OK)
 			lm_registry_unexpected(f->registry, f->digest, &f->response, &local);
+		if (!f->response.broken)
+			return lm_fail(error, local.code, "%s", local.message);
 		failures = f->done - before >= PROGRESS ? 1 : failures + 1;
-		if (!f->response.broken ||
-		    lm_http_pause(f->registry->http, failures, r == LMODEL_OK ? &f->response : NULL,
+		if (lm_http_pause(f->registry->http, failures, r == LMODEL_OK ? &f->response : NULL,
 				  NULL) != LMODEL_OK)
-			return lm_fail(error, local.code, failures > 1 ? "%s (tried %u times)" : "%s",
-				       local.message, failures);
+			return lm_fail(error, local.code,
+				       failures > 1 ? "%s (tried %u times)" : "%s", local.message,
+				       failures);
 		lm_http_response_free(&f->response);
 	}
 }
@@ -218,7 +223,8 @@ int lm_registry_get_blob(struct lm_registry *registry, const char *digest, uint6
 {
 	LM_FREE char *url = blob_url(registry, digest, error);
 	struct fetch f = {
-		.registry = registry, .digest = digest, .size = size, .sink = sink, .context = context,
+		.registry = registry, .digest = digest, .size = size, .sink = sink,
+		.context = context,
 	};
 	uint8_t sha256[LM_SHA256_SIZE];
 	char got[LM_DIGEST_SIZE];
@@ -266,7 +272,8 @@ static int start_part(struct part *p, struct lmodel_error *error)
 	if (p->response.status != 206) {
 		if (p->offset > SPARE)
 			return lm_fail(error, LMODEL_EUNSUPPORTED,
-				       "%s: the registry gives no parts of blobs", p->registry->label);
+				       "%s: the registry gives no parts of blobs",
+				       p->registry->label);
 		return LMODEL_OK;
 	}
 	if (range == NULL || !lm_content_range_parse(range, &first, &last, &size) ||
@@ -317,7 +324,8 @@ int lm_registry_get_range(struct lm_registry *registry, const char *digest, uint
 {
 	LM_FREE char *url = blob_url(registry, digest, error);
 	struct part p = {
-		.registry = registry, .digest = digest, .offset = offset, .buffer = buffer, .len = len,
+		.registry = registry, .digest = digest, .offset = offset, .buffer = buffer,
+		.len = len,
 	};
 	char range[64];
 	const char *const headers[] = { range, NULL };

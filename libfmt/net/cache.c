@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "base/publish.h"
 
 enum { NAME = LM_CACHE_NAME + 8 };
 
@@ -45,7 +46,7 @@ int lm_cache_open(const char *path)
 	int fd;
 
 	path = path != NULL ? path : usual;
-	if (path == NULL || lm_make_directory(path, NULL) != LMODEL_OK)
+	if (path == NULL || lm_make_private(path, NULL) != LMODEL_OK)
 		return -1;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

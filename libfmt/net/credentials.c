@@ -31,7 +31,7 @@ static char *keep(const char *text, size_t len, struct lmodel_error *error)
 	return kept;
 }
 
-static bool is_known(const struct lm_credentials *c)
+bool lm_credentials_are_known(const struct lm_credentials *c)
 {
 	return c->identity_token != NULL || c->user != NULL;
 }
@@ -108,7 +108,8 @@ static int take_auth(struct lm_credentials *c, const char *text, const char *lab
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: an \"auth\" is not Base 64", label);
 	colon = strchr(plain, ':');
 	if (colon == NULL || colon == plain)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: an \"auth\" is not USER:PASSWORD", label);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: an \"auth\" is not USER:PASSWORD",
+			       label);
 	c->user = keep(plain, (size_t)(colon - plain), error);
 	c->password = keep(colon + 1, strlen(colon + 1), error);
 	return c->user == NULL || c->password == NULL ? LMODEL_EFAILED : LMODEL_OK;
@@ -174,7 +175,7 @@ static int take_root(struct lm_credentials *c, char **helper, const json_t *root
 			return LMODEL_EFAILED;
 	}
 	json_object_foreach(auths, key, entry)
-		if (is_for(key, host) && !is_known(c)) {
+		if (is_for(key, host) && !lm_credentials_are_known(c)) {
 			int r = take_entry(c, entry, label, error);
 
 			if (r != LMODEL_OK)
@@ -298,7 +299,7 @@ static int look_into(struct lm_credentials *credentials, const char *path, const
 	r = lm_credentials_parse(&filed, &helper, text, len, label, host, error);
 	if (r == LMODEL_OK && helper != NULL)
 		r = ask_helper(credentials, helper, host, error);
-	if (r == LMODEL_OK && !is_known(credentials))
+	if (r == LMODEL_OK && !lm_credentials_are_known(credentials))
 		*credentials = filed;
 	else
 		lm_credentials_free(&filed);
@@ -333,7 +334,7 @@ int lm_credentials_find(struct lm_credentials *credentials, const char *host,
 		if (path == NULL)
 			return LMODEL_EFAILED;
 		r = look_into(credentials, path, host, error);
-		if (r != LMODEL_OK || is_known(credentials))
+		if (r != LMODEL_OK || lm_credentials_are_known(credentials))
 			return r;
 	}
 	return LMODEL_OK;

@@ -24,6 +24,7 @@ struct lm_credentials {
  * EFAILED. */
 int lm_credentials_find(struct lm_credentials *credentials, const char *host,
 			struct lmodel_error *error) LM_MUST_CHECK;
+bool lm_credentials_are_known(const struct lm_credentials *credentials);
 void lm_credentials_free(struct lm_credentials *credentials);
 
 /* The same from the text of one file, for tests and fuzzing: runs no helper but names it in

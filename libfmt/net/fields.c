@@ -297,6 +297,7 @@ int lm_link_next(const char *text, char **target, struct lmodel_error *error)
 	*target = NULL;
 	r = find_next(text, target, error);
 	if (r == LMODEL_ECORRUPT)
-		return lm_fail(error, r, "a list of links in no known form: %s", LM_QUOTE(text));
+		return lm_fail(error, LMODEL_ECORRUPT, "a list of links in no known form: %s",
+			       LM_QUOTE(text));
 	return r;
 }

@@ -19,12 +19,12 @@ int lm_challenge_parse(struct lm_challenge *challenge, const char *text,
 		       struct lmodel_error *error) LM_MUST_CHECK;
 void lm_challenge_free(struct lm_challenge *challenge);
 
-/* Content-Range of a 206, "bytes FIRST-LAST/SIZE"; `*size` is UINT64_MAX for "*". False for anything
- * else, also for a range that is empty or outside. */
+/* Content-Range of a 206, "bytes FIRST-LAST/SIZE"; `*size` is UINT64_MAX for "*". False for
+ * anything else, also for a range that is empty or outside. */
 bool lm_content_range_parse(const char *text, uint64_t *first, uint64_t *last, uint64_t *size);
 
-/* Range of an upload's answer, "0-LAST", "bytes=0-LAST" too: how many bytes have arrived. Registries
- * say "0-0" for none and for one: it counts as none. */
+/* Range of an upload's answer, "0-LAST", "bytes=0-LAST" too: how many bytes have arrived.
+ * Registries say "0-0" for none and for one: it counts as none. */
 bool lm_upload_range_parse(const char *text, uint64_t *arrived);
 
 /* Link (RFC 8288): the target of the first link with rel=next, in fresh memory. None: LMODEL_OK and

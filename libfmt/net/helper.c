@@ -19,7 +19,8 @@ enum { OUTPUT_LIMIT = 64 << 10, NAME_LIMIT = 64, TIMEOUT_MS = 60000 };
 /* It becomes a part of a program's name: a path, or an option, it must not become. */
 static bool is_helper_name(const char *name)
 {
-	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	size_t len = strspn(name,
+			    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
 	return len > 0 && len <= NAME_LIMIT && name[len] == '\0';
 }
@@ -45,7 +46,8 @@ static int spawn(const char *program, int in, int out, pid_t *pid)
 		r |= posix_spawn_file_actions_adddup2(&actions, in, 0);
 		r |= posix_spawn_file_actions_adddup2(&actions, out, 1);
 		r |= posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-		r = r != 0 ? ENOMEM : posix_spawnp(pid, program, &actions, &attributes, argv, environ);
+		r = r != 0 ? ENOMEM : posix_spawnp(pid, program, &actions, &attributes, argv,
+						   environ);
 		posix_spawnattr_destroy(&attributes);
 	}
 	posix_spawn_file_actions_destroy(&actions);
@@ -65,7 +67,8 @@ static int read_output(int fd, const char *program, char *output, size_t *len,
 		ssize_t n;
 
 		if (left <= 0)
-			return lm_fail(error, LMODEL_EFAILED, "%s: no answer in %d seconds", program,
+			return lm_fail(error, LMODEL_EFAILED, "%s: no answer in %d seconds",
+				       program,
 				       TIMEOUT_MS / 1000);
 		if (poll(&ready, 1, (int)left) < 0 && errno != EINTR)
 			return lm_fail_errno(error, "%s", program);

@@ -177,7 +177,8 @@ static int follow(struct route *route, const char *location, struct lmodel_error
 	if (strcmp(route->url[0].origin, to->origin) != 0) {
 		if (route->request->stay)
 			return lm_fail(error, LMODEL_ECORRUPT,
-				       "%s: redirected to another host: %s", from->label, to->label);
+				       "%s: redirected to another host: %s", from->label,
+				       to->label);
 		/* for good: who comes back comes with an address that the other host chose */
 		route->authorize = false;
 	}
@@ -251,14 +252,10 @@ static int64_t backoff(const struct lm_http *http, unsigned failures)
 	return ms / 2 + ms * jitter / 2 / UINT16_MAX;
 }
 
-int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
-		  struct lmodel_error *error)
+static int wait_ms(struct lm_http *http, int64_t ms, struct lmodel_error *error)
 {
-	int64_t until;
+	int64_t until = lm_http_clock() + ms;
 
-	if (failures >= http->options.tries)
-		return lm_fail(error, LMODEL_EFAILED, "tried %u times", failures);
-	until = lm_http_clock() + LM_MAX(backoff(http, failures), retry_after(http, response));
 	for (;;) {
 		int64_t left = until - lm_http_clock();
 		struct timespec slice = { .tv_nsec = LM_MIN(left, (int64_t)SLICE_MS) * 1000000 };
@@ -270,6 +267,19 @@ int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_
 			return LMODEL_OK;
 		nanosleep(&slice, NULL);
 	}
+}
+
+int lm_http_wait(struct lm_http *http, unsigned ms, struct lmodel_error *error)
+{
+	return wait_ms(http, ms, error);
+}
+
+int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
+		  struct lmodel_error *error)
+{
+	if (failures >= http->options.tries)
+		return lm_fail(error, LMODEL_EFAILED, "tried %u times", failures);
+	return wait_ms(http, LM_MAX(backoff(http, failures), retry_after(http, response)), error);
 }
 
 static int attempt(struct lm_http *http, const struct lm_http_request *request,
@@ -349,7 +359,8 @@ int lm_http_perform(struct lm_http *http, const struct lm_http_request *request,
 			broken = response->broken;
 			lm_http_response_free(response);
 			response->broken = broken;
-			return lm_fail(error, local.code, failures > 1 ? "%s (tried %u times)" : "%s",
+			return lm_fail(error, local.code,
+				       broken && failures > 1 ? "%s (tried %u times)" : "%s",
 				       local.message, failures);
 		}
 		r = lm_http_pause(http, failures, r == LMODEL_OK ? response : NULL, error);

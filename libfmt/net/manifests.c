@@ -29,7 +29,8 @@ void lm_registry_manifest_free(struct lm_registry_manifest *manifest)
 	*manifest = (struct lm_registry_manifest){ 0 };
 }
 
-/* The bytes decide: by a digest nothing else comes, and what the registry says about a tag is true. */
+/* The bytes decide: by a digest nothing else comes, and what the registry says about a tag is
+ * true. */
 static int accept_manifest(struct lm_registry *registry, const char *which,
 			   struct lm_http_response *response, struct lm_registry_manifest *manifest,
 			   struct lmodel_error *error)

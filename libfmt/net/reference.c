@@ -169,7 +169,7 @@ static int split_name(const char *text, char *name, char **tag, char **digest,
 			       LM_QUOTE(text), TAG_LIMIT);
 	if (!lm_reference_is_name(name))
 		return lm_fail(error, LMODEL_EUSAGE,
-			       "%s: a name is lower-case letters and digits, with . _ - / between them",
+			       "%s: a name is lower-case letters and digits, . _ - / between them",
 			       LM_QUOTE(text));
 	return LMODEL_OK;
 }

@@ -1,4 +1,5 @@
-/* Artifacts about a manifest (distribution-spec 1.1, "Listing referrers" and "Referrers tag schema"). */
+/* Artifacts about a manifest (distribution-spec 1.1, "Listing referrers" and "Referrers tag
+ * schema"). */
 #include "net/repository.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 #define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
 
-enum { PAGES = 1000, REPEATS = 5 };
+enum { PAGES = 1000, REPEATS = 5, SETTLE_MS = 100 };
 
 static const struct lm_json_limits limits = { .depth = 32, .containers = 1 << 17 };
 
@@ -28,7 +29,8 @@ void lm_referrers_free(struct lm_referrer *referrers, size_t count)
 /* ---- an index ---- */
 
 /* The descriptors of an index; `*root` is to be given to json_decref(). */
-static int parse_index(const struct lm_registry *registry, const char *text, size_t len, json_t **root,
+static int parse_index(const struct lm_registry *registry, const char *text, size_t len,
+		       json_t **root,
 		       json_t **descriptors, struct lmodel_error *error)
 {
 	int r = lm_json_parse(text, len, 0, registry->label, &limits, root, error);
@@ -38,10 +40,11 @@ static int parse_index(const struct lm_registry *registry, const char *text, siz
 	*descriptors = json_object_get(*root, "manifests");
 	if (json_is_array(*descriptors))
 		return LMODEL_OK;
+	r = lm_fail(error, LMODEL_ECORRUPT, "%s: a list of referrers whose \"manifests\" is %s",
+		    registry->label, lm_json_kind(*descriptors));
 	json_decref(*root);
 	*root = NULL;
-	return lm_fail(error, LMODEL_ECORRUPT, "%s: a list of referrers whose \"manifests\" is %s",
-		       registry->label, lm_json_kind(*descriptors));
+	return r;
 }
 
 static int add(const struct lm_registry *registry, struct list *list, const json_t *descriptor,
@@ -75,7 +78,8 @@ static int add(const struct lm_registry *registry, struct list *list, const json
 	return LMODEL_OK;
 }
 
-static int add_all(const struct lm_registry *registry, struct list *list, const char *text, size_t len,
+static int add_all(const struct lm_registry *registry, struct list *list, const char *text,
+		   size_t len,
 		   const char *artifact_type, struct lmodel_error *error)
 {
 	json_t *root, *descriptors, *descriptor;
@@ -115,7 +119,8 @@ static char *encode(const char *text, struct lmodel_error *error)
 }
 
 /* The next page's address, if there is one: of the same registry. */
-static int next_page(struct lm_registry *registry, const struct lm_http_response *response, char **url,
+static int next_page(struct lm_registry *registry, const struct lm_http_response *response,
+		     char **url,
 		     struct lmodel_error *error)
 {
 	LM_FREE char *target = NULL;
@@ -247,10 +252,12 @@ int lm_registry_referrers(struct lm_registry *registry, const char *digest,
 /* ---- adding one ---- */
 
 /* What an index says of the artifact (image-spec 1.1, "Descriptors"). */
-static json_t *describe(const char *digest, const char *artifact_type, const char *bytes, size_t len)
+static json_t *describe(const char *digest, const char *artifact_type, const char *bytes,
+			size_t len)
 {
 	json_t *manifest = NULL, *annotations;
-	json_t *made = json_pack("{s:s, s:s, s:I, s:s}", "mediaType", MANIFEST_TYPE, "digest", digest,
+	json_t *made = json_pack("{s:s, s:s, s:I, s:s}", "mediaType", MANIFEST_TYPE, "digest",
+				 digest,
 				 "size", (json_int_t)len, "artifactType", artifact_type);
 
 	if (made == NULL || lm_json_parse(bytes, len, 0, "artifact", &limits, &manifest, NULL))
@@ -279,7 +286,8 @@ static bool has(const json_t *descriptors, const char *digest)
 	return false;
 }
 
-/* The index with the artifact in it: as it was and one more. `*text` stays NULL when it is there. */
+/* The index with the artifact in it: as it was and one more. `*text` stays NULL when it is
+ * there. */
 static int extend(const struct lm_registry *registry, const struct lm_registry_manifest *index,
 		  const char *digest, json_t *descriptor, char **text, struct lmodel_error *error)
 {
@@ -306,7 +314,8 @@ static int extend(const struct lm_registry *registry, const struct lm_registry_m
 	return r;
 }
 
-/* Reads, adds, writes, until it stays: another one who writes at the same time takes ours out. */
+/* Reads, adds, writes, until it stays: another one who has read before and writes after us takes
+ * ours out, which shows a moment later. */
 static int add_to_tag(struct lm_registry *registry, const char *subject, const char *digest,
 		      json_t *descriptor, struct lmodel_error *error)
 {
@@ -327,6 +336,8 @@ static int add_to_tag(struct lm_registry *registry, const char *subject, const c
 			break;
 		r = lm_registry_put_manifest(registry, tag, INDEX_TYPE, text, strlen(text), NULL,
 					     error);
+		if (r == LMODEL_OK)
+			r = lm_http_wait(registry->http, SETTLE_MS, error);
 		if (r != LMODEL_OK)
 			return r;
 	}

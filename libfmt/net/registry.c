@@ -130,10 +130,12 @@ int lm_registry_unexpected(const struct lm_registry *registry, const char *what,
 	char why[2 * LM_QUOTE_SIZE];
 	const char *said = response->status == 401 || response->status == 403 ? "access is denied" :
 			   response->status == 404 ? "not there" :
-			   response->status == 429 ? "too many requests" : "the registry does not do it";
+			   response->status == 429 ? "too many requests" :
+				   "the registry does not do it";
 
 	explain(response, why, sizeof(why));
-	return lm_fail(error, LMODEL_EFAILED, "%s: %s: %s (status %ld%s)", registry->label, what, said,
+	return lm_fail(error, LMODEL_EFAILED, "%s: %s: %s (status %ld%s)", registry->label, what,
+		       said,
 		       response->status, why);
 }
 

@@ -16,8 +16,8 @@ struct lm_registry {
 /* What a token has to allow. */
 enum lm_access { LM_ACCESS_PULL, LM_ACCESS_PUSH };
 
-/* An address of the repository: base/v2/NAME/ and the rest. NULL with the error set when there is no
- * memory. */
+/* An address of the repository: base/v2/NAME/ and the rest. NULL with the error set when there
+ * is no memory. */
 char *lm_registry_url(const struct lm_registry *registry, const char *rest,
 		      struct lmodel_error *error);
 
@@ -29,8 +29,8 @@ int lm_registry_perform(struct lm_registry *registry, struct lm_http_request *re
 			struct lm_http_response *response, struct lmodel_error *error)
 	LM_MUST_CHECK;
 
-/* EFAILED for an answer that nobody expected, with what the registry says about it. `what` was asked
- * for. */
+/* EFAILED for an answer that nobody expected, with what the registry says about it. `what` was
+ * asked for. */
 int lm_registry_unexpected(const struct lm_registry *registry, const char *what,
 			   const struct lm_http_response *response, struct lmodel_error *error);
 

@@ -7,11 +7,12 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "base/publish.h"
 #include "crypto/crypto.h"
 #include "net/url.h"
 
-/* The file is text: this line, the location, "end". Its name is a digest of all that it is about, so
- * a file that was moved or made by hand for something else has another first line. */
+/* The file is text: this line, the location, "end". Its name is a digest of all that it is
+ * about, so a file that was moved or made by hand for something else has another first line. */
 #define HEAD "lmodel upload 1 %s/v2/%s %s %ju\n"
 
 enum { FILE_LIMIT = LM_URL_LIMIT + 2048 };
@@ -75,8 +76,8 @@ int lm_session_open(struct lm_session *session, const char *directory, const cha
 	*session = made;
 	if (directory == NULL)
 		return LMODEL_OK;
-	if (mkdir(directory, 0700) != 0 && errno != EEXIST)
-		return lm_fail_errno(error, "%s", directory);
+	if (lm_make_private(directory, error))
+		return LMODEL_EFAILED;
 	made.head = lm_format(error, HEAD, base, name, digest, (uintmax_t)length);
 	made.path = made.head == NULL ? NULL : make_path(directory, made.head, error);
 	if (made.path == NULL) {

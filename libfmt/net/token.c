@@ -60,7 +60,7 @@ static char *add_scopes(char *at, const char *separator, const char *service, co
 		at = add_field(at, separator, "service", service);
 		separator = "&";
 	}
-	for (char *one = strtok_r(copy, " ", &rest); one != NULL; one = strtok_r(NULL, " ", &rest)) {
+	for (char *one = copy; (one = strtok_r(one, " ", &rest)) != NULL; one = NULL) {
 		at = add_field(at, separator, "scope", one);
 		separator = "&";
 	}

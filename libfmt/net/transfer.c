@@ -134,7 +134,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 	t->moved += len;
 	t->header_bytes += len;
 	if (t->header_bytes > HEADERS_LIMIT) {
-		lm_fail(&t->error, LMODEL_ECORRUPT, "%s: more than %d KiB of headers", t->url->label,
+		lm_fail(&t->error, LMODEL_ECORRUPT, "%s: more than %d KiB of headers",
+			t->url->label,
 			HEADERS_LIMIT >> 10);
 		return 0;
 	}
@@ -227,7 +228,8 @@ static size_t on_read(char *buffer, size_t size, size_t count, void *context)
 	return len;
 }
 
-/* libcurl starts the body anew when a connection that it kept turns out to be closed. */
+/* libcurl starts the body anew when a connection that it kept turns out to be closed: not that of a
+ * request that must not be repeated, of which a part may have arrived. */
 static int on_seek(void *context, curl_off_t offset, int origin)
 {
 	struct transfer *t = context;
@@ -310,6 +312,8 @@ static CURLcode set_method(struct transfer *t, const struct lm_curl *curl, CURL 
 	if (request->body != NULL) {
 		SET(CURLOPT_READFUNCTION, on_read);
 		SET(CURLOPT_READDATA, t);
+	}
+	if (request->body != NULL && !request->once) {
 		SET(CURLOPT_SEEKFUNCTION, on_seek);
 		SET(CURLOPT_SEEKDATA, t);
 	}
@@ -413,6 +417,7 @@ static const struct {
 	{ CURLE_PARTIAL_FILE, true, "the connection broke" },
 	{ CURLE_RECV_ERROR, true, "the connection broke" },
 	{ CURLE_SEND_ERROR, true, "the connection broke" },
+	{ CURLE_SEND_FAIL_REWIND, true, "the connection broke" },
 };
 
 static int judge(struct transfer *t, CURLcode result, const char *problem)

@@ -22,8 +22,8 @@ struct lm_http {
 	struct lm_http_usage usage;     /* atomic */
 };
 
-/* Asks; `authorize`: with the request's Authorization. LMODEL_OK when an answer has come, of whatever
- * status. */
+/* Asks; `authorize`: with the request's Authorization. LMODEL_OK when an answer has come, of
+ * whatever status. */
 int lm_transfer(struct lm_http *http, struct lm_connection *connection,
 		const struct lm_http_request *request, const struct lm_url *url, bool authorize,
 		struct lm_http_response *response, struct lmodel_error *error) LM_MUST_CHECK;

@@ -45,7 +45,8 @@ static int ask(struct upload *u, struct lm_http_request *request,
 }
 
 /* Where the answer says to go on. An answer without it leaves the place as it was. */
-static int move(struct upload *u, const struct lm_http_response *response, struct lmodel_error *error)
+static int move(struct upload *u, const struct lm_http_response *response,
+		struct lmodel_error *error)
 {
 	char *location;
 

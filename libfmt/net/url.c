@@ -107,7 +107,8 @@ static int set(struct lm_url *url, const struct lm_curl *curl, CURLU *handle, co
 	if (strlen(text) > LM_URL_LIMIT)
 		return lm_fail(error, LMODEL_ELIMIT, "an address of %zu bytes; the limit is %u",
 			       strlen(text), LM_URL_LIMIT);
-	c = curl->url_set(handle, CURLUPART_URL, text, CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME);
+	c = curl->url_set(handle, CURLUPART_URL, text,
+			  CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME);
 	if (c == CURLUE_OUT_OF_MEMORY)
 		return lm_fail_memory(error);
 	if (c == CURLUE_USER_NOT_ALLOWED)

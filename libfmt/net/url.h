@@ -19,7 +19,8 @@ struct lm_url {
 int lm_url_parse(struct lm_url *url, const struct lm_curl *curl, const char *text,
 		 struct lmodel_error *error) LM_MUST_CHECK;
 
-/* What `location`, relative or not, means in an answer from `base`. ECORRUPT for what is no address. */
+/* What `location`, relative or not, means in an answer from `base`. ECORRUPT for what is no
+ * address. */
 int lm_url_resolve(struct lm_url *url, const struct lm_curl *curl, const struct lm_url *base,
 		   const char *location, struct lmodel_error *error) LM_MUST_CHECK;
 

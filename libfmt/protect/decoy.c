@@ -3,7 +3,7 @@
 #include "protect/draw.h"
 
 enum {
-	BATCH = 512,
+	BATCH = 512,           /* cells that a batch may be apart, too */
 	WORD = 4,              /* keystream bytes of a cell */
 	PAIR = 8,              /* of a complex cell: modulus, phase */
 	MIX = 16,              /* directions in a mix */
@@ -67,26 +67,27 @@ static inline double place_scale(const struct place *p)
 	return p->row_scale * (double)d->column[column];
 }
 
-/* `last`: there is no next place in the batch, and maybe no next row in the tensor. */
-static inline void place_step(struct place *p, bool last)
+/* Goes `step` cells on. */
+static inline void place_step(struct place *p, uint64_t step)
 {
-	if (++p->in != p->donors->inner)
+	p->in += step;
+	if (p->in < p->donors->inner)
 		return;
-	p->in = 0;
-	if (++p->column != p->donors->columns)
+	p->column += p->in / p->donors->inner;
+	p->in %= p->donors->inner;
+	if (p->column < p->donors->columns)
 		return;
-	p->column = 0;
-	p->row++;
-	if (!last)
-		place_set_row(p);
+	p->row += p->column / p->donors->columns;
+	p->column %= p->donors->columns;
+	place_set_row(p);
 }
 
-/* Numbers of a batch: those drawn, and which cell each is for. */
+/* Numbers of a batch: those drawn, and which cell each is for, from the first of them on. */
 struct batch {
 	double values[2 * BATCH];
 	uint16_t cells[BATCH];
 	size_t count;
-	uint8_t random[PAIR * BATCH];
+	uint8_t random[PAIR * BATCH]; /* of all cells that lie between */
 };
 
 static double limit(const struct lm_donors *donors, double value, uint32_t word)
@@ -96,43 +97,42 @@ static double limit(const struct lm_donors *donors, double value, uint32_t word)
 	return lm_draw_trim(value, donors->keep);
 }
 
-static void draw_complex(const struct lm_donors *donors, struct batch *batch, size_t cell,
+static void draw_complex(const struct lm_donors *donors, struct batch *batch, size_t i,
 			 double scale)
 {
-	uint32_t word = lm_get_u32(batch->random + PAIR * cell);
-	uint32_t phase = lm_draw_index(lm_get_u32(batch->random + PAIR * cell + 4), donors->count);
+	const uint8_t *random = batch->random + PAIR * (size_t)batch->cells[i];
+	uint32_t word = lm_get_u32(random);
+	uint32_t phase = lm_draw_index(lm_get_u32(random + 4), donors->count);
 	double size = quantile(donors->table, donors->count, word) * scale;
-	double *value = batch->values + 2 * batch->count;
 
-	value[0] = limit(donors, size * (double)donors->phases[2 * phase], word);
-	value[1] = limit(donors, size * (double)donors->phases[2 * phase + 1], word);
+	for (size_t c = 0; c < 2; c++)
+		batch->values[2 * i + c] =
+			limit(donors, size * (double)donors->phases[2 * phase + c], word);
 }
 
-static void draw_values(const struct lm_donors *donors, struct batch *batch, uint64_t first,
-			size_t n, const uint8_t *tiers)
+static void draw_values(const struct lm_donors *donors, struct batch *batch, uint64_t first)
 {
 	struct place place;
 	bool scaled = donors->row != NULL;
 	double scale = 1;
 
-	batch->count = 0;
 	place_begin(&place, donors, first);
-	for (size_t i = 0; i < n; i++) {
-		if (tiers == NULL || tiers[i] != LM_NO_TIER) {
-			if (scaled)
-				scale = place_scale(&place);
-			if (donors->components == 2) {
-				draw_complex(donors, batch, i, scale);
-			} else {
-				uint32_t word = lm_get_u32(batch->random + WORD * i);
-				double value = quantile(donors->table, donors->count, word);
+	for (size_t i = 0; i < batch->count; i++) {
+		const size_t cell = batch->cells[i];
 
-				batch->values[batch->count] = limit(donors, value * scale, word);
-			}
-			batch->cells[batch->count++] = (uint16_t)i;
+		if (scaled) {
+			if (i > 0)
+				place_step(&place, cell - batch->cells[i - 1]);
+			scale = place_scale(&place);
 		}
-		if (scaled)
-			place_step(&place, i + 1 == n);
+		if (donors->components == 2) {
+			draw_complex(donors, batch, i, scale);
+		} else {
+			uint32_t word = lm_get_u32(batch->random + WORD * cell);
+			double value = quantile(donors->table, donors->count, word);
+
+			batch->values[i] = limit(donors, value * scale, word);
+		}
 	}
 }
 
@@ -192,48 +192,45 @@ static void mix_block(const struct lm_donors *donors, uint64_t state, uint8_t *b
 	}
 }
 
-static void copy_cells(const struct lm_donors *donors, const struct batch *batch, size_t n,
-		       const uint8_t *tiers, uint8_t *bytes)
+static void copy_cells(const struct lm_donors *donors, const struct batch *batch, uint8_t *bytes)
 {
 	size_t cell = (size_t)donors->cell;
 
-	for (size_t i = 0; i < n; i++) {
-		uint32_t word = lm_get_u32(batch->random + WORD * i);
+	for (size_t i = 0; i < batch->count; i++) {
+		uint32_t word = lm_get_u32(batch->random + WORD * (size_t)batch->cells[i]);
+		uint8_t *to = bytes + cell * batch->cells[i];
 
-		if (tiers != NULL && tiers[i] == LM_NO_TIER)
-			continue;
 		if (lm_dtype_is_quantised(donors->dtype))
-			mix_block(donors, word, bytes + cell * i);
+			mix_block(donors, word, to);
 		else
-			memcpy(bytes + cell * i,
-			       donors->cells + cell * lm_draw_index(word, donors->count), cell);
+			memcpy(to, donors->cells + cell * lm_draw_index(word, donors->count), cell);
 	}
 }
 
 void lm_decoy_cells(const struct lm_donors *donors, struct lm_keystream *random, uint64_t first,
-		    size_t n, const uint8_t *tiers, uint8_t *bytes)
+		    const uint32_t *at, size_t count, uint8_t *bytes)
 {
 	bool values = donors->form == LM_DONORS_VALUES;
 	size_t each = values && donors->components == 2 ? PAIR : WORD;
 	struct batch batch;
 
-	for (size_t at = 0; at < n; at += BATCH) {
-		size_t from = at, to = LM_MIN(n, at + BATCH);
+	for (size_t i = 0; i < count;) {
+		const size_t from = at == NULL ? i : at[i];
 
-		for (; tiers != NULL && from < to && tiers[from] == LM_NO_TIER; from++)
-			;
-		for (; tiers != NULL && to > from && tiers[to - 1] == LM_NO_TIER; to--)
-			;
-		if (from == to)
-			continue;
-		lm_keystream_read(random, (first + from) * each, batch.random, (to - from) * each);
+		for (batch.count = 0; i < count; i++) {
+			const size_t cell = at == NULL ? i : at[i];
+
+			if (cell - from >= BATCH)
+				break;
+			batch.cells[batch.count++] = (uint16_t)(cell - from);
+		}
+		lm_keystream_read(random, (first + from) * each, batch.random,
+				  (batch.cells[batch.count - 1] + (size_t)1) * each);
 		if (values) {
-			draw_values(donors, &batch, first + from, to - from,
-				    tiers == NULL ? NULL : tiers + from);
+			draw_values(donors, &batch, first + from);
 			store(donors, &batch, bytes + from * donors->cell);
 		} else {
-			copy_cells(donors, &batch, to - from, tiers == NULL ? NULL : tiers + from,
-				   bytes + from * donors->cell);
+			copy_cells(donors, &batch, bytes + from * donors->cell);
 		}
 	}
 }
@@ -338,14 +335,14 @@ static void draw_slice(const struct lm_donors *donors, struct lm_keystream *rand
 }
 
 void lm_decoy_slices(const struct lm_donors *donors, struct lm_keystream *random, uint64_t first,
-		     size_t n, const uint8_t *tiers, double *scratch, uint8_t *bytes)
+		     const uint32_t *at, size_t count, double *scratch, uint8_t *bytes)
 {
 	size_t len = (size_t)(donors->length / donors->components * donors->cell);
 	uint8_t words[DRAW];
 
-	for (size_t i = 0; i < n; i++) {
-		if (tiers != NULL && tiers[i] == LM_NO_TIER)
-			continue;
+	for (size_t k = 0; k < count; k++) {
+		const size_t i = at == NULL ? k : at[k];
+
 		lm_keystream_read(random, (first + i) * DRAW, words, DRAW);
 		draw_slice(donors, random, first + i, words, scratch, bytes + i * len);
 	}

@@ -5,15 +5,14 @@
 #include "crypto/aead.h"
 #include "protect/donors.h"
 
-/* Draws cells [first, first+n) into `bytes`, which holds all of them; with `tiers` (one a cell)
- * only those that are not LM_NO_TIER. Not for slices. */
+/* Draws cells into `bytes`, which holds all from cell `first` on: number at[0], at[1], ... of them,
+ * `count` in all; at NULL: 0, 1, ... . Not for slices. */
 void lm_decoy_cells(const struct lm_donors *donors, struct lm_keystream *random, uint64_t first,
-		    size_t n, const uint8_t *tiers, uint8_t *bytes);
+		    const uint32_t *at, size_t count, uint8_t *bytes);
 
-/* Draws the kernel slices [first, first+n), the same way by unit. `scratch` takes
- * LM_DECOY_SCRATCH(donors) doubles. */
+/* Draws kernel slices the same way by unit. `scratch` takes LM_DECOY_SCRATCH(donors) doubles. */
 #define LM_DECOY_SCRATCH(donors) ((size_t)(donors)->length)
 void lm_decoy_slices(const struct lm_donors *donors, struct lm_keystream *random, uint64_t first,
-		     size_t n, const uint8_t *tiers, double *scratch, uint8_t *bytes);
+		     const uint32_t *at, size_t count, double *scratch, uint8_t *bytes);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "crypto/aead.h"
 #include "crypto/secret.h"
+#include "protect/kernels.h"
 
 enum {
 	GROUPS = 1 << 18,      /* row scales, column scales */
@@ -32,21 +33,40 @@ double lm_gather_scale(const struct lm_donors *donors, uint64_t element)
 	       (double)donors->column[column_group(donors, element)];
 }
 
-/* Significant bits in use: a model widened from BF16 to F32 has eight, and a decoy with more would
- * be told by its low bits. */
-static unsigned significant_bits(double value)
+/* Whether number `at` of `seen` is among `wanted` that are spread evenly over them: those after
+ * which at * wanted / seen, rounded down, is one more. Called with at = 0, 1, ... */
+static bool takes(struct lm_gather_turns *turns, uint64_t at, uint64_t seen, uint64_t wanted)
 {
-	uint64_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	bits = (bits & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1) << 52;
-	return 53 - (unsigned)__builtin_ctzll(bits);
+	if (wanted >= seen)
+		return true;
+	if (at == 0)
+		*turns = (struct lm_gather_turns){ .next = (seen - 1) / wanted };
+	if (at != turns->next)
+		return false;
+	turns->taken++;
+	turns->next = ((turns->taken + 1) * seen + wanted - 1) / wanted - 1;
+	return true;
 }
 
-/* Whether number `at` of `seen` is among `wanted` that are spread evenly over them. */
-static bool takes(uint64_t at, uint64_t seen, uint64_t wanted)
+/* Finds an element's place; in the row in work without a division. */
+static void go_to(struct lm_gather *g, uint64_t element)
 {
-	return wanted >= seen || (at + 1) * wanted / seen != at * wanted / seen;
+	const struct lm_donors *d = g->donors;
+	const uint64_t start = g->row * d->columns * d->inner;
+
+	if (element - start >= d->columns * d->inner) {
+		g->row = element / d->inner / d->columns;
+		element -= g->row * d->columns * d->inner;
+	} else {
+		element -= start;
+	}
+	g->column = d->inner == 1 ? element : element / d->inner;
+	g->in = d->inner == 1 ? 0 : element % d->inner;
+}
+
+static uint64_t group_of(uint64_t line, uint64_t group)
+{
+	return group == 1 ? line : line / group;
 }
 
 /* -1 when a component is no finite number. */
@@ -57,44 +77,71 @@ static double modulus(const double *value, unsigned components)
 	return isfinite(m) ? m : -1;
 }
 
-static void measure(struct lm_gather *g, uint64_t element, const double *value, double size)
+/* How large public values are, and how many significant bits they use: a model widened from BF16 to
+ * F32 has eight, and a decoy with more would be told by its low bits. `bits` gathers all their mantissas: the lowest bit that one of them
+ * uses is the lowest of these. */
+static void measure(struct lm_gather *g, const double *values, size_t components)
 {
 	struct lm_donors *d = g->donors;
-	uint64_t row;
+	double bound = d->bound;
+	uint64_t bits = 0;
 
-	g->seen++;
-	for (unsigned c = 0; c < d->components; c++) {
-		d->bound = fmax(d->bound, fabs(value[c]));
-		if (value[c] != 0)
-			d->keep = LM_MAX(d->keep, significant_bits(value[c]));
+	for (size_t i = 0; i < components; i++) {
+		uint64_t word;
+
+		bound = fmax(bound, fabs(values[i]));
+		memcpy(&word, values + i, sizeof(word));
+		word = (word & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1) << 52;
+		bits |= values[i] != 0 ? word : 0;
 	}
-	if (!g->scaled)
-		return;
-	row = row_group(d, element);
-	g->row_sum[row] += size;
-	g->row_count[row]++;
+	d->bound = bound;
+	if (bits != 0)
+		d->keep = LM_MAX(d->keep, 53 - (unsigned)__builtin_ctzll(bits));
 }
 
-static void take(struct lm_gather *g, uint64_t element, const double *value, double size)
+static void take(struct lm_gather *g, uint64_t element, const double *value)
 {
-	struct lm_donors *d = g->donors;
+	const struct lm_donors *d = g->donors;
 
-	if (g->scaled) {
-		double scale = (double)d->row[row_group(d, element)];
-
-		if (scale > 0) {
-			uint64_t column = column_group(d, element);
-
-			g->column_sum[column] += size / scale;
-			g->column_count[column]++;
-		}
-	}
-	if (takes(g->at++, g->seen, g->wanted)) {
+	if (takes(&g->turns, g->at++, g->seen, g->wanted)) {
 		uint64_t i = g->base + g->taken++;
 
 		memcpy(g->values + i * d->components, value, d->components * sizeof(*value));
 		g->elements[i] = element;
 	}
+}
+
+/* Adds `n` sizes of elements that are side by side in a row to the sums of the pass. */
+static void add_sizes(struct lm_gather *g, const double *sizes, size_t n)
+{
+	const struct lm_donors *d = g->donors;
+	const uint64_t row = group_of(g->row, d->row_group);
+	double sum = g->row_sum[row];
+
+	if (g->second) {
+		const double scale = (double)d->row[row];
+
+		if (!(scale > 0))
+			return;
+		if (d->inner == 1 && d->column_group == 1) {
+			lm_kernels()->add_quotients(g->column_sum + g->column, sizes, scale, n);
+			for (size_t i = 0; i < n; i++)
+				g->column_count[g->column + i]++;
+			return;
+		}
+		for (size_t i = 0; i < n; i++) {
+			uint64_t column = group_of(g->column + (g->in + i) / d->inner,
+						   d->column_group);
+
+			g->column_sum[column] += sizes[i] / scale;
+			g->column_count[column]++;
+		}
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		sum += sizes[i];
+	g->row_sum[row] = sum;
+	g->row_count[row] += n;
 }
 
 /* One whole slice, of finite values only. */
@@ -105,7 +152,7 @@ static void take_slice(struct lm_gather *g, uint64_t unit, const double *values,
 		g->slices_seen++;
 		return;
 	}
-	if (!takes(g->slices_at++, g->slices_seen, g->slices_wanted))
+	if (!takes(&g->slice_turns, g->slices_at++, g->slices_seen, g->slices_wanted))
 		return;
 	for (uint32_t i = 0; i < g->length; i++)
 		g->slices[g->slices_taken * g->length + i] = (float)values[i];
@@ -114,23 +161,42 @@ static void take_slice(struct lm_gather *g, uint64_t unit, const double *values,
 	g->slices_taken++;
 }
 
+/* `n` finite elements side by side. */
+static void visit_run(struct lm_gather *g, uint64_t element, const double *values,
+		      const double *sizes, size_t n)
+{
+	const struct lm_donors *d = g->donors;
+
+	for (size_t i = 0, m; i < n && g->scaled; i += m) {
+		go_to(g, element + i);
+		m = (size_t)LM_MIN((uint64_t)(n - i),
+				   (d->columns - g->column) * d->inner - g->in);
+		add_sizes(g, sizes + i, m);
+	}
+	if (!g->second) {
+		g->seen += n;
+		measure(g, values, n * d->components);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		take(g, element + i, values + i * d->components);
+}
+
 static void visit_batch(struct lm_gather *g, uint64_t element, const uint8_t *bytes, size_t n)
 {
 	const struct lm_donors *d = g->donors;
-	double values[2 * BATCH];
+	double values[2 * BATCH], sizes[BATCH];
+	size_t from = 0;
 
 	lm_dtype_values(d->dtype, bytes, 0, n, values);
 	for (size_t i = 0; i < n; i++) {
-		const double *value = values + i * d->components;
-		double size = modulus(value, d->components);
-
-		if (size < 0)
+		sizes[i] = modulus(values + i * d->components, d->components);
+		if (sizes[i] >= 0)
 			continue;
-		if (g->second)
-			take(g, element + i, value, size);
-		else
-			measure(g, element + i, value, size);
+		visit_run(g, element + from, values + from * d->components, sizes + from, i - from);
+		from = i + 1;
 	}
+	visit_run(g, element + from, values + from * d->components, sizes + from, n - from);
 }
 
 static void visit_slices(struct lm_gather *g, uint64_t offset, const uint8_t *bytes, size_t len)
@@ -160,7 +226,7 @@ static void visit_cells(struct lm_gather *g, const uint8_t *bytes, size_t n)
 			continue; /* its NaN */
 		if (!g->second)
 			g->seen++;
-		else if (takes(g->at++, g->seen, g->wanted))
+		else if (takes(&g->turns, g->at++, g->seen, g->wanted))
 			memcpy(g->cells + (g->base + g->taken++) * cell, bytes + i * cell, cell);
 	}
 }
@@ -308,6 +374,7 @@ static int gather_one(struct lm_gather *g, const struct lm_sample *sample,
 	int r;
 
 	g->seen = g->at = g->taken = 0;
+	g->row = 0;
 	g->second = false;
 	g->units = &sample->units;
 	r = lm_sample_run(sample, visit, g, error);

@@ -4,6 +4,10 @@
 
 #include "protect/donors.h"
 
+struct lm_gather_turns {
+	uint64_t next, taken;
+};
+
 struct lm_gather {
 	struct lm_donors *donors;     /* scales, bound and keep go there */
 	const struct lm_units *units; /* of the tensor in work */
@@ -13,6 +17,8 @@ struct lm_gather {
 	uint64_t base;                /* donors taken before this tensor's (pools) */
 
 	uint64_t seen, wanted, at, taken;                 /* cells */
+	uint64_t row, column, in;                         /* scaled: the place in work */
+	struct lm_gather_turns turns, slice_turns;
 	uint64_t slices_seen, slices_wanted, slices_at, slices_taken;
 
 	double *row_sum, *column_sum;

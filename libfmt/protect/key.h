@@ -9,7 +9,8 @@
 /* As many units are ranked at a time. The arrays below have this length, whatever `n` is, and
  * are aligned; what lies behind `n` is not looked at. */
 #define LM_KEY_BATCH 1024u
-#define LM_KEY_ALIGNED __attribute__((aligned(16)))
+#define LM_KEY_ALIGNED __attribute__((aligned(64)))
+enum { LM_KEY_LANES = 16 }; /* looked at together, at most */
 
 /* Units that may not be selected; below every key. UINT64_MAX is above every key. */
 #define LM_KEY_NONE UINT64_C(0)

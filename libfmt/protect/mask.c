@@ -21,7 +21,7 @@ int lm_mask_new(struct lm_mask **out, enum lm_mask_method method, const uint8_t 
 	mask->reference = reference;
 	mask->selection = selection;
 	memcpy(mask->key, key, sizeof(mask->key));
-	pthread_mutex_init(&mask->lock, NULL);
+	lm_streams_init(&mask->streams);
 	mask->tensors = calloc(model->tensor_count + 1, sizeof(*mask->tensors));
 	r = mask->tensors == NULL ? lm_fail_memory(error) : lm_mask_plan(mask, method, run, error);
 	if (r != LMODEL_OK) {
@@ -47,49 +47,12 @@ void lm_mask_free(struct lm_mask *mask)
 		lm_donors_free(&class->donors);
 		free(class);
 	}
-	for (size_t i = 0; i < mask->idle_count; i++)
-		lm_keystream_free(mask->idle[i].keystream);
-	pthread_mutex_destroy(&mask->lock);
+	lm_streams_destroy(&mask->streams);
 	if (mask->tensors != NULL) /* with the decoy key one could tell where decoys are */
 		lm_wipe(mask->tensors, mask->model->tensor_count * sizeof(*mask->tensors));
 	free(mask->tensors);
 	lm_wipe(mask, sizeof(*mask));
 	free(mask);
-}
-
-/* ---- keystreams: one belongs to one thread at a time ---- */
-
-static struct lm_keystream *take_stream(struct lm_mask *mask, size_t tensor,
-					struct lmodel_error *error)
-{
-	struct lm_keystream *found = NULL;
-
-	pthread_mutex_lock(&mask->lock);
-	for (size_t i = mask->idle_count; i-- > 0;)
-		if (mask->idle[i].tensor == tensor) {
-			found = mask->idle[i].keystream;
-			mask->idle_count--;
-			memmove(&mask->idle[i], &mask->idle[i + 1],
-				(mask->idle_count - i) * sizeof(mask->idle[0]));
-			break;
-		}
-	pthread_mutex_unlock(&mask->lock);
-	return found != NULL ? found : lm_keystream_new(mask->tensors[tensor].key, error);
-}
-
-static void give_stream(struct lm_mask *mask, size_t tensor, struct lm_keystream *keystream)
-{
-	struct lm_keystream *oldest = NULL;
-
-	pthread_mutex_lock(&mask->lock);
-	if (mask->idle_count == LM_MASK_STREAMS) {
-		oldest = mask->idle[0].keystream;
-		mask->idle_count--;
-		memmove(&mask->idle[0], &mask->idle[1], mask->idle_count * sizeof(mask->idle[0]));
-	}
-	mask->idle[mask->idle_count++] = (struct lm_idle_stream){ tensor, keystream };
-	pthread_mutex_unlock(&mask->lock);
-	lm_keystream_free(oldest);
 }
 
 /* ---- one range ---- */
@@ -99,9 +62,9 @@ static void draw_pieces(const struct lm_donors *donors, struct lm_keystream *ran
 			size_t n, double *scratch, uint8_t *out)
 {
 	if (donors->form == LM_DONORS_SLICES)
-		lm_decoy_slices(donors, random, first, n, NULL, scratch, out);
+		lm_decoy_slices(donors, random, first, NULL, n, scratch, out);
 	else
-		lm_decoy_cells(donors, random, first, n, NULL, out);
+		lm_decoy_cells(donors, random, first, NULL, n, out);
 }
 
 static void draw_range(const struct lm_donors *donors, struct lm_keystream *random, size_t size,
@@ -140,16 +103,16 @@ static int fill_drawn(struct lm_mask *mask, size_t tensor, uint64_t from, size_t
 
 	if (scratch == NULL)
 		return lm_fail_memory(error);
-	random = take_stream(mask, tensor, error);
+	random = lm_streams_take(&mask->streams, tensor, mask->tensors[tensor].key, error);
 	if (random == NULL)
 		return LMODEL_EFAILED;
 	draw_range(donors, random, size, from, len, scratch, (uint8_t *)(scratch + scratch_len),
 		   out);
-	give_stream(mask, tensor, random);
+	lm_streams_give(&mask->streams, tensor, random);
 	return LMODEL_OK;
 }
 
-/* The mask does not change for its users; its keystreams do, under the lock. */
+/* The mask does not change for its users; its keystreams do, under their lock. */
 static struct lm_mask *unlocked(const struct lm_mask *mask)
 {
 	union {
@@ -203,36 +166,31 @@ int lm_mask_fill(const struct lm_mask *mask, size_t tensor, uint64_t from, size_
 
 /* ---- many units ---- */
 
-/* Runs of neighbouring units that are selected, each in one call. */
-static int fill_runs(const struct lm_mask *mask, size_t tensor, uint64_t first, uint64_t count,
-		     const uint8_t *tiers, uint8_t *bytes, struct lmodel_error *error)
+/* Runs of neighbouring units, each in one call. */
+static int fill_runs(const struct lm_mask *mask, size_t tensor, uint64_t first,
+		     const struct lm_chosen *chosen, uint8_t *bytes, struct lmodel_error *error)
 {
 	const struct lm_units *units = &mask->tensors[tensor].sample.units;
-	uint64_t i = 0;
 
-	while (i < count) {
-		uint64_t end = i + 1, from = (first + i) * units->unit_bytes, to;
+	for (size_t i = 0, n; i < chosen->count; i += n) {
+		const uint64_t at = chosen->at[i], from = (first + at) * units->unit_bytes;
+		uint64_t to;
 		int r;
 
-		if (tiers[i] == LM_NO_TIER) {
-			i = end;
-			continue;
-		}
-		while (end < count && tiers[end] != LM_NO_TIER)
-			end++;
-		to = LM_MIN((first + end) * units->unit_bytes, units->bytes);
+		for (n = 1; i + n < chosen->count && chosen->at[i + n] == at + n;)
+			n++;
+		to = LM_MIN((first + at + n) * units->unit_bytes, units->bytes);
 		r = lm_mask_fill(mask, tensor, from, (size_t)(to - from),
-				 bytes + i * units->unit_bytes, error);
+				 bytes + at * units->unit_bytes, error);
 		if (r != LMODEL_OK)
 			return r;
-		i = end;
 	}
 	return LMODEL_OK;
 }
 
 /* Units that are drawn one by one: elements, slices. */
-static int apply_drawn(struct lm_mask *mask, size_t tensor, uint64_t first, size_t count,
-		       const uint8_t *tiers, uint8_t *bytes, struct lmodel_error *error)
+static int apply_drawn(struct lm_mask *mask, size_t tensor, uint64_t first,
+		       const struct lm_chosen *chosen, uint8_t *bytes, struct lmodel_error *error)
 {
 	const struct lm_donors *donors = mask->tensors[tensor].donors;
 	LM_FREE double *scratch = NULL;
@@ -243,67 +201,67 @@ static int apply_drawn(struct lm_mask *mask, size_t tensor, uint64_t first, size
 		if (scratch == NULL)
 			return lm_fail_memory(error);
 	}
-	random = take_stream(mask, tensor, error);
+	random = lm_streams_take(&mask->streams, tensor, mask->tensors[tensor].key, error);
 	if (random == NULL)
 		return LMODEL_EFAILED;
 	if (donors->form == LM_DONORS_SLICES)
-		lm_decoy_slices(donors, random, first, count, tiers, scratch, bytes);
+		lm_decoy_slices(donors, random, first, chosen->at, chosen->count, scratch, bytes);
 	else
-		lm_decoy_cells(donors, random, first, count, tiers, bytes);
-	give_stream(mask, tensor, random);
+		lm_decoy_cells(donors, random, first, chosen->at, chosen->count, bytes);
+	lm_streams_give(&mask->streams, tensor, random);
 	return LMODEL_OK;
 }
 
 /* The reference is read in pieces, not by single elements. */
 static int apply_reference(const struct lm_mask *mask, size_t tensor, uint64_t first,
-			   uint64_t count, const uint8_t *tiers, uint8_t *bytes,
+			   const struct lm_chosen *chosen, uint8_t *bytes,
 			   struct lmodel_error *error)
 {
 	size_t size = (size_t)mask->tensors[tensor].sample.units.unit_bytes, each = PIECE / size;
 	LM_FREE uint8_t *piece = malloc(PIECE);
-	int r;
 
 	if (piece == NULL)
 		return lm_fail_memory(error);
-	for (uint64_t at = 0; at < count; at += each) {
-		uint64_t from = at, to = LM_MIN(count, at + each);
+	for (size_t i = 0; i < chosen->count;) {
+		const size_t from = chosen->at[i];
+		size_t end = i;
+		int r;
 
-		for (; from < to && tiers[from] == LM_NO_TIER; from++)
-			;
-		for (; to > from && tiers[to - 1] == LM_NO_TIER; to--)
-			;
-		if (from == to)
-			continue;
-		r = lm_mask_fill(mask, tensor, (first + from) * size, (size_t)(to - from) * size,
-				 piece, error);
+		while (end < chosen->count && chosen->at[end] - from < each)
+			end++;
+		r = lm_mask_fill(mask, tensor, (first + from) * size,
+				 (chosen->at[end - 1] + (size_t)1 - from) * size, piece, error);
 		if (r != LMODEL_OK)
 			return r;
-		for (uint64_t i = from; i < to; i++)
-			if (tiers[i] != LM_NO_TIER)
-				memcpy(bytes + i * size, piece + (i - from) * size, size);
+		for (; i < end; i++)
+			memcpy(bytes + chosen->at[i] * size, piece + (chosen->at[i] - from) * size,
+			       size);
 	}
 	return LMODEL_OK;
 }
 
-int lm_mask_apply(const struct lm_mask *mask, size_t tensor, uint64_t first, uint64_t count,
-		  const uint8_t *tiers, uint8_t *bytes, struct lmodel_error *error)
+int lm_mask_apply(const struct lm_mask *mask, size_t tensor, uint64_t first,
+		  const struct lm_chosen *chosen, uint8_t *bytes, struct lmodel_error *error)
 {
 	const struct lm_units *units;
 	const struct lm_masked *masked;
-	int r = check_range(mask, tensor, 0, 0, error);
+	int r;
 
+	if (chosen->count == 0)
+		return LMODEL_OK;
+	r = check_range(mask, tensor, 0, 0, error);
 	if (r != LMODEL_OK)
 		return r;
 	masked = &mask->tensors[tensor];
 	units = &masked->sample.units;
-	if (!lm_units_contiguous(units) || first > units->count || count > units->count - first)
+	if (!lm_units_contiguous(units) || first >= units->count ||
+	    chosen->at[chosen->count - 1] >= units->count - first)
 		return lm_fail(error, LMODEL_EUSAGE, "tensor %s: no such run of units",
 			       LM_QUOTE(mask->model->tensors[tensor].name));
 	if (masked->base == LM_BASE_DRAWN && masked->ahead.count == 0 &&
 	    units->unit_bytes == piece_size(masked->donors))
-		return apply_drawn(unlocked(mask), tensor, first, (size_t)count, tiers, bytes,
-				   error);
+		return apply_drawn(unlocked(mask), tensor, first, chosen, bytes, error);
 	if (masked->base == LM_BASE_REFERENCE && units->kind == LM_UNIT_ELEMENT)
-		return apply_reference(mask, tensor, first, count, tiers, bytes, error);
-	return fill_runs(mask, tensor, first, count, tiers, bytes, error);
+		return apply_reference(mask, tensor, first, chosen, bytes, error);
+	return fill_runs(mask, tensor, first, chosen, bytes, error);
 }

@@ -27,11 +27,12 @@ int lm_mask_new(struct lm_mask **out, enum lm_mask_method method, const uint8_t 
 int lm_mask_fill(const struct lm_mask *mask, size_t tensor, uint64_t from, size_t len, uint8_t *out,
 		 struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Overwrites every unit of [first, first+count) whose tiers[] is not LM_NO_TIER with its decoy.
- * `bytes` holds those units, one behind the other; contiguous kinds only. Thread-safe; the bytes
- * are those of lm_mask_fill(). */
-int lm_mask_apply(const struct lm_mask *mask, size_t tensor, uint64_t first, uint64_t count,
-		  const uint8_t *tiers, uint8_t *bytes, struct lmodel_error *error) LM_MUST_CHECK;
+/* Overwrites the chosen units with their decoys. `bytes` holds those from unit `first` on, one behind
+ * the other, to the last chosen one at least; contiguous kinds only. Thread-safe; the bytes are
+ * those of lm_mask_fill(). */
+int lm_mask_apply(const struct lm_mask *mask, size_t tensor, uint64_t first,
+		  const struct lm_chosen *chosen, uint8_t *bytes, struct lmodel_error *error)
+	LM_MUST_CHECK;
 
 void lm_mask_free(struct lm_mask *mask);
 

@@ -2,10 +2,9 @@
 #ifndef LM_MASK_STATE_H
 #define LM_MASK_STATE_H
 
-#include <pthread.h>
-
 #include "protect/ahead.h"
 #include "protect/mask.h"
+#include "protect/streams.h"
 
 enum lm_base {
 	LM_BASE_NONE,             /* nothing selected: no decoys */
@@ -34,22 +33,13 @@ struct lm_class {
 	struct lm_class *next;
 };
 
-struct lm_idle_stream {
-	size_t tensor;
-	struct lm_keystream *keystream;
-};
-
-#define LM_MASK_STREAMS 64 /* idle keystreams that are kept */
-
 struct lm_mask {
 	const struct lm_model *model, *reference;
 	const struct lm_selection *selection;
 	uint8_t key[32];
 	struct lm_masked *tensors;
 	struct lm_class *classes;
-	pthread_mutex_t lock;         /* of: */
-	struct lm_idle_stream idle[LM_MASK_STREAMS];
-	size_t idle_count;
+	struct lm_streams streams;
 };
 
 /* Decides on every tensor's base and samples donors. On failure the mask is to be freed. */

@@ -39,6 +39,16 @@ static int tiers_of(const struct lm_protected_model *p, size_t tensor, uint64_t 
 	return lm_selection_tiers(p->selection, tensor, first, count, bytes, *tiers, error);
 }
 
+static int list_of(const struct lm_protected_model *p, size_t tensor, uint64_t first,
+		   uint64_t count, const uint8_t *bytes, struct lm_chosen *chosen,
+		   struct lmodel_error *error)
+{
+	chosen->count = 0;
+	if (is_taken(p, tensor))
+		return lm_chosen_add_tiers(chosen, 0, p->taken[tensor].tiers + first, count, error);
+	return lm_selection_list(p->selection, tensor, first, count, bytes, chosen, error);
+}
+
 /* ---- reading the base ---- */
 
 /* Small units: whole ones are read, masked, and the wanted part is taken. */
@@ -50,16 +60,16 @@ static int read_small(const struct lm_protected_model *p, size_t tensor, const s
 	bool direct = from == offset && to == offset + len;
 	LM_FREE uint8_t *whole = direct ? NULL : malloc(to - from);
 	uint8_t *bytes = direct ? buffer : whole;
-	LM_FREE uint8_t *tiers = NULL;
+	LM_CHOSEN struct lm_chosen chosen = { 0 };
 	int r;
 
 	if (bytes == NULL)
 		return lm_fail_memory(error);
 	r = lm_model_read(p->model, tensor, from, bytes, (size_t)(to - from), error);
 	if (r == LMODEL_OK)
-		r = tiers_of(p, tensor, first, last - first, bytes, &tiers, error);
+		r = list_of(p, tensor, first, last - first, bytes, &chosen, error);
 	if (r == LMODEL_OK)
-		r = lm_mask_apply(p->mask, tensor, first, last - first, tiers, bytes, error);
+		r = lm_mask_apply(p->mask, tensor, first, &chosen, bytes, error);
 	if (r == LMODEL_OK && !direct)
 		memcpy(buffer, bytes + (offset - from), len);
 	return r;
@@ -163,43 +173,60 @@ static int walk_columns(const struct lm_protected_model *p, size_t tensor, const
 {
 	size_t row = (size_t)(u->columns * u->element_bytes);
 	LM_FREE uint8_t *bytes = malloc(row);
-	LM_FREE uint8_t *tiers = NULL;
+	LM_CHOSEN struct lm_chosen chosen = { 0 };
 	int r;
 
 	if (bytes == NULL)
 		return lm_fail_memory(error);
-	r = tiers_of(p, tensor, 0, u->columns, NULL, &tiers, error);
+	r = list_of(p, tensor, 0, u->columns, NULL, &chosen, error);
 	for (uint64_t at = 0; at < u->bytes && r == LMODEL_OK; at += row) {
 		r = lm_model_read(p->model, tensor, at, bytes, row, error);
 		if (r == LMODEL_OK)
-			r = window(context, 0, u->columns, tiers, bytes, row, error);
+			r = window(context, 0, u->columns, &chosen, bytes, row, error);
 	}
 	return r;
 }
 
-int lm_protected_walk(const struct lm_protected_model *p, size_t tensor, lm_window_fn *window,
-		      void *context, struct lmodel_error *error)
+/* Whether tiers of whole windows are known without the bytes; `*step` becomes a number of these. */
+static bool is_known(const struct lm_protected_model *p, size_t tensor, uint64_t *step)
+{
+	size_t window;
+
+	if (is_taken(p, tensor) || !lm_selection_needs_bytes(p->selection, tensor))
+		return true;
+	window = lm_selection_window(p->selection, tensor);
+	if (window > 0)
+		*step = LM_MAX(*step / window, (uint64_t)1) * window;
+	return window > 0;
+}
+
+int lm_protected_walk(const struct lm_protected_model *p, size_t tensor, bool values,
+		      lm_window_fn *window, void *context, struct lmodel_error *error)
 {
 	const struct lm_units *u = &lm_protected_tensor(p, tensor)->units;
 	uint64_t step = LM_MAX(WINDOW / u->unit_bytes, (uint64_t)1);
+	bool reads;
+	LM_CHOSEN struct lm_chosen chosen = { 0 };
 	LM_FREE uint8_t *bytes = NULL;
 	int r = LMODEL_OK;
 
 	if (u->kind == LM_UNIT_COLUMN)
 		return walk_columns(p, tensor, u, window, context, error);
-	bytes = malloc(LM_MIN(step * u->unit_bytes, u->bytes));
-	if (bytes == NULL)
+	reads = !is_known(p, tensor, &step) || values;
+	if (reads)
+		bytes = malloc(LM_MIN(step * u->unit_bytes, u->bytes));
+	if (reads && bytes == NULL)
 		return lm_fail_memory(error);
 	for (uint64_t first = 0; first < u->count && r == LMODEL_OK; first += step) {
 		uint64_t count = LM_MIN(step, u->count - first), from = first * u->unit_bytes;
 		size_t len = (size_t)(LM_MIN((first + count) * u->unit_bytes, u->bytes) - from);
-		LM_FREE uint8_t *tiers = NULL;
 
-		r = lm_model_read(p->model, tensor, from, bytes, len, error);
+		if (reads)
+			r = lm_model_read(p->model, tensor, from, bytes, len, error);
 		if (r == LMODEL_OK)
-			r = tiers_of(p, tensor, first, count, bytes, &tiers, error);
+			r = list_of(p, tensor, first, count, bytes, &chosen, error);
 		if (r == LMODEL_OK)
-			r = window(context, first, count, tiers, bytes, len, error);
+			r = window(context, first, count, &chosen, bytes, len, error);
 	}
 	return r;
 }

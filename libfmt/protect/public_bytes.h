@@ -43,11 +43,13 @@ int lm_public_read(const struct lm_protected_model *p, size_t tensor, uint64_t o
 		   size_t len, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Walks all units of a protected tensor in windows: calls `window` with units [first,
- * first+count), their tiers and their true bytes. Column units: one row of the tensor a call,
- * first = 0, count = columns. */
-typedef int lm_window_fn(void *context, uint64_t first, uint64_t count, const uint8_t *tiers,
-			 const uint8_t *bytes, size_t len, struct lmodel_error *error);
-int lm_protected_walk(const struct lm_protected_model *p, size_t tensor, lm_window_fn *window,
-		      void *context, struct lmodel_error *error) LM_MUST_CHECK;
+ * first+count), those of them that are in a tier, and their true bytes. Column units: one row of
+ * the tensor a call, first = 0, count = columns. Without `values`, `bytes` may be NULL. */
+typedef int lm_window_fn(void *context, uint64_t first, uint64_t count,
+			 const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
+			 struct lmodel_error *error);
+int lm_protected_walk(const struct lm_protected_model *p, size_t tensor, bool values,
+		      lm_window_fn *window, void *context, struct lmodel_error *error)
+	LM_MUST_CHECK;
 
 #endif

@@ -1,17 +1,14 @@
 #include "protect/rank.h"
 
+#include "protect/bracket.h"
+#include "protect/line.h"
 #include "protect/walk.h"
 
-/* A radix search from the top of the key down. Each pass looks into the buckets in which a
- * line between two tiers is known to run: a bucket with many keys is divided by the next bits of
- * them, one with few is taken out and sorted. The first pass divides by sign, exponent and nine
- * bits of the mantissa: then mostly few are left. */
+/* Where no brackets were found (protect/bracket.h): a radix search from the top of the key down.
+ * Each pass looks into the buckets in which a line between two tiers is known to run: a bucket with
+ * many keys is divided by the next bits of them, one with few is taken out. The first pass divides
+ * by sign, exponent and nine bits of the mantissa: then mostly few are left. */
 enum { FEW = 1 << 19, ROOT_BITS = 18, STEP_BITS = 16 };
-
-struct entry {
-	uint64_t key, unit;
-	size_t part;
-};
 
 struct bucket {
 	uint64_t prefix;     /* keys that begin with these ... */
@@ -20,7 +17,7 @@ struct bucket {
 	uint64_t above;      /* units with higher keys */
 	uint64_t count;      /* units in it */
 	uint64_t *bins;      /* divide: of each worker, one behind the other */
-	struct entry *entries;
+	struct lm_entry *entries;
 	size_t entry_count;
 	uint64_t *part_above; /* take out: units of each scorer with higher keys */
 	bool done;
@@ -39,7 +36,7 @@ struct search {
 /* What a window leaves for the calling thread. */
 struct found {
 	uint64_t above[LM_TIER_LIMIT];
-	struct entry *entries[LM_TIER_LIMIT];
+	struct lm_entry *entries[LM_TIER_LIMIT];
 	size_t count[LM_TIER_LIMIT], capacity[LM_TIER_LIMIT];
 };
 
@@ -85,10 +82,10 @@ static int take_keys(const struct bucket *b, struct found *found, size_t slot, s
 		if (keys[i] - low > high - low)
 			continue;
 		if (lm_grow(&found->entries[slot], found->count[slot], &found->capacity[slot],
-			    sizeof(struct entry), error) != LMODEL_OK)
+			    sizeof(struct lm_entry), error) != LMODEL_OK)
 			return LMODEL_EFAILED;
 		found->entries[slot][found->count[slot]++] =
-			(struct entry){ keys[i], first + i, part };
+			(struct lm_entry){ keys[i], first + i, part };
 	}
 	found->above[slot] = above;
 	return LMODEL_OK;
@@ -136,7 +133,7 @@ static int take(void *context, size_t part, void *result, struct lmodel_error *e
 			return changed(error);
 		if (found->count[i] > 0)
 			memcpy(b->entries + b->entry_count, found->entries[i],
-			       found->count[i] * sizeof(struct entry));
+			       found->count[i] * sizeof(struct lm_entry));
 		b->entry_count += found->count[i];
 		b->part_above[part] += found->above[i];
 	}
@@ -162,20 +159,10 @@ static int prepare(struct search *s, struct bucket *b, struct lmodel_error *erro
 	return LMODEL_OK;
 }
 
-static int compare_entries(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
-
-	return x->key > y->key ? -1 : x->key < y->key;
-}
-
 static int finish_taking(struct bucket *b, struct lmodel_error *error)
 {
 	b->done = true;
-	if (b->entry_count != b->count)
-		return changed(error);
-	qsort(b->entries, b->entry_count, sizeof(*b->entries), compare_entries);
-	return LMODEL_OK;
+	return b->entry_count == b->count ? LMODEL_OK : changed(error);
 }
 
 /* The bucket of the bin in which unit number `rank` from the top is. */
@@ -274,88 +261,6 @@ static int pass(struct search *s, bool *more, struct lmodel_error *error)
 	return r == LMODEL_OK ? divide(s, error) : r;
 }
 
-/* ---- results ---- */
-
-struct ranked_tie {
-	uint8_t order[32];
-	struct entry entry;
-};
-
-static int compare_ties(const void *a, const void *b)
-{
-	const struct ranked_tie *x = a, *y = b;
-
-	return memcmp(x->order, y->order, sizeof(x->order));
-}
-
-/* Puts entries from..to-1, which have one key, into an order that hangs on the key of choices. */
-static int order_ties(const struct search *s, struct entry *entries, size_t n,
-		      struct lmodel_error *error)
-{
-	LM_FREE struct ranked_tie *ranked = calloc(n, sizeof(*ranked));
-
-	if (ranked == NULL)
-		return lm_fail_memory(error);
-	for (size_t i = 0; i < n; i++) {
-		ranked[i].entry = entries[i];
-		lm_scorer_tie(s->ranking->scorers[entries[i].part], entries[i].unit,
-			      ranked[i].order);
-	}
-	qsort(ranked, n, sizeof(*ranked), compare_ties);
-	for (size_t i = 0; i < n; i++)
-		entries[i] = ranked[i].entry;
-	return LMODEL_OK;
-}
-
-/* `rank` units of the bucket are on the upper side. */
-static int draw_line(const struct search *s, struct bucket *b, size_t rank,
-		     struct lm_threshold *threshold, struct lmodel_error *error)
-{
-	size_t from = rank - 1, to = rank;
-	int r;
-
-	threshold->key = b->entries[rank - 1].key;
-	while (from > 0 && b->entries[from - 1].key == threshold->key)
-		from--;
-	while (to < b->entry_count && b->entries[to].key == threshold->key)
-		to++;
-	if (to == rank)
-		return LMODEL_OK;
-	r = order_ties(s, b->entries + from, to - from, error);
-	if (r != LMODEL_OK)
-		return r;
-	threshold->tied = true;
-	threshold->ties = calloc(rank - from, sizeof(*threshold->ties));
-	if (threshold->ties == NULL)
-		return lm_fail_memory(error);
-	for (size_t i = from; i < rank; i++) {
-		const struct entry *e = &b->entries[i];
-
-		threshold->ties[threshold->tie_count++] =
-			(struct lm_tie){ s->ranking->scorers[e->part]->tensor, e->unit };
-	}
-	return LMODEL_OK;
-}
-
-static int conclude(struct search *s, size_t t, struct lm_threshold *threshold, uint64_t *upto,
-		    struct lmodel_error *error)
-{
-	const size_t parts = s->ranking->count;
-	struct bucket *b = &s->buckets[s->bucket_of[t]];
-	const size_t rank = (size_t)(s->wanted[t] - b->above);
-	uint64_t total = 0;
-
-	for (size_t i = 0; i < parts; i++)
-		upto[i * s->tiers + t] = b->part_above[i];
-	if (draw_line(s, b, rank, threshold, error) != LMODEL_OK)
-		return LMODEL_EFAILED;
-	for (size_t i = 0; i < rank; i++)
-		upto[b->entries[i].part * s->tiers + t]++;
-	for (size_t i = 0; i < parts; i++)
-		total += upto[i * s->tiers + t];
-	return total == s->wanted[t] ? LMODEL_OK : changed(error);
-}
-
 static int search(struct search *s, struct lm_threshold *thresholds, uint64_t *upto,
 		  struct lmodel_error *error)
 {
@@ -364,9 +269,18 @@ static int search(struct search *s, struct lm_threshold *thresholds, uint64_t *u
 
 	while (more && r == LMODEL_OK)
 		r = pass(s, &more, error);
-	for (size_t t = 0; t < s->tiers && r == LMODEL_OK; t++)
+	for (size_t t = 0; t < s->tiers && r == LMODEL_OK; t++) {
+		const struct bucket *b = &s->buckets[s->bucket_of[t] == SIZE_MAX ? 0 :
+						     s->bucket_of[t]];
+		const struct lm_around around = {
+			.entries = b->entries, .count = b->entry_count,
+			.part_above = b->part_above,
+		};
+
 		if (s->bucket_of[t] != SIZE_MAX)
-			r = conclude(s, t, &thresholds[t], upto, error);
+			r = lm_draw_line(s->ranking, &around, s->wanted[t], &thresholds[t],
+					 upto + t, s->tiers, error);
+	}
 	return r;
 }
 
@@ -377,6 +291,7 @@ int lm_rank(const struct lm_ranking *ranking, const uint64_t *wanted, size_t tie
 		.ranking = ranking, .workers = LM_MAX(ranking->workers, 1u), .tiers = tiers,
 		.wanted = wanted,
 	};
+	bool found = false;
 	uint64_t all = 0;
 	int r;
 
@@ -392,6 +307,11 @@ int lm_rank(const struct lm_ranking *ranking, const uint64_t *wanted, size_t tie
 		if (!none && !whole)
 			s.bucket_count = 1;
 	}
+	if (s.bucket_count == 0)
+		return LMODEL_OK;
+	r = lm_bracket(ranking, all, wanted, tiers, thresholds, upto, &found, error);
+	if (r != LMODEL_OK || found)
+		return r;
 	s.buckets[0] = (struct bucket){ .count = all };
 	r = search(&s, thresholds, upto, error);
 	for (size_t i = 0; i < s.bucket_count; i++)

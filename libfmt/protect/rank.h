@@ -3,6 +3,7 @@
 #ifndef LM_RANK_H
 #define LM_RANK_H
 
+#include "protect/picks.h"
 #include "protect/score.h"
 
 struct lm_tie {
@@ -26,6 +27,7 @@ struct lm_ranking {
 	size_t count;
 	unsigned workers;
 	struct lm_meter *meter;     /* NULL: none */
+	struct lm_picks *picks;     /* NULL: nothing is kept */
 };
 
 /* thresholds[t] has wanted[t] units on its upper side; wanted rises, or stays. upto[i * tiers + t]

@@ -22,6 +22,7 @@ struct walk {
 	const struct lm_sample *sample;
 	struct lm_keystream *places;
 	uint8_t *bytes, *tiers;
+	struct lm_chosen chosen;
 	bool columns_known;   /* tiers[] holds those of all columns */
 	lm_sample_visit *visit;
 	void *context;
@@ -130,6 +131,26 @@ static int visit_public(struct walk *walk, const uint8_t *tiers, uint64_t n, uin
 	return LMODEL_OK;
 }
 
+/* Hands on what lies between the chosen units. */
+static int visit_between(struct walk *walk, uint64_t n, uint64_t unit, uint64_t offset, size_t len,
+			 struct lmodel_error *error)
+{
+	const struct lm_chosen *chosen = &walk->chosen;
+	uint64_t from = 0;
+	int r = LMODEL_OK;
+
+	for (size_t i = 0; i <= chosen->count && r == LMODEL_OK; i++) {
+		const uint64_t to = i < chosen->count ? chosen->at[i] : n;
+
+		if (to > from)
+			r = walk->visit(walk->context, offset + from * unit,
+					walk->bytes + from * unit,
+					(size_t)(LM_MIN(to * unit, len) - from * unit), error);
+		from = to + 1;
+	}
+	return r;
+}
+
 /* Units [first, first+n), LM_UNIT_WINDOW bytes at most. */
 static int walk_units(struct walk *walk, uint64_t first, uint64_t n, struct lmodel_error *error)
 {
@@ -139,13 +160,11 @@ static int walk_units(struct walk *walk, uint64_t first, uint64_t n, struct lmod
 	int r;
 
 	r = lm_model_read(sample->model, sample->tensor, offset, walk->bytes, len, error);
+	walk->chosen.count = 0;
 	if (r == LMODEL_OK && !sample->all_public)
-		r = lm_selection_tiers(sample->selection, sample->tensor, first, n, walk->bytes,
-				       walk->tiers, error);
-	if (r != LMODEL_OK)
-		return r;
-	return visit_public(walk, sample->all_public ? NULL : walk->tiers, n, unit, offset, len,
-			    error);
+		r = lm_selection_list(sample->selection, sample->tensor, first, n, walk->bytes,
+				      &walk->chosen, error);
+	return r == LMODEL_OK ? visit_between(walk, n, unit, offset, len, error) : r;
 }
 
 /* Cells [first, first+n) of a tensor whose units are larger than a window. */
@@ -253,5 +272,6 @@ int lm_sample_run(const struct lm_sample *sample, lm_sample_visit *visit, void *
 		return LMODEL_EFAILED;
 	r = walk_all(&walk, error);
 	lm_keystream_free(walk.places);
+	lm_chosen_free(&walk.chosen);
 	return r;
 }

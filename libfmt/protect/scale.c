@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "protect/kernels.h"
 #include "protect/key.h"
 #include "protect/score.h"
 
@@ -79,9 +80,16 @@ static int measure(struct sampler *s, uint64_t first, size_t n, struct lmodel_er
 		return LMODEL_OK;
 	}
 	r = read_magnitudes(s, first * inner, n * (size_t)inner, error);
-	for (size_t i = 0; i < n && r == LMODEL_OK; i++)
+	if (r != LMODEL_OK)
+		return r;
+	if (inner == 1) {
+		for (size_t i = 0; i < n; i++)
+			s->means[i] = s->magnitudes[i] <= FLT_MAX ? (double)s->magnitudes[i] : -1;
+		return LMODEL_OK;
+	}
+	for (size_t i = 0; i < n; i++)
 		s->means[i] = mean_of(s->magnitudes + i * inner, (size_t)inner);
-	return r;
+	return LMODEL_OK;
 }
 
 /* How many slices of a row, or rows of a column, are looked at. */
@@ -284,8 +292,8 @@ int lm_scale_sample(struct lm_scale *scale, const struct lm_model *model, size_t
 }
 
 /* The product alone, slice by slice. */
-static void multiply(const struct lm_scale *scale, uint64_t first, size_t n, const float *in,
-		     float *out)
+static void multiply(const struct lm_kernels *kernels, const struct lm_scale *scale, uint64_t first,
+		     size_t n, const float *in, float *out)
 {
 	uint64_t slice = first / scale->inner, within = first % scale->inner;
 	uint64_t row = slice / scale->columns, column = slice % scale->columns;
@@ -295,12 +303,9 @@ static void multiply(const struct lm_scale *scale, uint64_t first, size_t n, con
 
 		if (scale->inner == 1) {
 			size_t m = (size_t)LM_MIN((uint64_t)(n - i), scale->columns - column);
-			if (scale->column == NULL)
-				for (size_t j = 0; j < m; j++)
-					out[i + j] = in[i + j] * f;
-			else
-				for (size_t j = 0; j < m; j++)
-					out[i + j] = in[i + j] * f * scale->column[column + j];
+
+			kernels->multiply(in + i, f, scale->column == NULL ? NULL :
+					  scale->column + column, m, out + i);
 			i += m;
 			column += m;
 		} else {
@@ -320,47 +325,18 @@ static void multiply(const struct lm_scale *scale, uint64_t first, size_t n, con
 	}
 }
 
-typedef float floats __attribute__((vector_size(16)));
-typedef int32_t ints __attribute__((vector_size(16)));
-
-enum { LANES = 4 };
-
-static inline floats all_lanes(float v)
-{
-	return (floats){ v, v, v, v };
-}
-
-static inline ints choose(ints mask, ints yes, ints no)
-{
-	return (yes & mask) | (no & ~mask);
-}
-
 /* Products leave the range of a float for absurd weights only; still, zero and infinity mean
  * something. */
-static inline void bound(const float *magnitudes, float *products)
-{
-	const floats least = all_lanes(FLT_MIN), most = all_lanes(FLT_MAX), zero = { 0 };
-	floats m, v;
-	ints bits;
-
-	memcpy(&m, magnitudes, sizeof(m));
-	memcpy(&v, products, sizeof(v));
-	bits = choose((ints)(v < least), (ints)least, (ints)v);
-	bits = choose((ints)(v > most), (ints)most, bits);
-	bits = choose((ints)(m > most), (ints)m, bits) & (ints)(m > zero);
-	memcpy(products, &bits, sizeof(bits));
-}
-
 void lm_scale_apply(const struct lm_scale *scale, uint64_t first, size_t n, const float *magnitudes,
 		    float *out)
 {
+	const struct lm_kernels *kernels = lm_kernels();
+
 	if (scale->row == NULL && scale->column == NULL)
-		for (size_t i = 0; i < n; i++)
-			out[i] = magnitudes[i] * scale->all;
+		kernels->multiply(magnitudes, scale->all, NULL, n, out);
 	else
-		multiply(scale, first, n, magnitudes, out);
-	for (size_t i = 0; i < n; i += LANES)
-		bound(magnitudes + i, out + i);
+		multiply(kernels, scale, first, n, magnitudes, out);
+	kernels->bound(magnitudes, out, n);
 }
 
 void lm_scale_free(struct lm_scale *scale)

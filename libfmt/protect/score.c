@@ -7,6 +7,7 @@
 #include "crypto/crypto.h"
 #include "crypto/kdf.h"
 #include "crypto/secret.h"
+#include "protect/kernels.h"
 
 /* ---- set-up ---- */
 
@@ -148,46 +149,20 @@ float lm_score_float(double score)
 	return (float)score;
 }
 
-/* A float without its sign; NaN as infinity. */
-static inline uint32_t magnitude_bits(uint32_t bits)
-{
-	bits &= 0x7fffffff;
-	return bits > 0x7f800000 ? 0x7f800000 : bits;
-}
-
-static void magnitudes_f32(const uint8_t *bytes, size_t n, float *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t bits;
-
-		memcpy(&bits, bytes + 4 * i, sizeof(bits));
-		bits = magnitude_bits(bits);
-		memcpy(out + i, &bits, sizeof(bits));
-	}
-}
-
-static void magnitudes_bf16(const uint8_t *bytes, size_t n, float *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint16_t half;
-		uint32_t bits;
-
-		memcpy(&half, bytes + 2 * i, sizeof(half));
-		bits = magnitude_bits((uint32_t)half << 16);
-		memcpy(out + i, &bits, sizeof(bits));
-	}
-}
-
 void lm_score_magnitudes(const struct lm_dtype *dtype, const uint8_t *bytes, size_t n, float *out)
 {
 	double values[64];
 
 	if (strcmp(dtype->name, "F32") == 0) {
-		magnitudes_f32(bytes, n, out);
+		lm_kernels()->magnitudes_f32(bytes, n, out);
 		return;
 	}
 	if (strcmp(dtype->name, "BF16") == 0) {
-		magnitudes_bf16(bytes, n, out);
+		lm_kernels()->magnitudes_bf16(bytes, n, out);
+		return;
+	}
+	if (strcmp(dtype->name, "F16") == 0) {
+		lm_kernels()->magnitudes_f16(bytes, n, out);
 		return;
 	}
 	for (size_t at = 0; at < n; at += LM_COUNT(values)) {
@@ -361,7 +336,8 @@ static int add_elements(const struct lm_scorer *s, uint64_t first, size_t n, con
 int lm_scorer_finish(const struct lm_scorer *s, struct lm_keystream *stream, uint64_t first,
 		     size_t n, float *scores, uint64_t *keys, struct lmodel_error *error)
 {
-	uint64_t words[LM_KEY_BATCH] LM_KEY_ALIGNED;
+	uint64_t part[LM_KEY_BATCH] LM_KEY_ALIGNED;
+	uint64_t *words = n == LM_KEY_BATCH ? keys : part;
 
 	if (by_score(s) && s->scores_by_unit) {
 		int r = read_scores(s, first, n, scores, error);
@@ -370,14 +346,15 @@ int lm_scorer_finish(const struct lm_scorer *s, struct lm_keystream *stream, uin
 			return r;
 	}
 	lm_keystream_read(stream, 8 * first, words, n * sizeof(words[0]));
-	memset(words + n, 0, LM_MIN(LM_KEY_BATCH - n, (size_t)8) * sizeof(words[0]));
+	memset(words + n, 0, LM_MIN(LM_KEY_BATCH - n, (size_t)LM_KEY_LANES) * sizeof(words[0]));
 	if (s->method == LM_SELECT_PSS)
 		lm_key_by_sampling(scores, words, n);
 	else if (s->method == LM_SELECT_MAGNITUDE)
 		lm_key_by_score(scores, words, n);
 	else
 		lm_key_at_random(words, n);
-	memcpy(keys, words, n * sizeof(words[0]));
+	if (words != keys)
+		memcpy(keys, words, n * sizeof(words[0]));
 	return LMODEL_OK;
 }
 
@@ -395,7 +372,8 @@ static int batch_keys(const struct lm_scorer *s, struct lm_keystream *stream, ui
 		r = add_units(s, first, n, bytes, &b, error);
 	}
 	if (r == LMODEL_OK) {
-		memset(scores + n, 0, LM_MIN(LM_KEY_BATCH - n, (size_t)4) * sizeof(scores[0]));
+		memset(scores + n, 0,
+		       LM_MIN(LM_KEY_BATCH - n, (size_t)LM_KEY_LANES) * sizeof(scores[0]));
 		r = lm_scorer_finish(s, stream, first, n, scores, keys, error);
 	}
 	if (r == LMODEL_OK && s->reference != NULL)
@@ -414,7 +392,8 @@ int lm_scorer_keys(const struct lm_scorer *s, uint64_t first, uint64_t count, co
 		memcpy(keys, s->keys + first, count * sizeof(*keys));
 		return LMODEL_OK;
 	}
-	stream = lm_keystream_new(s->key, error);
+	stream = s->streams == NULL ? lm_keystream_new(s->key, error) :
+		 lm_streams_take(s->streams, s->tensor, s->key, error);
 	if (stream == NULL)
 		return LMODEL_EFAILED;
 	for (uint64_t done = 0; done < count && r == LMODEL_OK;) {
@@ -426,7 +405,10 @@ int lm_scorer_keys(const struct lm_scorer *s, uint64_t first, uint64_t count, co
 		r = batch_keys(s, stream, unit, n, part, keys + done, error);
 		done += n;
 	}
-	lm_keystream_free(stream);
+	if (s->streams == NULL)
+		lm_keystream_free(stream);
+	else
+		lm_streams_give(s->streams, s->tensor, stream);
 	return r;
 }
 

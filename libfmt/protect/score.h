@@ -5,6 +5,7 @@
 #include "protect/key.h"
 #include "protect/scale.h"
 #include "protect/select.h"
+#include "protect/streams.h"
 
 /* Computes the keys of one tensor, the same ones every time, by any thread. */
 struct lm_scorer {
@@ -18,6 +19,7 @@ struct lm_scorer {
 	const struct lm_model *reference;
 	const char *reference_name;    /* for messages */
 	size_t reference_tensor;
+	struct lm_streams *streams;    /* NULL: set up for each call */
 	uint64_t elements;
 	uint64_t unit_elements;        /* the last unit may have fewer */
 	struct lm_scale scale;
@@ -75,7 +77,6 @@ float lm_score_float(double score);
 
 /* The keys of units [first, first + n), n at most LM_KEY_BATCH, of their scores (ignored when the
  * method has none). */
-struct lm_keystream;
 int lm_scorer_finish(const struct lm_scorer *scorer, struct lm_keystream *stream, uint64_t first,
 		     size_t n, float *scores, uint64_t *keys, struct lmodel_error *error)
 	LM_MUST_CHECK;

@@ -76,6 +76,7 @@ static int start_tensor(struct making *m, size_t i, const struct lm_names *score
 		.model = m->model, .tensor = i, .units = &selected->units,
 		.method = options->method, .scores = scores != NULL ? options->scores : NULL,
 		.reference = options->reference, .reference_name = reference_name(options),
+		.streams = &m->selection->streams,
 	};
 	selected->candidates = selected->units.count;
 	r = find_beside(scores, "scores", tensor->name, &scorer->scores_tensor, error);
@@ -285,7 +286,7 @@ static int rank_set(const struct making *m, size_t set, unsigned workers, struct
 	const struct lm_ranking ranking = {
 		.scorers = m->parts + first, .candidates = m->candidates + first,
 		.count = s->sets == m->part_count ? 1 : m->part_count,
-		.workers = workers, .meter = meter,
+		.workers = workers, .meter = meter, .picks = s->picks,
 	};
 
 	return lm_rank(&ranking, m->wanted + set * s->tiers, s->tiers,
@@ -414,7 +415,9 @@ int lm_select(struct lm_selection **out, const struct lm_model *model, const siz
 		return r;
 	m.selection = lm_selection_new(model, options->tier_count, error);
 	m.parts = calloc(model->tensor_count + 1, sizeof(*m.parts));
-	if (m.selection == NULL || m.parts == NULL)
+	if (m.selection != NULL)
+		m.selection->picks = lm_picks_new(model->tensor_count, options->directory, error);
+	if (m.selection == NULL || m.selection->picks == NULL || m.parts == NULL)
 		r = lm_fail_memory(error);
 	else
 		r = make(&m, alias, run, error);

@@ -7,6 +7,7 @@
 #include <lmodel/run.h>
 
 #include "import/source.h"
+#include "protect/chosen.h"
 #include "protect/units.h"
 
 #define LM_TIER_LIMIT 16u
@@ -41,6 +42,7 @@ struct lm_select_options {
 	                                         as a whole */
 	bool elements;                        /* the unit, if none is given: element where there is
 	                                         such a thing */
+	const char *directory;                /* for a temporary file; NULL: as lm_unnamed_file() */
 	uint8_t key[32];                      /* of all random choices */
 };
 
@@ -78,11 +80,19 @@ const struct lm_selected_tensor *lm_selection_of(const struct lm_selection *sele
  * eligible tensor is in. `bytes` holds those units' true bytes, as in the input; not read, and NULL
  * if you like, where lm_selection_needs_bytes() says no: so for columns and for units above
  * LM_UNIT_WINDOW bytes. Thread-safe; the answer is always the same. */
-#define LM_NO_TIER 0xff
 #define LM_UNIT_WINDOW 65536u
 int lm_selection_tiers(const struct lm_selection *selection, size_t tensor, uint64_t first,
 		       uint64_t count, const uint8_t *bytes, uint8_t *tiers,
 		       struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Adds the same to `chosen`, less those of no tier; places count from `first`. */
+int lm_selection_list(const struct lm_selection *selection, size_t tensor, uint64_t first,
+		      uint64_t count, const uint8_t *bytes, struct lm_chosen *chosen,
+		      struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Units of a window, when what was found of the tensor is kept: then the two functions above
+ * read no bytes for whole windows, which begin at multiples of it. 0: it is not. */
+size_t lm_selection_window(const struct lm_selection *selection, size_t tensor);
 
 /* Whether lm_selection_tiers() needs the bytes of this tensor's units. */
 bool lm_selection_needs_bytes(const struct lm_selection *selection, size_t tensor);

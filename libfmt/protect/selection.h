@@ -14,6 +14,8 @@ struct lm_selection {
 	size_t *set_of;
 	size_t sets;
 	struct lm_threshold *thresholds; /* sets x tiers */
+	struct lm_streams streams;       /* of scorers */
+	struct lm_picks *picks;          /* of tensors that were ranked in one pass */
 	uint8_t *settled;                /* tier of all units of a set; LM_UNSETTLED: they differ */
 };
 

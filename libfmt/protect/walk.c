@@ -10,6 +10,7 @@ struct job {
 	size_t part;
 	uint64_t first;
 	size_t n;
+	size_t byte_capacity, key_capacity;
 	uint8_t *bytes;
 	uint64_t *keys;
 	void *result;
@@ -21,12 +22,51 @@ struct state {
 	uint64_t unit;
 };
 
-/* Units of a window, of which the bytes fit. */
-static size_t window_of(const struct lm_scorer *s)
+static size_t window_bytes(const struct lm_scorer *s, const struct job *j);
+
+size_t lm_walk_window(const struct lm_scorer *s)
 {
 	if (!lm_scorer_needs_bytes(s))
 		return LM_WALK_UNITS;
 	return (size_t)LM_MIN(WINDOW / s->units->unit_bytes, (uint64_t)LM_WALK_UNITS);
+}
+
+/* Goes on by `units`, into the next tensors if need be. */
+static void skip(struct state *state, uint64_t units)
+{
+	while (state->part < state->walk->count) {
+		uint64_t left = state->walk->scorers[state->part]->units->count - state->unit;
+
+		if (units < left) {
+			state->unit += units;
+			return;
+		}
+		units -= left;
+		state->part++;
+		state->unit = 0;
+	}
+}
+
+/* Small sets come by the thousand: no more room than they need. */
+static int make_room(struct job *j, size_t bytes, struct lmodel_error *error)
+{
+	if (bytes > j->byte_capacity) {
+		free(j->bytes);
+		j->byte_capacity = 0;
+		j->bytes = malloc(bytes);
+		if (j->bytes == NULL)
+			return lm_fail_memory(error);
+		j->byte_capacity = bytes;
+	}
+	if (j->n > j->key_capacity) {
+		free(j->keys);
+		j->key_capacity = 0;
+		j->keys = malloc(j->n * sizeof(*j->keys));
+		if (j->keys == NULL)
+			return lm_fail_memory(error);
+		j->key_capacity = j->n;
+	}
+	return LMODEL_OK;
 }
 
 static int next_window(void *context, void *job, struct lmodel_error *error)
@@ -38,23 +78,18 @@ static int next_window(void *context, void *job, struct lmodel_error *error)
 
 	if (state->part == walk->count)
 		return LM_POOL_END;
-	if (j->bytes == NULL) {
-		j->walk = walk;
-		j->bytes = malloc(WINDOW);
-		j->keys = malloc(LM_WALK_UNITS * sizeof(*j->keys));
-		if (j->bytes == NULL || j->keys == NULL)
-			return lm_fail_memory(error);
-	}
 	s = walk->scorers[state->part];
+	j->walk = walk;
 	j->part = state->part;
 	j->first = state->unit;
-	j->n = (size_t)LM_MIN(s->units->count - state->unit, (uint64_t)window_of(s));
-	state->unit += j->n;
-	if (state->unit == s->units->count) {
-		state->part++;
-		state->unit = 0;
+	j->n = (size_t)LM_MIN(s->units->count - state->unit, (uint64_t)lm_walk_window(s));
+	if (walk->stride == 0) {
+		skip(state, j->n);
+	} else {
+		j->n = LM_MIN(j->n, (size_t)LM_WALK_PIECE);
+		skip(state, j->n + (walk->stride - 1) * LM_WALK_PIECE);
 	}
-	return LMODEL_OK;
+	return make_room(j, window_bytes(s, j), error);
 }
 
 /* Bytes that a window is about. */

@@ -6,12 +6,14 @@
 
 /* Units of a window at most. */
 #define LM_WALK_UNITS 65536u
+#define LM_WALK_PIECE 2048u
 
 struct lm_walk {
 	struct lm_scorer *const *scorers;
 	size_t count;
 	unsigned workers;
 	struct lm_meter *meter; /* NULL: none */
+	uint64_t stride;        /* 0, or LM_WALK_PIECE units of so many times as many are visited */
 
 	/* On a worker: keys of units first .. first+n-1 of scorer `part`. `result` is where to
 	 * put what take() shall find: NULL at first, then as it was left. */
@@ -26,6 +28,9 @@ struct lm_walk {
 };
 
 int lm_walk(const struct lm_walk *walk, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Units of a whole window of this scorer's: windows begin at multiples of it. */
+size_t lm_walk_window(const struct lm_scorer *scorer);
 
 /* Adds to a meter, which never passes its total: how many passes there will be is only guessed. */
 int lm_walk_progress(struct lm_meter *meter, uint64_t bytes, struct lmodel_error *error)

@@ -68,6 +68,7 @@ int lm_assembly_match(struct lm_assembly *a, struct lmodel_error *error)
 	if (r != LMODEL_OK) {
 		lm_notice(a->exchange->run, "%s", e.message);
 		atomic_store(&a->exchange->stop, false);
+		atomic_store(&a->exchange->stopped_ms, 0);
 		return LMODEL_OK;
 	}
 	for (size_t i = 0; i < layers->count; i++)
@@ -97,7 +98,7 @@ static int take(void *context, const void *bytes, size_t len, struct lmodel_erro
 	sink->at += len;
 	sink->left -= len;
 	lm_exchange_advance(a->exchange, len);
-	return r;
+	return r == LMODEL_OK ? lm_exchange_check(a->exchange, error) : r;
 }
 
 /* By the file system where it can share blocks or copies by itself. */

@@ -17,6 +17,7 @@ struct lm_exchange {
 	pthread_t owner;             /* the thread that called, and reports progress */
 	atomic_uint_fast64_t done, total;
 	atomic_bool stop;
+	atomic_int_fast64_t stopped_ms; /* when a request saw that first; 0: none has */
 	struct lm_meter meter;
 	uint64_t shown;              /* of `done` */
 };

@@ -1,6 +1,9 @@
 /* lmodel_pull(): an archive out of a registry (spec: 16.3 to 16.5). */
 #include "registry/pull.h"
 
+#include <lmodel/check.h>
+#include <lmodel/sign.h>
+
 #include "archive/options.h"
 #include "base/io.h"
 #include "keys/keyring.h"
@@ -310,6 +313,7 @@ int lmodel_pull(const char *reference, const struct lmodel_pull_options *given,
 	lm_image_free(&p.image);
 	lm_registry_manifest_free(&p.manifest);
 	free(p.path);
+	free(p.given);
 	free(p.grant.file);
 	if (p.lock >= 0)
 		close(p.lock);

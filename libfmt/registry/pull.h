@@ -2,7 +2,7 @@
 #ifndef LM_PULL_H
 #define LM_PULL_H
 
-#include <lmodel.h>
+#include <lmodel/registry.h>
 
 #include "registry/assembly.h"
 #include "registry/grants.h"
@@ -14,6 +14,7 @@ struct pull {
 	struct lm_image image;
 	struct lm_assembly assembly;
 	char *path;                    /* of the output, symbolic links followed */
+	char *given;                   /* as the user says it */
 	int lock;                      /* the file that is there, under its writer lock */
 	struct lmodel_archive *old;    /* that file, when it is this archive; the assembly's */
 	struct lm_output out;

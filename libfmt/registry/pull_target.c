@@ -19,7 +19,7 @@ static int exists_already(const struct pull *p, struct lmodel_error *error)
 {
 	return lm_fail(error, LMODEL_EFAILED,
 		       "%s: exists already and is not the archive %s (-f replaces it)",
-		       LM_QUOTE(p->path), p->image.id);
+		       LM_QUOTE(p->given), p->image.id);
 }
 
 /* Under the writer lock from here on: what is copied from it does not change, and nobody's commit
@@ -55,7 +55,8 @@ int lm_pull_open_target(struct pull *p, struct lmodel_error *error)
 		return lm_fail(error, LMODEL_EUSAGE, "pull writes a file, no standard stream");
 	p->path = p->options.output != NULL ? lm_strdup(p->options.output, error) :
 					      default_path(p, error);
-	if (p->path == NULL)
+	p->given = p->path != NULL ? lm_strdup(p->path, error) : NULL;
+	if (p->given == NULL)
 		return LMODEL_EFAILED;
 	if (stat(p->path, &st) != 0)
 		return LMODEL_OK; /* what is wrong with the name is found when it is made */
@@ -87,7 +88,7 @@ int lm_pull_check_rollback(const struct pull *p, struct lmodel_error *error)
 		if (counters[i].have > counters[i].get)
 			return lm_fail(error, LMODEL_EFAILED,
 				       "%s: is newer than %s: %s %ju, not %ju (--allow-rollback "
-				       "replaces it)", LM_QUOTE(p->path),
+				       "replaces it)", LM_QUOTE(p->given),
 				       p->exchange.reference.text, counters[i].what,
 				       (uintmax_t)counters[i].have, (uintmax_t)counters[i].get);
 	return LMODEL_OK;
@@ -139,7 +140,7 @@ int lm_pull_begin_grant(struct pull *p, struct lmodel_error *error)
 
 	if (!p->keep_grant)
 		return LMODEL_OK;
-	path = lm_format(error, "%s.grant", p->path);
+	path = lm_format(error, "%s.grant", p->given);
 	if (path == NULL)
 		return LMODEL_EFAILED;
 	p->report.grant = path;

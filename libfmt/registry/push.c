@@ -6,6 +6,7 @@
 #include "archive/archive.h"
 #include "archive/options.h"
 #include "base/io.h"
+#include "base/publish.h"
 #include "registry/grants.h"
 #include "registry/image.h"
 #include "registry/exchange.h"
@@ -315,6 +316,9 @@ static int run(struct push *p, const char *path, const char *reference, struct l
 
 	if (r == LMODEL_OK)
 		r = check_reference(p, error);
+	/* Without a place for them, uploads that are cut off begin anew. */
+	if (p->options.state != NULL && lm_make_private(p->options.state, NULL) != LMODEL_OK)
+		p->options.state = NULL;
 	if (r == LMODEL_OK)
 		r = lmodel_open(&p->archive, path, error);
 	if (r == LMODEL_OK)

@@ -123,7 +123,7 @@ run 0 lmodel pull -q -o old.lmodel "$ref"
 same x.lmodel old.lmodel "and the whole after that"
 
 cp x.lmodel newer.lmodel
-run 0 lmodel grant -i owner.key --tier gold -r "$(cat bob.pub)" newer.lmodel
+XDG_STATE_HOME=$PWD/.elsewhere run 0 lmodel grant -i owner.key --tier gold -r "$(cat bob.pub)" newer.lmodel
 cp newer.lmodel newer.copy
 run 1 lmodel pull -o newer.lmodel "$ref"
 like "$err" "newer than .*customer book" "who granted and did not push keeps it"

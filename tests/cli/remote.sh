@@ -27,38 +27,46 @@ as_local() {
 	shift
 	(cd files && lmodel "${@/#%s/m.lmodel}") >wanted 2>wanted.err
 	wanted=$?
-	lmodel "${@/#%s/$url}" >got 2>got.err
-	is "$?" "$wanted" "$name: exit status"
-	sed "s,$url,m.lmodel,g" got >got.named
-	same got.named wanted "$name: output"
-	sed "s,$url,m.lmodel,g" got.err >got.named
-	same got.named wanted.err "$name: messages"
+	lmodel "${@/#%s/$address}" >got 2>got.err
+	is "$?" "$wanted" "$kind: $name: exit status"
+	sed "s,$shown,m.lmodel,g" got >got.named
+	same got.named wanted "$kind: $name: output"
+	sed "s,$shown,m.lmodel,g" got.err >got.named
+	same got.named wanted.err "$kind: $name: messages"
 }
-as_local inspect inspect %s
-as_local "inspect --json" inspect --json %s
-as_local "inspect -i" inspect -i "$tap_dir/owner.key" %s
-as_local list list %s
-as_local "list -l" list -l %s 'big.*'
-as_local "list --json" list --json %s
-as_local "list --attachments" list --attachments %s
-as_local "list, no such tensor" list %s nothing
-as_local audit audit %s
-as_local "audit -i" audit -i "$tap_dir/owner.key" %s
-as_local "audit --json" audit --json -i "$tap_dir/gold.key" %s
-as_local "audit --positions" audit --positions a.weight -i "$tap_dir/gold.key" %s
-as_local "cat, base" cat %s a.weight
-as_local "cat -i" cat -i "$tap_dir/gold.key" %s a.weight
-as_local "cat --tier" cat -i "$tap_dir/gold.key" --tier silver --raw %s b.weight
-as_local "cat, side file" cat %s README.md
-as_local "cat, sealed side file" cat -i "$tap_dir/gold.key" %s price.txt
-as_local "cat, no such tensor" cat %s nothing
-as_local "extract -o -" extract -i "$tap_dir/gold.key" -o - %s
-as_local "extract PATTERN" extract -o - %s '*.weight'
-as_local "extract, no key" extract --tier gold -o - %s
+run 0 lmodel push files/m.lmodel "$registry/models/m:v1"
+image=oci://$registry/models/m:v1
+for kind in file image; do
+	address=$url shown=$url
+	[ $kind = file ] || address=$image shown="\\(oci:.*/models/\\)\\?m:v1"
+	as_local inspect inspect %s
+	as_local "inspect --json" inspect --json %s
+	as_local "inspect -i" inspect -i "$tap_dir/owner.key" %s
+	as_local list list %s
+	as_local "list -l" list -l %s 'big.*'
+	as_local "list --json" list --json %s
+	as_local "list --attachments" list --attachments %s
+	as_local "list, no such tensor" list %s nothing
+	as_local audit audit %s
+	as_local "audit -i" audit -i "$tap_dir/owner.key" %s
+	as_local "audit --json" audit --json -i "$tap_dir/gold.key" %s
+	as_local "audit --positions" audit --positions a.weight -i "$tap_dir/gold.key" %s
+	as_local "cat, base" cat %s a.weight
+	as_local "cat -i" cat -i "$tap_dir/gold.key" %s a.weight
+	as_local "cat --tier" cat -i "$tap_dir/gold.key" --tier silver --raw %s b.weight
+	as_local "cat, side file" cat %s README.md
+	as_local "cat, sealed side file" cat -i "$tap_dir/gold.key" %s price.txt
+	as_local "cat, no such tensor" cat %s nothing
+	as_local "extract -o -" extract -i "$tap_dir/gold.key" -o - %s
+	as_local "extract PATTERN" extract -o - %s '*.weight'
+	as_local "extract, no key" extract --tier gold -o - %s
+done
 run 0 lmodel extract -q -i gold.key -o all.safetensors "$url"
 same all.safetensors m.safetensors "all of it is what was packed"
-run 1 lmodel extract -q "$url?token=secret" b.weight
-like "$err" "'m.safetensors': exists" "the default output has the archive's name"
+mkdir here
+run 0 lmodel extract -q -C here "$url?token=secret" b.weight
+run 1 lmodel extract -q -C here "$image" b.weight
+like "$err" "'here/m.safetensors': exists" "the default output has the archive's name"
 
 # ---- bytes ----
 
@@ -67,7 +75,7 @@ cold() {
 	clear_log
 }
 fetched() {
-	traffic sent 'GET /files/'
+	traffic sent 'GET /(files|v2)/'
 }
 # most WANTED NAME
 most() {
@@ -127,7 +135,7 @@ cp files/m.lmodel files/n.lmodel
 run 0 lmodel list "http://$registry/files/n.lmodel"
 is "$(ls cache/lmodel/*.data | wc -l)" 2 "two archives"
 sleep 0.05
-run 0 env LMODEL_CACHE_BYTES=1000000 lmodel extract -qfo some.safetensors "$url" a.weight
+run 0 env LMODEL_CACHE_BYTES=200000 lmodel extract -qfo some.safetensors "$url" a.weight
 is "$(ls cache/lmodel/*.data | wc -l)" 1 "what was used longest ago goes"
 mkdir -m 777 open
 run 0 env XDG_CACHE_HOME="$tap_dir/open" lmodel list "$url"
@@ -185,6 +193,27 @@ same cache/lmodel/*.data files/m.lmodel "leave one whole copy"
 clear_log
 run 0 lmodel extract -qfi gold.key -o again.safetensors "$url"
 most 4096 "and a whole map"
+
+# an image: the layer of the manifest comes whole, as its digest has to be right
+layers=$((2 * room + 4096 + 2 * 65536))
+cold
+run 0 lmodel list -v "$image"
+most $layers "image: list moves the layer of the manifest"
+is "$err" "lmodel: fetched $(fetched) bytes in $(requests GET) requests, 0 from the cache" "-v tells it"
+run 0 lmodel cat "$image" big.5
+most $((layers + 1500 * 1024 + size / 50)) "image: cat moves one tensor"
+cold
+run 0 lmodel extract -qfi gold.key -o again.safetensors "$image"
+same again.safetensors m.safetensors "image: all of it"
+most $((size + 65536)) "image: all of it moves once"
+clear_log
+run 0 lmodel extract -qfi gold.key -o again.safetensors "$image"
+most 4096 "image: then all is there"
+digest=$(lmodel push --json files/m.lmodel "$registry/models/m:v1" |
+	python3 -c 'import json, sys; print(json.load(sys.stdin)["digest"])')
+clear_log
+run 0 lmodel list "oci://$registry/models/m@$digest"
+most 4096 "image: by its digest, from the same cache"
 
 # ---- options and operands ----
 

@@ -23,6 +23,7 @@ A fault is text, `NAME[=VALUE][,times=N][,after=N][,match=REGEX]`: it hits reque
     digest-header=TEXT       Docker-Content-Digest is this      type=TEXT        Content-Type is this
     header=NAME: VALUE       one more header                    many-headers=N   so many more
     etag=TEXT                of a file                          page=N           referrers on a page
+    lose                     a manifest that is put is gone at once
     page-loop                the last page of referrers leads to itself
 """
 import re
@@ -33,7 +34,7 @@ NAMES = set(re.findall(r"[a-z]+(?:-[a-z]+)*", """
     status retry-after refuse wrong-content manifest-bytes truncate break-download break-upload
     length endless no-length drip redirect redirect-loop ignore-range content-range no-mount
     no-head range-lie append upload-gone location chunk-min digest-header type header many-headers
-    etag page page-loop"""))
+    etag page page-loop lose"""))
 
 
 class Fault:

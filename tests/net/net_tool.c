@@ -7,12 +7,14 @@
  *                                    mount DIGEST NAME
  *                                    put FILE [DIGEST] prints its digest, and progress as it goes
  *                                    get DIGEST SIZE   to --output
+ *                                    parallel N DIGEST SIZE   by as many threads, to nowhere
  *                                    range DIGEST OFFSET LENGTH
  *                                    manifest [WHICH]  its bytes; digest and type go to stderr
  *                                    put-manifest TAG TYPE FILE       TAG "-": by digest
  *                                    referrers DIGEST [TYPE]
  *                                    put-referrer SUBJECT TYPE FILE
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -187,6 +189,65 @@ static int get(struct lm_registry *registry, char **words)
 	return r;
 }
 
+/* A thread of many that share a client and a repository. */
+struct worker {
+	pthread_t thread;
+	struct lm_registry *registry;
+	char **words;
+	uint64_t got;
+	int result;
+	struct lmodel_error error;
+};
+
+static int count_bytes(void *context, const void *bytes, size_t len, struct lmodel_error *e)
+{
+	(void)bytes;
+	(void)e;
+	*(uint64_t *)context += len;
+	return LMODEL_OK;
+}
+
+static void *work(void *context)
+{
+	struct worker *w = context;
+	uint64_t size = strtoull(w->words[3], NULL, 10);
+	char byte;
+	bool has;
+
+	w->result = lm_registry_has_blob(w->registry, w->words[2], size, &has, &w->error);
+	if (w->result == LMODEL_OK)
+		w->result = lm_registry_get_blob(w->registry, w->words[2], size, count_bytes, &w->got,
+						 &w->error);
+	if (w->result == LMODEL_OK)
+		w->result = lm_registry_get_range(w->registry, w->words[2], 0, &byte, 1, &w->error);
+	if (w->result == LMODEL_OK && w->got != size)
+		w->result = 95;
+	return NULL;
+}
+
+static int parallel(struct lm_registry *registry, char **words)
+{
+	size_t count = strtoul(words[1], NULL, 10);
+	struct worker *workers = calloc(count, sizeof(*workers));
+	int r = workers == NULL ? 99 : LMODEL_OK;
+
+	for (size_t i = 0; r == LMODEL_OK && i < count; i++) {
+		workers[i].registry = registry;
+		workers[i].words = words;
+		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)
+			exit(99);
+	}
+	for (size_t i = 0; workers != NULL && i < count; i++) {
+		pthread_join(workers[i].thread, NULL);
+		if (workers[i].result != LMODEL_OK && r == LMODEL_OK) {
+			r = workers[i].result;
+			error = workers[i].error;
+		}
+	}
+	free(workers);
+	return r;
+}
+
 static int range(struct lm_registry *registry, char **words)
 {
 	size_t len = strtoull(words[3], NULL, 10);
@@ -223,7 +284,8 @@ static int put_manifest(struct lm_registry *registry, char **words, bool referre
 	bool known = false;
 	size_t len;
 	char *bytes = read_all(words[3], &len);
-	int r = referrer ? lm_registry_put_referrer(registry, words[1], words[2], bytes, len, digest,
+	int r = referrer ? lm_registry_put_referrer(registry, words[1], words[2], bytes, len,
+						    digest,
 						    &error) :
 		lm_registry_put_manifest(registry, strcmp(words[1], "-") == 0 ? NULL : words[1],
 					 words[2], bytes, len, &known, &error);
@@ -242,7 +304,8 @@ static int referrers(struct lm_registry *registry, const char *digest, const cha
 	int r = lm_registry_referrers(registry, digest, type, &list, &count, &error);
 
 	for (size_t i = 0; r == LMODEL_OK && i < count; i++)
-		printf("%s %ju %s\n", list[i].digest, (uintmax_t)list[i].size, list[i].artifact_type);
+		printf("%s %ju %s\n", list[i].digest, (uintmax_t)list[i].size,
+		       list[i].artifact_type);
 	if (r == LMODEL_OK)
 		lm_referrers_free(list, count);
 	return r;
@@ -264,6 +327,8 @@ static int registry_command(struct lm_registry *registry, int count, char **word
 		r = put(registry, count, words);
 	} else if (strcmp(words[0], "get") == 0 && count == 3) {
 		r = get(registry, words);
+	} else if (strcmp(words[0], "parallel") == 0 && count == 4) {
+		r = parallel(registry, words);
 	} else if (strcmp(words[0], "range") == 0 && count == 4) {
 		r = range(registry, words);
 	} else if (strcmp(words[0], "manifest") == 0) {

@@ -55,6 +55,18 @@ int lm_selection_tiers(const struct lm_selection *s, size_t tensor, uint64_t fir
 	return LMODEL_OK;
 }
 
+int lm_selection_list(const struct lm_selection *s, size_t tensor, uint64_t first, uint64_t count,
+		      const uint8_t *bytes, struct lm_chosen *chosen, struct lmodel_error *error)
+{
+	uint8_t *tiers = malloc((size_t)count + 1);
+	int r = lm_selection_tiers(s, tensor, first, count, bytes, tiers, error);
+
+	if (r == LMODEL_OK)
+		r = lm_chosen_add_tiers(chosen, 0, tiers, count, error);
+	free(tiers);
+	return r;
+}
+
 /* ---- a model ---- */
 
 struct world {
@@ -210,13 +222,19 @@ static uint8_t *applied(const struct world *w, const struct lm_mask *mask, size_
 	const struct lm_units *units = &w->selection.of[tensor].units;
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	uint8_t *out = malloc((size_t)units->bytes), *tiers = malloc((size_t)units->count);
+	struct lm_chosen chosen = { 0 };
 
 	memcpy(out, w->bytes[tensor], (size_t)units->bytes);
 	for (uint64_t u = 0; u < units->count; u++)
 		tiers[u] = is_selected(&w->selection, tensor, u) ? 0 : LM_NO_TIER;
-	for (uint64_t u = 0; u < units->count; u += step)
-		need(lm_mask_apply(mask, tensor, u, LM_MIN(step, units->count - u), tiers + u,
-				   out + u * units->unit_bytes, &error), &error);
+	for (uint64_t u = 0; u < units->count; u += step) {
+		chosen.count = 0;
+		need(lm_chosen_add_tiers(&chosen, 0, tiers + u, LM_MIN(step, units->count - u),
+					 &error), &error);
+		need(lm_mask_apply(mask, tensor, u, &chosen, out + u * units->unit_bytes, &error),
+		     &error);
+	}
+	lm_chosen_free(&chosen);
 	free(tiers);
 	return out;
 }

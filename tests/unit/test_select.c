@@ -472,6 +472,38 @@ static void test_normalised(void)
 	model_free(m);
 }
 
+/* Large enough that a sample says where lines run; and where it must be wrong: the units that rank
+ * highest lie together, where it does not look. */
+static void test_sampled(void)
+{
+	enum { COUNT = 120000 };
+	static const struct lm_select_amount two[] = { { "a", true, 0.04, 0 },
+						       { "b", true, 0.08, 0 } };
+	struct lm_select_options o = options_of(LM_SELECT_PSS, LM_SCOPE_EQUAL, two, 2);
+	struct lm_model *m = model_new(), *clumped = model_new();
+	float *values = malloc(COUNT * sizeof(*values));
+
+	noise_state = 5;
+	add_filled(m, "large", "F32", NORMAL, SHAPE(400, 300));
+	add_filled(m, "other", "BF16", NORMAL, SHAPE(150, 200));
+	add_filled(m, "small", "F16", NORMAL, SHAPE(40, 30));
+	add_filled(m, "kernels", "F32", NORMAL, SHAPE(120, 90, 3, 3));
+	check(m, &o, "with a sample");
+	o.scope = LM_SCOPE_MODEL;
+	check(m, &o, "with a sample of the model");
+	o.method = LM_SELECT_RANDOM;
+	check(m, &o, "with a sample, at random");
+	model_free(m);
+	for (size_t i = 0; i < COUNT; i++)
+		values[i] = (float)normal() * (i / 2048 == 1 || i / 2048 == 6 ? 1000 : 1);
+	add(clumped, "w", "F32", SHAPE(COUNT), values);
+	o = options_of(LM_SELECT_MAGNITUDE, LM_SCOPE_EQUAL, two, 2);
+	o.raw_scores = true;
+	check(clumped, &o, "where a sample misleads");
+	model_free(clumped);
+	free(values);
+}
+
 int main(void)
 {
 	if (lm_crypto_init(NULL) != LMODEL_OK)
@@ -484,5 +516,6 @@ int main(void)
 	test_sampling();
 	test_keys();
 	test_normalised();
+	test_sampled();
 	return done();
 }

@@ -1,0 +1,236 @@
+/* The kernels for one number of lanes: protect/kernels.c includes this for each, with LANES, TARGET,
+ * AT_LEAST, NAME(x) and the shuffles of two vectors defined: UPPER and LOWER halves of 64-bit words,
+ * and their FIRST and SECOND vector again. */
+
+typedef float NAME(floats) __attribute__((vector_size(4 * LANES)));
+typedef int32_t NAME(ints) __attribute__((vector_size(4 * LANES)));
+typedef uint16_t NAME(halves) __attribute__((vector_size(2 * LANES)));
+typedef uint32_t NAME(words) __attribute__((vector_size(4 * LANES)));
+
+typedef double NAME(doubles) __attribute__((vector_size(4 * LANES)));
+
+#define FLOATS NAME(floats)
+#define INTS NAME(ints)
+
+static TARGET void NAME(magnitudes_f32)(const uint8_t *bytes, size_t n, float *out)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES) {
+		INTS v, infinite;
+
+		memcpy(&v, bytes + 4 * i, sizeof(v));
+		v &= 0x7fffffff;
+		infinite = v > 0x7f800000;
+		v = (v & ~infinite) | (infinite & 0x7f800000);
+		memcpy(out + i, &v, sizeof(v));
+	}
+	rest_f32(bytes, i, n, out);
+}
+
+static TARGET void NAME(magnitudes_bf16)(const uint8_t *bytes, size_t n, float *out)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES) {
+		NAME(halves) half;
+		INTS v, infinite;
+
+		memcpy(&half, bytes + 2 * i, sizeof(half));
+		v = (INTS)(__builtin_convertvector(half & 0x7fff, NAME(words)) << 16);
+		infinite = v > 0x7f800000;
+		v = (v & ~infinite) | (infinite & 0x7f800000);
+		memcpy(out + i, &v, sizeof(v));
+	}
+	rest_bf16(bytes, i, n, out);
+}
+
+/* The exponent's bias is put right by a product, which is exact for subnormal numbers, too. */
+static TARGET void NAME(magnitudes_f16)(const uint8_t *bytes, size_t n, float *out)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES) {
+		NAME(halves) half;
+		INTS v, infinite;
+		FLOATS f;
+
+		memcpy(&half, bytes + 2 * i, sizeof(half));
+		v = (INTS)__builtin_convertvector(half & 0x7fff, NAME(words));
+		infinite = v >= 0x7c00;
+		f = (FLOATS)(v << 13) * 0x1p112f;
+		v = ((INTS)f & ~infinite) | (infinite & 0x7f800000);
+		memcpy(out + i, &v, sizeof(v));
+	}
+	rest_f16(bytes, i, n, out);
+}
+
+static TARGET void NAME(multiply)(const float *in, float by, const float *column, size_t n,
+				  float *out)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES) {
+		FLOATS v, w;
+
+		memcpy(&v, in + i, sizeof(v));
+		v *= by;
+		if (column != NULL) {
+			memcpy(&w, column + i, sizeof(w));
+			v *= w;
+		}
+		memcpy(out + i, &v, sizeof(v));
+	}
+	for (; i < n; i++)
+		out[i] = column == NULL ? in[i] * by : in[i] * by * column[i];
+}
+
+static TARGET void NAME(bound)(const float *magnitudes, float *products, size_t n)
+{
+	for (size_t i = 0; i < n; i += LANES) {
+		const FLOATS zero = { 0 }, least = zero + FLT_MIN, most = zero + FLT_MAX;
+		FLOATS m, v;
+		INTS low, high, bits;
+
+		memcpy(&m, magnitudes + i, sizeof(m));
+		memcpy(&v, products + i, sizeof(v));
+		low = (INTS)(v < least);
+		high = (INTS)(v > most);
+		bits = ((INTS)v & ~(low | high)) | ((INTS)least & low) | ((INTS)most & high);
+		high = (INTS)(m > most);
+		bits = (bits & ~high) | ((INTS)m & high);
+		bits &= (INTS)(m > zero);
+		memcpy(products + i, &bits, sizeof(bits));
+	}
+}
+
+static TARGET void NAME(sample)(const float *scores, uint64_t *words, size_t n)
+{
+	for (size_t i = 0; i < n; i += LANES) {
+		const FLOATS zero = { 0 }, least = zero + 0x1p-100f, most = zero + 0x1p100f;
+		const FLOATS infinity = zero + __builtin_inff();
+		FLOATS score, m, whole, t;
+		INTS a, b, noise, small, large, bits;
+
+		/* The upper halves of the words are the noise. */
+		memcpy(&a, words + i, sizeof(a));
+		memcpy(&b, words + i + LANES / 2, sizeof(b));
+		noise = UPPER(a, b);
+
+		/* So that the quotient is neither infinite nor 0 when the score was not. */
+		memcpy(&score, scores + i, sizeof(score));
+		large = (INTS)(score > most) & (INTS)(score < infinity);
+		small = (INTS)(score < least) & (INTS)(score > zero);
+		score = (FLOATS)(((INTS)score & ~(large | small)) | ((INTS)most & large) |
+				 ((INTS)least & small));
+
+		/* -log2(u) of u = (2 * (noise >> 9) + 1) / 2^24, which lies in (0, 1): exponential
+		 * up to a factor that changes no order. With 2^e * m the float that the odd number
+		 * is, it is 23 - e + log2(2 / m), and t = 2 - m is exact where the logarithm comes
+		 * close to 0. */
+		bits = (INTS)__builtin_convertvector(((noise >> 9) & 0x7fffff) * 2 + 1, FLOATS);
+		m = (FLOATS)((bits & 0x7fffff) | 0x3f800000);
+		whole = __builtin_convertvector(127 + 23 - (bits >> 23), FLOATS);
+		t = 2.0f - m;
+		t = whole + t * (p0 + t * (p1 + t * (p2 + t * (p3 + t * p4))));
+
+		bits = (INTS)(score / t) | INT32_MIN;
+		noise = LOWER(a, b);
+		a = FIRST(noise, bits);
+		b = SECOND(noise, bits);
+		memcpy(words + i, &a, sizeof(a));
+		memcpy(words + i + LANES / 2, &b, sizeof(b));
+	}
+}
+
+static TARGET inline FLOATS NAME(load)(const float *from)
+{
+	FLOATS v;
+
+	memcpy(&v, from, sizeof(v));
+	return v;
+}
+
+static TARGET void NAME(add_rows)(float *out, const float *const rows[4], const float w[4],
+				  size_t n)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES) {
+		FLOATS v = NAME(load)(out + i);
+
+		v += w[0] * NAME(load)(rows[0] + i) + w[1] * NAME(load)(rows[1] + i);
+		v += w[2] * NAME(load)(rows[2] + i) + w[3] * NAME(load)(rows[3] + i);
+		memcpy(out + i, &v, sizeof(v));
+	}
+	for (; i < n; i++) {
+		out[i] += w[0] * rows[0][i] + w[1] * rows[1][i];
+		out[i] += w[2] * rows[2][i] + w[3] * rows[3][i];
+	}
+}
+
+static TARGET inline NAME(doubles) NAME(load_doubles)(const double *from)
+{
+	NAME(doubles) v;
+
+	memcpy(&v, from, sizeof(v));
+	return v;
+}
+
+static TARGET void NAME(add_in_turn)(double *out, const double *const rows[4], const double w[4],
+				     size_t count, size_t n)
+{
+	size_t i = 0;
+
+	for (; count == 4 && i + LANES / 2 <= n; i += LANES / 2) {
+		NAME(doubles) v = NAME(load_doubles)(out + i);
+
+		v += w[0] * NAME(load_doubles)(rows[0] + i);
+		v += w[1] * NAME(load_doubles)(rows[1] + i);
+		v += w[2] * NAME(load_doubles)(rows[2] + i);
+		v += w[3] * NAME(load_doubles)(rows[3] + i);
+		memcpy(out + i, &v, sizeof(v));
+	}
+	for (; i < n; i++)
+		for (size_t k = 0; k < count; k++)
+			out[i] += w[k] * rows[k][i];
+}
+
+static TARGET void NAME(add_quotients)(double *sums, const double *values, double by, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + LANES / 2 <= n; i += LANES / 2) {
+		NAME(doubles) v = NAME(load_doubles)(sums + i);
+
+		v += NAME(load_doubles)(values + i) / by;
+		memcpy(sums + i, &v, sizeof(v));
+	}
+	for (; i < n; i++)
+		sums[i] += values[i] / by;
+}
+
+static const struct lm_kernels NAME(kernels) = {
+	.lanes = LANES,
+	.magnitudes_f32 = NAME(magnitudes_f32),
+	.magnitudes_bf16 = NAME(magnitudes_bf16),
+	.magnitudes_f16 = NAME(magnitudes_f16),
+	.multiply = NAME(multiply),
+	.bound = NAME(bound),
+	.sample = NAME(sample),
+	.at_least = AT_LEAST,
+	.add_rows = NAME(add_rows),
+	.add_in_turn = NAME(add_in_turn),
+	.add_quotients = NAME(add_quotients),
+};
+
+#undef FLOATS
+#undef INTS
+#undef AT_LEAST
+#undef UPPER
+#undef LOWER
+#undef FIRST
+#undef SECOND
+#undef LANES
+#undef TARGET
+#undef NAME

@@ -1,0 +1,206 @@
+/* protect/kernels.c: every number of lanes that this processor has gives the bits of single
+ * operations. */
+#include "protect/kernels.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "lib/tap.h"
+#include "protect/key.h"
+
+enum { N = LM_KEY_BATCH };
+
+static uint64_t state = 9;
+
+static uint64_t word(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+/* Of all sizes, and what is special among them. */
+static float number(size_t i)
+{
+	static const float special[] = { 0, INFINITY, FLT_MAX, FLT_MIN, FLT_TRUE_MIN, 0x1p-100f,
+					 0x1p100f, 1 };
+
+	if (i % 3 == 0)
+		return special[i / 3 % LM_COUNT(special)];
+	return ldexpf((float)(word() >> 40), (int)(word() % 250) - 150);
+}
+
+static bool same(const void *a, const void *b, size_t len)
+{
+	return memcmp(a, b, len) == 0;
+}
+
+static void test_magnitudes(const struct lm_kernels *k)
+{
+	uint8_t bytes[4 * N];
+	float out[N], wanted[N];
+	bool good = true;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(word() | (i % 7 == 0 ? 0x7c : 0));
+	for (size_t n = 0; n < 70; n++) {
+		k->magnitudes_f32(bytes, n, out);
+		for (size_t i = 0; i < n; i++) {
+			memcpy(wanted + i, bytes + 4 * i, 4);
+			wanted[i] = isnan(wanted[i]) ? INFINITY : fabsf(wanted[i]);
+		}
+		good &= same(out, wanted, 4 * n);
+		k->magnitudes_bf16(bytes, n, out);
+		for (size_t i = 0; i < n; i++) {
+			uint32_t bits = (uint32_t)(bytes[2 * i] | bytes[2 * i + 1] << 8) << 16;
+
+			memcpy(wanted + i, &bits, 4);
+			wanted[i] = isnan(wanted[i]) ? INFINITY : fabsf(wanted[i]);
+		}
+		good &= same(out, wanted, 4 * n);
+	}
+	ok(good, "%u lanes: absolute values of F32 and BF16", k->lanes);
+	good = true;
+	for (unsigned code = 0; code < 0x10000; code += N) {
+		for (unsigned i = 0; i < N; i++) {
+			const unsigned half = code + i, e = half >> 10 & 31, m = half & 1023;
+
+			bytes[2 * i] = (uint8_t)half;
+			bytes[2 * i + 1] = (uint8_t)(half >> 8);
+			wanted[i] = e == 31 ? INFINITY :
+				    ldexpf((float)(e == 0 ? m : m + 1024), (int)LM_MAX(e, 1u) - 25);
+		}
+		k->magnitudes_f16(bytes, N, out);
+		good &= same(out, wanted, sizeof(out));
+		k->magnitudes_f16(bytes, N - 5, out);
+		good &= same(out, wanted, 4 * (N - 5));
+	}
+	ok(good, "%u lanes: absolute values of all F16", k->lanes);
+}
+
+static void test_products(const struct lm_kernels *k)
+{
+	float in[N] LM_KEY_ALIGNED, column[N], out[N] LM_KEY_ALIGNED;
+	bool good = true, bounded = true;
+
+	for (size_t i = 0; i < N; i++) {
+		in[i] = number(i);
+		column[i] = number(i + 1);
+	}
+	for (size_t n = 0; n < 70; n++) {
+		k->multiply(in + n % 5, 0.37f, column + n % 3, n, out);
+		for (size_t i = 0; i < n; i++) {
+			float v = in[i + n % 5] * 0.37f;
+
+			v *= column[i + n % 3];
+			good &= same(&v, out + i, 4) || (isnan(v) && isnan(out[i]));
+		}
+		k->multiply(in, 0.37f, NULL, n, out);
+		for (size_t i = 0; i < n; i++) {
+			float v = in[i] * 0.37f;
+
+			good &= same(&v, out + i, 4);
+		}
+	}
+	ok(good, "%u lanes: products", k->lanes);
+	for (size_t i = 0; i < N; i++)
+		out[i] = in[i] * column[i];
+	k->bound(in, out, N);
+	for (size_t i = 0; i < N; i++) {
+		float v = in[i] * column[i];
+
+		v = v < FLT_MIN ? FLT_MIN : v > FLT_MAX ? FLT_MAX : v;
+		v = in[i] > FLT_MAX ? INFINITY : in[i] > 0 ? v : 0;
+		bounded &= same(&v, out + i, 4) || isnan(in[i] * column[i]);
+	}
+	ok(bounded, "%u lanes: zero and infinity stay, nothing becomes one", k->lanes);
+}
+
+static void test_keys(const struct lm_kernels *k, const struct lm_kernels *plain)
+{
+	float scores[N] LM_KEY_ALIGNED;
+	uint64_t words[N] LM_KEY_ALIGNED, wanted[N] LM_KEY_ALIGNED;
+	uint32_t at[N + LM_KERNELS_SLACK];
+	bool good = true;
+
+	for (size_t i = 0; i < N; i++) {
+		scores[i] = number(i);
+		words[i] = wanted[i] = word();
+	}
+	k->sample(scores, words, N);
+	plain->sample(scores, wanted, N);
+	ok(same(words, wanted, sizeof(words)), "%u lanes: sampling keys", k->lanes);
+	for (size_t n = 0; n < 70; n++) {
+		const uint64_t least = n % 9 == 0 ? 0 : n % 9 == 1 ? UINT64_MAX : words[n];
+		size_t count = k->at_least(words, n, least, at), wanted_count = 0;
+
+		for (size_t i = 0; i < n; i++)
+			if (words[i] >= least)
+				good &= wanted_count < count && at[wanted_count++] == i;
+		good &= count == wanted_count;
+	}
+	ok(good, "%u lanes: keys from a line on", k->lanes);
+}
+
+static void test_rows(const struct lm_kernels *k)
+{
+	float rows[4][N], out[N], wanted[N];
+	double wide[4][N], sums[N], exact[N];
+	const float *const from[4] = { rows[0], rows[1], rows[2] + 1, rows[3] };
+	const double *const wide_from[4] = { wide[0], wide[1] + 1, wide[2], wide[3] };
+	const float w[4] = { 0.3f, -1.7f, 0.1f, 3 };
+	const double v[4] = { 0.3, -1.7, 0.1, 3 };
+	bool good = true, in_turn = true, quotients = true;
+
+	for (size_t i = 0; i < 4 * N; i++)
+		wide[i / N][i % N] = (double)(rows[i / N][i % N] = (float)(word() >> 40) / 3);
+	for (size_t n = 0; n < 70; n++) {
+		memcpy(out, rows[1], sizeof(out));
+		memcpy(wanted, rows[1], sizeof(out));
+		k->add_rows(out, from, w, n);
+		for (size_t i = 0; i < n; i++) {
+			float a = w[0] * from[0][i], b = w[1] * from[1][i];
+			float c = w[2] * from[2][i], d = w[3] * from[3][i];
+
+			a += b;
+			c += d;
+			wanted[i] += a;
+			wanted[i] += c;
+		}
+		good &= same(out, wanted, sizeof(out));
+		for (size_t count = 1; count <= 4; count++) {
+			memcpy(sums, wide[2], sizeof(sums));
+			memcpy(exact, wide[2], sizeof(sums));
+			k->add_in_turn(sums, wide_from, v, count, n);
+			for (size_t i = 0; i < n * count; i++) {
+				double product = v[i % count] * wide_from[i % count][i / count];
+
+				exact[i / count] += product;
+			}
+			in_turn &= same(sums, exact, sizeof(sums));
+		}
+		k->add_quotients(sums, wide[3], 0.7, n);
+		for (size_t i = 0; i < n; i++)
+			exact[i] += wide[3][i] / 0.7;
+		quotients &= same(sums, exact, sizeof(sums));
+	}
+	ok(good, "%u lanes: sums of rows", k->lanes);
+	ok(in_turn, "%u lanes: sums of rows in turn", k->lanes);
+	ok(quotients, "%u lanes: sums of quotients", k->lanes);
+}
+
+int main(void)
+{
+	const struct lm_kernels *plain = lm_kernels_number(0), *k = plain;
+	size_t n = 0;
+
+	for (; (k = lm_kernels_number(n)) != NULL; n++) {
+		test_magnitudes(k);
+		test_products(k);
+		test_keys(k, plain);
+		test_rows(k);
+	}
+	ok(n > 0 && lm_kernels() == lm_kernels_number(n - 1), "the widest of %zu is used", n);
+	return done();
+}
