@@ -194,6 +194,7 @@ lm_script_tests = \
 	%D%/cli/ancestor.sh \
 	%D%/cli/attach.sh \
 	%D%/cli/audit.sh \
+	%D%/cli/bench.sh \
 	%D%/cli/cat.sh \
 	%D%/cli/customers.sh \
 	%D%/cli/damage.sh \

@@ -157,7 +157,8 @@ class Bench:
              why: str = "") -> None:
         """Adds a line to the table of goals. `why` explains, above all a goal that is missed."""
         self.goals.append(Goal(what, got, wanted, met, peer, why))
-        self.say(f"  {'ok  ' if met else 'MISS'} {what}: {got} (wanted {wanted})")
+        answer = "" if self.options.quick else "ok    " if met else "MISS  "
+        self.say(f"  {answer}{what}: {got} (wanted: {wanted})")
 
     def table(self, title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:
         """Adds a table to the report."""

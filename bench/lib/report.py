@@ -29,6 +29,8 @@ def markdown(bench: Bench, machine: dict[str, str], seconds: float, words: list[
              f"One run of `bench/run{''.join(' ' + w for w in words)}`, {seconds / 60:.0f} minutes. "
              "Commands took turns; figures are medians, ratios are medians of neighbours in time. "
              "Whole processes, as a user runs them; peak memory as the kernel tells it.", ""]
+    if bench.options.quick:
+        parts += ["**Quick: the models are too small for the figures to mean anything.**", ""]
     parts += [_grid(["", ""], [[k, v] for k, v in machine.items()]), "",
               f"## Goals: {len(bench.goals) - len(missed)} of {len(bench.goals)} reached", "",
               _grid(["what", "lmodel", "wanted", "best peer", "reached"],

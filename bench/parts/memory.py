@@ -1,9 +1,11 @@
-"""Peak resident memory at three sizes: bounded, or in proportion to the model?"""
+"""Peak resident memory at three sizes: bounded, or in proportion to the model? And keys and lists of
+the largest archive."""
 from __future__ import annotations
 
 from lib import measure
 from lib.context import GB, MB, Bench
 from parts.protect import TIERS
+from parts.scale import keys_and_lists
 
 NAME = "memory"
 CHUNK = 1 << 20
@@ -42,6 +44,8 @@ def run(bench: Bench) -> None:
         found = bench.clock.compare(jobs, 1)
         tensors = bench.run("list", tiers).count("\n")
         allowed = bound(bench, tensors)
+        if size == bench.options.huge:
+            keys_and_lists(bench, tiers, raw)
         for path in (packed, tiers, back):
             measure.remove(path)
         rows.append([f"{raw / GB:.1f} GB", str(tensors)] +

@@ -16,7 +16,7 @@ def run(bench: Bench) -> None:
     age = [peers.encrypting(identity, customer, tar=False),
            peers.encrypting(identity, customer, tar=True)]
     here = [p for p in age if not p.missing]
-    for kind in ("bf16", "fp32"):
+    for kind in ("bf16",) if bench.options.quick else ("bf16", "fp32"):
         raw = bench.model(kind)
         bench.say(f"protection of {kind}")
         own = {n: (bench.work / f"{n}.lmodel", bench.work / f"{n}.back") for n in ("plain", "tiers")}

@@ -97,10 +97,12 @@ def run(bench: Bench) -> None:
     missing = [p for p in everyone if p.missing]
     for place, folder in bench.places():
         for kind, dtype in KINDS:
-            raw = bench.model(kind, folder=bench.place("models", disk=place == "disk"))
+            disk = place == "disk"
+            raw = bench.model(kind, bench.options.size // 2 if disk else None,
+                              bench.place("models", disk=disk))
             bench.say(f"speed with {kind}, {place}")
             rounds = bench.options.rounds
-            packing, unpacking = _jobs(bench, raw, folder, dtype, found, place == "disk")
+            packing, unpacking = _jobs(bench, raw, folder, dtype, found, disk)
             first, second, sizes = _take_turns(bench, packing, unpacking, rounds)
             size = raw.stat().st_size
             _report(bench, "pack", place, kind, size, first, sizes, missing)
