@@ -10,6 +10,7 @@
 #include "keys.h"
 #include "message.h"
 #include "progress.h"
+#include "remote.h"
 #include "samefile.h"
 #include "text.h"
 
@@ -21,6 +22,7 @@ struct format_choice {
 static struct key_options keys;
 static const char *against, *bom, *positions, *tier;
 static struct format_choice format;
+static struct remote_options remote;
 static bool json, force, no_detection;
 
 static const char *option_format(void *value, const char *argument)
@@ -47,6 +49,7 @@ static const struct option_row options[] = {
 	{ "force", 'f', NULL, "replace that file when it is there", option_flag, &force },
 	{ "no-detection", 0, NULL, "leave the detection test out", option_flag, &no_detection },
 	OPTIONS_KEYS(keys),
+	OPTIONS_REMOTE(remote),
 	OPTION_JSON(json),
 	OPTION_PROGRESS,
 	OPTIONS_COMMON,
@@ -187,11 +190,12 @@ static int check(const char *path)
 
 static int run(int count, char **operands)
 {
-	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_archive *archive = NULL;
 	int r = check(operands[0]);
 
 	(void)count;
+	if (against != NULL)
+		against = remote_name(against);
 	if (r == LMODEL_OK)
 		r = samefile_check(&cmd_audit, bom, (const char *const *)operands, 1);
 	if (r == LMODEL_OK)
@@ -200,17 +204,17 @@ static int run(int count, char **operands)
 		r = samefile_check(&cmd_audit, bom, keys.identities.items, keys.identities.count);
 	if (r != LMODEL_OK)
 		return r;
-	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK ||
-	    (against != NULL && lmodel_open(&other.other, against, &error) != LMODEL_OK))
-		r = message_fail(&error);
-	else
+	r = remote_open(&archive, operands[0], &remote);
+	if (r == LMODEL_OK && against != NULL)
+		r = remote_open(&other.other, against, &remote);
+	if (r == LMODEL_OK)
 		r = unlock(archive, operands[0]);
 	if (r == LMODEL_OK && positions != NULL)
 		r = audit_positions(archive, operands[0], positions, tier, format.format);
 	else if (r == LMODEL_OK)
 		r = report(archive, operands[0]);
-	lmodel_close(archive);
-	lmodel_close(other.other);
+	remote_close(archive);
+	remote_close(other.other);
 	return r;
 }
 
@@ -226,6 +230,7 @@ const struct cmd cmd_audit = {
 	"when something does not agree (findings).\n",
 	.options = options,
 	.secrets = true,
+	.remote = REMOTE_READS,
 	.least = 1,
 	.most = 1,
 	.missing = "ARCHIVE",

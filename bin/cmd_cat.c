@@ -8,11 +8,13 @@
 #include "keys.h"
 #include "message.h"
 #include "progress.h"
+#include "remote.h"
 #include "signers.h"
 #include "text.h"
 
 static struct level_options level;
 static struct key_options keys;
+static struct remote_options remote;
 static struct signer_options signers;
 static unsigned jobs;
 static bool raw;
@@ -22,6 +24,7 @@ static const struct option_row options[] = {
 	OPTIONS_KEYS(keys),
 	OPTIONS_LEVEL(level),
 	OPTIONS_SIGNERS(signers),
+	OPTIONS_REMOTE(remote),
 	OPTION_JOBS(jobs),
 	OPTION_PROGRESS,
 	OPTIONS_COMMON,
@@ -54,7 +57,6 @@ static int cat(struct lmodel_archive *archive, char **operands)
 
 static int run(int count, char **operands)
 {
-	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_archive *archive;
 	int r;
 
@@ -68,12 +70,13 @@ static int run(int count, char **operands)
 		return r;
 	if (isatty(STDOUT_FILENO))
 		return message_usage(&cmd_cat, "weights are not written to a terminal");
-	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
-		return message_fail(&error);
+	r = remote_open(&archive, operands[0], &remote);
+	if (r != LMODEL_OK)
+		return r;
 	r = signers_demand(archive, operands[0], &signers);
 	if (r == LMODEL_OK)
 		r = cat(archive, operands);
-	lmodel_close(archive);
+	remote_close(archive);
 	return r;
 }
 
@@ -88,6 +91,7 @@ const struct cmd cmd_cat = {
 	"is.\n",
 	.options = options,
 	.secrets = true,
+	.remote = REMOTE_READS,
 	.least = 2,
 	.most = 2,
 	.missing = "ARCHIVE or NAME",

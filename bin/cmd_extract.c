@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "keys.h"
 #include "message.h"
 #include "progress.h"
+#include "remote.h"
 #include "samefile.h"
 #include "signers.h"
 #include "text.h"
@@ -23,6 +25,7 @@ static struct option_list excludes;
 static uint64_t max_shard_size;
 static struct level_options level;
 static struct key_options keys;
+static struct remote_options remote;
 static struct signer_options signers;
 static bool force, json;
 static unsigned jobs;
@@ -62,19 +65,22 @@ static const struct option_row options[] = {
 	OPTIONS_KEYS(keys),
 	OPTIONS_LEVEL(level),
 	OPTIONS_SIGNERS(signers),
+	OPTIONS_REMOTE(remote),
 	OPTION_JOBS(jobs),
 	OPTION_JSON(json),
 	OPTION_PROGRESS,
 	OPTIONS_COMMON,
 };
 
-/* The archive's name without .lmodel; "model" for standard input. */
+/* The archive's name without .lmodel, or that of its repository; "model" for standard input. */
 static char *archive_stem(const char *path)
 {
 	const char *base = text_base(path);
 	size_t len = strlen(base);
 
-	if (text_ends(base, ".lmodel"))
+	if (strncasecmp(path, "oci://", 6) == 0)
+		len = strcspn(base, ":@");
+	else if (text_ends(base, ".lmodel"))
 		len -= strlen(".lmodel");
 	if (strcmp(path, "-") == 0 || len == 0)
 		return text_format("model");
@@ -237,7 +243,6 @@ static int check_options(int pattern_count)
 
 static int run(int count, char **operands)
 {
-	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_archive *archive;
 	char *path;
 	int r = check_options(count - 1);
@@ -250,8 +255,9 @@ static int run(int count, char **operands)
 		r = signers_check(&cmd_extract, &signers);
 	if (r != LMODEL_OK)
 		return r;
-	if (lmodel_open(&archive, operands[0], &error) != LMODEL_OK)
-		return message_fail(&error);
+	r = remote_open(&archive, operands[0], &remote);
+	if (r != LMODEL_OK)
+		return r;
 	r = signers_demand(archive, operands[0], &signers);
 	if (r == LMODEL_OK)
 		r = keys_use_level(archive, operands[0], &keys, &level);
@@ -266,7 +272,7 @@ static int run(int count, char **operands)
 			r = extract(archive, path, count - 1, operands + 1);
 		free(path);
 	}
-	lmodel_close(archive);
+	remote_close(archive);
 	return r;
 }
 
@@ -284,6 +290,7 @@ const struct cmd cmd_extract = {
 	"the public ones.\n",
 	.options = options,
 	.secrets = true,
+	.remote = REMOTE_READS,
 	.least = 1,
 	.most = -1,
 	.missing = "ARCHIVE",

@@ -16,8 +16,8 @@
 static struct key_options owners; /* -i and --allow-rollback alone */
 static struct passphrase_source source;
 static struct option_list recipients, files;
-static const char *tier, *label, *detached, *book;
-static bool ask, audit, owner, force, json;
+static const char *tier, *label, *detached, *book, *push;
+static bool ask, audit, owner, force, plain_http, json;
 
 static const struct option_row options[] = {
 	{ "identity", 'i', "OWNER", "an owner's key file; may be given again", option_list,
@@ -35,6 +35,9 @@ static const struct option_row options[] = {
 	  option_text, &label },
 	{ "detached", 0, "FILE", "write the grant to FILE and leave ARCHIVE as it is", option_text,
 	  &detached },
+	{ "push", 0, "REFERENCE", "attach the grant to the archive in a registry, which does not "
+	  "change", option_text, &push },
+	OPTION_PLAIN_HTTP(plain_http),
 	{ "force", 'f', NULL, "replace the FILE of --detached when it exists", option_flag,
 	  &force },
 	{ "book", 0, "FILE", "where detached grants are written down, sealed", option_text, &book },
@@ -76,12 +79,15 @@ static int check_options(const char *archive)
 	if (source.file != NULL && source.fd.given)
 		return message_usage(&cmd_grant,
 				     "--passphrase-file and --passphrase-fd exclude each other");
-	if (detached != NULL && by_passphrase())
-		return message_usage(&cmd_grant, "--detached is for a recipient: no passphrase");
+	if ((detached != NULL || push != NULL) && by_passphrase())
+		return message_usage(&cmd_grant,
+				     "--detached and --push are for a recipient: no passphrase");
 	if (detached == NULL && force)
 		return message_usage(&cmd_grant, "--force is for --detached FILE");
-	if (detached == NULL && book != NULL)
-		return message_usage(&cmd_grant, "--book is for --detached FILE");
+	if (detached == NULL && push == NULL && book != NULL)
+		return message_usage(&cmd_grant, "--book is for --detached FILE and --push");
+	if (push == NULL && plain_http)
+		return message_usage(&cmd_grant, "--plain-http is for --push");
 	if (book != NULL && strcmp(book, "-") == 0)
 		return message_usage(&cmd_grant, "--book is a file, no standard stream");
 	if (detached != NULL && strcmp(detached, "-") == 0 && json)
@@ -105,8 +111,9 @@ static int gather(struct grantees *grantees, struct passphrase *p)
 		r = keys_check_owner(&cmd_grant, &owners);
 	for (size_t i = 0; i < files.count && r == LMODEL_OK; i++)
 		r = grantees_add_file(grantees, files.items[i], &like);
-	if (r == LMODEL_OK && detached != NULL && grantees->count > 1)
-		r = message_usage(&cmd_grant, "--detached is for one recipient");
+	if (r == LMODEL_OK && (detached != NULL || push != NULL) && grantees->count > 1)
+		r = message_usage(&cmd_grant, "--%s is for one recipient",
+				  detached != NULL ? "detached" : "push");
 	if (r == LMODEL_OK && by_passphrase()) {
 		r = passphrase_get(&source, "new passphrase", true, p);
 		like.passphrase = p->text;
@@ -117,7 +124,23 @@ static int gather(struct grantees *grantees, struct passphrase *p)
 	return r;
 }
 
-static void report(const char *archive, const unsigned *slots, size_t count)
+/* Without `text` just whether it could be. */
+static int attach(const char *archive, const char *text, char digest[LMODEL_DIGEST_SIZE])
+{
+	struct lmodel_push_grant_options o = LMODEL_PUSH_GRANT_OPTIONS_INIT;
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+
+	o.plain_http = plain_http;
+	o.run.notice = message_from_library;
+	if (lmodel_push_grant(archive, push, text, text != NULL ? strlen(text) : 0, &o, digest,
+			      &error) != LMODEL_OK)
+		return message_fail(&error);
+	if (text != NULL)
+		message_detail("%s: a grant, %s", TEXT_QUOTE(push), digest);
+	return LMODEL_OK;
+}
+
+static void report(const char *archive, const unsigned *slots, size_t count, const char *digest)
 {
 	json_t *document, *array = json_array();
 
@@ -137,6 +160,7 @@ static void report(const char *archive, const unsigned *slots, size_t count)
 	document = json_document();
 	json_put(document, "archive", json_text(archive));
 	json_put(document, "detached", json_text(detached));
+	json_put(document, "pushed", json_text(push != NULL ? digest : NULL));
 	json_put(document, "slots", array);
 	json_print(document);
 }
@@ -146,11 +170,17 @@ static int grant(const char *archive, const struct grantees *grantees)
 	struct lmodel_grant_options o = LMODEL_GRANT_OPTIONS_INIT;
 	unsigned *slots = calloc(grantees->count, sizeof(*slots));
 	struct lmodel_error error = LMODEL_ERROR_INIT;
+	char digest[LMODEL_DIGEST_SIZE] = "", *text = NULL;
+	bool apart = detached != NULL || push != NULL;
 	struct lmodel_keyring *ring;
 	int r = keys_ring(&ring, &owners, true);
 
 	if (slots == NULL)
 		message_no_memory();
+	/* Before the grant is made, and written down as given. */
+	if (r == LMODEL_OK && push != NULL)
+		r = attach(archive, NULL, digest);
+	o.text = push != NULL ? &text : NULL;
 	o.detached = detached;
 	o.overwrite = force;
 	o.book = book;
@@ -160,10 +190,13 @@ static int grant(const char *archive, const struct grantees *grantees)
 		    LMODEL_OK)
 		r = message_fail(&error);
 	lmodel_keyring_free(ring);
+	if (r == LMODEL_OK && push != NULL)
+		r = attach(archive, text, digest);
 	if (r == LMODEL_OK) {
 		grantees_notice_ssh(grantees);
-		report(archive, slots, detached != NULL ? 0 : grantees->count);
+		report(archive, slots, apart ? 0 : grantees->count, digest);
 	}
+	free(text);
 	free(slots);
 	return r;
 }
@@ -195,7 +228,8 @@ const struct cmd cmd_grant = {
 	.summary = "let somebody in: add key slots",
 	.about =
 	"Adds a key slot to ARCHIVE for each recipient, or writes a grant to a file of\n"
-	"its own. Needs an owner's key. Weights are neither read nor written.\n",
+	"its own, or puts it beside the archive in a registry. Needs an owner's key.\n"
+	"Weights are neither read nor written.\n",
 	.options = options,
 	.secrets = true,
 	.least = 1,

@@ -13,14 +13,17 @@
 #include "keys.h"
 #include "licence.h"
 #include "message.h"
+#include "remote.h"
 #include "text.h"
 #include "view.h"
 
 static struct key_options keys;
+static struct remote_options remote;
 static bool json;
 
 static const struct option_row options[] = {
 	OPTIONS_KEYS(keys),
+	OPTIONS_REMOTE(remote),
 	OPTION_JSON(json),
 	OPTIONS_COMMON,
 };
@@ -403,7 +406,7 @@ static int run(int count, char **operands)
 	(void)count;
 	if (r != LMODEL_OK)
 		return r;
-	r = view_open(&view, operands[0], true);
+	r = view_open(&view, operands[0], true, &remote);
 	if (r != LMODEL_OK)
 		return r;
 	r = inspect(&view, operands[0]);
@@ -421,6 +424,7 @@ const struct cmd cmd_inspect = {
 	"ARCHIVE may also be a model that is not packed.\n",
 	.options = options,
 	.secrets = true,
+	.remote = REMOTE_READS,
 	.least = 1,
 	.most = 1,
 	.missing = "ARCHIVE",

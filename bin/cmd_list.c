@@ -9,11 +9,13 @@
 #include "cmd.h"
 #include "json.h"
 #include "message.h"
+#include "remote.h"
 #include "text.h"
 #include "view.h"
 
 static bool long_form, null, json, side_files;
 static struct option_list excludes;
+static struct remote_options remote;
 
 static const struct option_row options[] = {
 	{ "long", 'l', NULL, "dtype, shape, raw and stored bytes, ratio, encrypted share, name",
@@ -22,6 +24,7 @@ static const struct option_row options[] = {
 	{ "exclude", 0, "PATTERN", "leave out what PATTERN picks; may be given again", option_list,
 	  &excludes },
 	{ "attachments", 0, NULL, "list side files instead of tensors", option_flag, &side_files },
+	OPTIONS_REMOTE(remote),
 	OPTION_JSON(json),
 	OPTIONS_COMMON,
 };
@@ -287,7 +290,7 @@ static int run(int count, char **operands)
 	if (json && (null || long_form))
 		return message_usage(&cmd_list, "--json and --%s exclude each other",
 				     null ? "null" : "long");
-	r = view_open(&view, operands[0], false);
+	r = view_open(&view, operands[0], false, &remote);
 	if (r != LMODEL_OK)
 		return r;
 	r = list(&view, operands[0], count - 1, operands + 1);
@@ -305,6 +308,7 @@ const struct cmd cmd_list = {
 	"PATTERN is a shell pattern, a name, or the beginning of names up to a \".\" or\n"
 	"\"/\".\n",
 	.options = options,
+	.remote = REMOTE_READS,
 	.least = 1,
 	.most = -1,
 	.missing = "ARCHIVE",

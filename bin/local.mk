@@ -16,6 +16,8 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/cmd_keygen.c \
 	%D%/cmd_list.c \
 	%D%/cmd_pack.c \
+	%D%/cmd_pull.c \
+	%D%/cmd_push.c \
 	%D%/cmd_repack.c \
 	%D%/cmd_rekey.c \
 	%D%/cmd_revoke.c \
@@ -39,6 +41,8 @@ bin_PROGRAMS += %D%/lmodel
 	%D%/samefile.c %D%/samefile.h \
 	%D%/signers.c %D%/signers.h \
 	%D%/text.c %D%/text.h \
+	%D%/remote.c %D%/remote.h \
+	%D%/transfers.c %D%/transfers.h \
 	%D%/view.c %D%/view.h
 
 dist_man_MANS += \
@@ -52,6 +56,8 @@ dist_man_MANS += \
 	%D%/man/lmodel-keygen.1 \
 	%D%/man/lmodel-list.1 \
 	%D%/man/lmodel-pack.1 \
+	%D%/man/lmodel-pull.1 \
+	%D%/man/lmodel-push.1 \
 	%D%/man/lmodel-repack.1 \
 	%D%/man/lmodel-rekey.1 \
 	%D%/man/lmodel-revoke.1 \

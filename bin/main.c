@@ -13,6 +13,7 @@
 
 #include "cmd.h"
 #include "message.h"
+#include "remote.h"
 #include "text.h"
 
 static bool show_version;
@@ -31,7 +32,7 @@ static const struct cmd program = {
 static const struct cmd *const commands[] = {
 	&cmd_pack, &cmd_list,   &cmd_inspect, &cmd_extract, &cmd_cat,   &cmd_audit, &cmd_verify,
 	&cmd_diff, &cmd_keygen, &cmd_grant,   &cmd_revoke,  &cmd_rekey, &cmd_sign,
-	&cmd_strip, &cmd_repack, &cmd_transform,
+	&cmd_strip, &cmd_repack, &cmd_transform, &cmd_push, &cmd_pull,
 };
 
 static const struct cmd *find_command(const char *name)
@@ -111,6 +112,8 @@ static int run_command(const struct cmd *cmd, int argc, char **argv)
 		return LMODEL_OK;
 	}
 	count = argc - first;
+	if (remote_operands(cmd, count, argv + first) != LMODEL_OK)
+		return LMODEL_EUSAGE;
 	if (count < cmd->least)
 		return message_usage(cmd, "%s is missing", cmd->missing);
 	if (cmd->most >= 0 && count > cmd->most)

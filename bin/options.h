@@ -42,6 +42,9 @@ struct option_level {
 /* Rows that commands share. */
 extern bool options_help;
 
+#define OPTION_PLAIN_HTTP(variable) \
+	{ "plain-http", 0, NULL, "without TLS, also to other machines than this one", option_flag, \
+	  &(variable) }
 #define OPTION_JOBS(variable) \
 	{ "jobs", 'j', "N", "worker threads; 0 is one a processor, the default", option_jobs, \
 	  &(variable) }

@@ -132,8 +132,13 @@ char *text_escape(const char *text)
 
 void text_print(FILE *out, const char *text)
 {
-	char *escaped = text_escape(text);
+	char small[256], *escaped;
 
+	if (lmodel_escape(small, sizeof(small), text) < sizeof(small)) {
+		fputs(small, out);
+		return;
+	}
+	escaped = text_escape(text);
 	fputs(escaped, out);
 	free(escaped);
 }

@@ -5,6 +5,7 @@
 #include <lmodel.h>
 
 #include "message.h"
+#include "remote.h"
 
 static int open_model(struct view *view, const char *path, bool notices)
 {
@@ -23,16 +24,18 @@ static int open_model(struct view *view, const char *path, bool notices)
 }
 
 /* What is no model by its start is looked at as an archive, and told to be none. */
-int view_open(struct view *view, const char *path, bool notices)
+int view_open(struct view *view, const char *path, bool notices,
+	      const struct remote_options *remote)
 {
-	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_info info;
+	int r;
 
 	*view = (struct view){ .archive = NULL };
-	if (strcmp(path, "-") != 0 && lmodel_model_kind(path) != NULL)
+	if (strcmp(path, "-") != 0 && !lmodel_is_remote(path) && lmodel_model_kind(path) != NULL)
 		return open_model(view, path, notices);
-	if (lmodel_open(&view->archive, path, &error) != LMODEL_OK)
-		return message_fail(&error);
+	r = remote_open(&view->archive, path, remote);
+	if (r != LMODEL_OK)
+		return r;
 	lmodel_info(view->archive, &info);
 	view->tensor_count = info.tensor_count;
 	view->attachment_count = info.attachment_count;
@@ -43,7 +46,7 @@ int view_open(struct view *view, const char *path, bool notices)
 
 void view_close(struct view *view)
 {
-	lmodel_close(view->archive);
+	remote_close(view->archive);
 	lmodel_model_close(view->model);
 }
 

@@ -11,6 +11,7 @@ struct lmodel_metadata;
 struct lmodel_model;
 struct lmodel_source;
 struct lmodel_tensor;
+struct remote_options;
 
 struct view {
 	struct lmodel_archive *archive; /* one of both is NULL */
@@ -19,7 +20,8 @@ struct view {
 };
 
 /* Gives the exit status. `notices`: tell what is left out of a directory. */
-int view_open(struct view *view, const char *path, bool notices);
+int view_open(struct view *view, const char *path, bool notices,
+	      const struct remote_options *remote);
 void view_close(struct view *view);
 
 /* NULL at an index out of range. */

@@ -12,6 +12,9 @@ EXTRA_DIST += \
 	%D%/pss_dncnn.py \
 	%D%/pss_vgg.py \
 	%D%/quickstart.sh \
+	%D%/registry/README.md \
+	%D%/registry/npm_registry.py \
+	%D%/registry/session.sh \
 	%D%/results/advparams.json \
 	%D%/results/advparams.png \
 	%D%/results/deep_lock.json \

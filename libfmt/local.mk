@@ -15,6 +15,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/model.h \
 	%D%/include/lmodel/pack.h \
 	%D%/include/lmodel/protect.h \
+	%D%/include/lmodel/registry.h \
+	%D%/include/lmodel/remote.h \
 	%D%/include/lmodel/run.h \
 	%D%/include/lmodel/sign.h \
 	%D%/include/lmodel/transform.h \
@@ -22,10 +24,11 @@ dist_lmodelinclude_HEADERS = \
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
 	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
-	$(PNG_CFLAGS)
+	$(PNG_CFLAGS) $(CURL_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread -ffp-contract=off
-%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(ARCHIVE_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) \
-	$(JANSSON_LIBS) $(PNG_LIBS) -lpthread -lm
+# libarchive, libpng and libcurl are loaded when they are needed (base/lazy.h).
+%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
+	-lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
@@ -33,9 +36,13 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/dtype.c %D%/base/dtype.h \
 	%D%/base/error.c \
 	%D%/base/format.c %D%/base/format.h \
+	%D%/base/file.h \
 	%D%/base/io.c %D%/base/io.h \
+	%D%/base/json.c %D%/base/json.h \
+	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
+	%D%/base/names.c %D%/base/names.h \
 	%D%/base/permute.c %D%/base/permute.h \
 	%D%/base/pool.c %D%/base/pool.h \
 	%D%/base/publish.c %D%/base/publish.h \
@@ -49,6 +56,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
+	%D%/crypto/sha256.c %D%/crypto/sha256.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
 	%D%/crypto/age/age.c %D%/crypto/age/age.h \
 	%D%/crypto/age/armor.c %D%/crypto/age/armor.h \
@@ -72,12 +80,40 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/sig/ssh_public.c %D%/crypto/sig/ssh_public.h \
 	%D%/crypto/sig/sshsig.c %D%/crypto/sig/sshsig.h \
 	%D%/crypto/sig/wire.c %D%/crypto/sig/wire.h \
+	%D%/net/auth.c %D%/net/auth.h \
+	%D%/net/blobs.c \
+	%D%/net/blockmap.c %D%/net/blockmap.h \
+	%D%/net/cache.c %D%/net/cache.h \
+	%D%/net/credentials.c %D%/net/credentials.h \
+	%D%/net/curl.c %D%/net/curl.h \
+	%D%/net/digest.c %D%/net/digest.h \
+	%D%/net/fields.c %D%/net/fields.h \
+	%D%/net/helper.c \
+	%D%/net/http.c %D%/net/http.h \
+	%D%/net/manifests.c \
+	%D%/net/ranges.c %D%/net/ranges.h \
+	%D%/net/reference.c %D%/net/reference.h \
+	%D%/net/registry.c %D%/net/registry.h \
+	%D%/net/repository.h \
+	%D%/net/referrers.c \
+	%D%/net/session.c %D%/net/session.h \
+	%D%/net/store.c %D%/net/store.h \
+	%D%/net/token.c %D%/net/token.h \
+	%D%/net/upload.c \
+	%D%/net/transfer.c %D%/net/transfer.h \
+	%D%/net/url.c %D%/net/url.h \
+	%D%/net/web.c %D%/net/web.h \
 	%D%/codec/chunk_decode.c \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
 	%D%/codec/context.h \
+	%D%/codec/huffman.c %D%/codec/huffman.h \
+	%D%/codec/huffman_avx512.c \
+	%D%/codec/literals.c %D%/codec/literals.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
+	%D%/codec/simd.c %D%/codec/simd.h \
 	%D%/container/layout.h \
+	%D%/container/libarchive.c %D%/container/libarchive.h \
 	%D%/container/lock.c %D%/container/lock.h \
 	%D%/container/slot.c %D%/container/slot.h \
 	%D%/container/tar.c %D%/container/tar.h \
@@ -103,7 +139,6 @@ dist_lmodelinclude_HEADERS = \
 	%D%/import/gguf_values.c \
 	%D%/import/import.c \
 	%D%/import/index.c %D%/import/index.h \
-	%D%/import/json.c %D%/import/json.h \
 	%D%/import/kind.h \
 	%D%/import/model.c \
 	%D%/import/onnx.c %D%/import/onnx.h \
@@ -176,6 +211,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/transform/file.c \
 	%D%/transform/input.c %D%/transform/input.h \
 	%D%/transform/key.c \
+	%D%/transform/libpng.c %D%/transform/libpng.h \
 	%D%/transform/npy.c \
 	%D%/transform/picture.h \
 	%D%/transform/png.c \
@@ -225,6 +261,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/shard.c %D%/archive/shard.h \
 	%D%/archive/shard_read.c \
 	%D%/archive/shard_stream.c \
+	%D%/archive/shard_walk.c \
 	%D%/archive/sign.c %D%/archive/sign.h \
 	%D%/archive/skeleton.c %D%/archive/skeleton.h \
 	%D%/archive/skeleton_check.c \
@@ -233,7 +270,21 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
-	%D%/archive/writer.c %D%/archive/writer.h
+	%D%/archive/writer.c %D%/archive/writer.h \
+	%D%/registry/assembly.c %D%/registry/assembly.h \
+	%D%/registry/grants.c %D%/registry/grants.h \
+	%D%/registry/image.c %D%/registry/image.h \
+	%D%/registry/image_make.c \
+	%D%/registry/json_read.c %D%/registry/json_read.h \
+	%D%/registry/json_write.c %D%/registry/json_write.h \
+	%D%/registry/layers.c %D%/registry/layers.h \
+	%D%/registry/partial.c \
+	%D%/registry/pull.c %D%/registry/pull.h \
+	%D%/registry/pull_target.c \
+	%D%/registry/push.c \
+	%D%/registry/exchange.c %D%/registry/exchange.h \
+	%D%/registry/remote.c \
+	%D%/registry/remote_image.c %D%/registry/remote_image.h
 
 nodist_%C%_libcore_la_SOURCES = schema/manifest_sql.h
 

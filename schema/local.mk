@@ -17,5 +17,7 @@ EXTRA_DIST += schema/manifest.sql \
 	schema/pack.schema.json \
 	schema/positions.schema.json \
 	schema/progress.schema.json \
+	schema/pull.schema.json \
+	schema/push.schema.json \
 	schema/rekey.schema.json \
 	schema/verify.schema.json

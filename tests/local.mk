@@ -12,20 +12,24 @@ lm_unit_tests = \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
+	%D%/unit/test_credentials \
 	%D%/unit/test_crypto \
 	%D%/unit/test_decoy \
 	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
 	%D%/unit/test_export \
+	%D%/unit/test_fields \
 	%D%/unit/test_gguf \
 	%D%/unit/test_hidden \
 	%D%/unit/test_import \
+	%D%/unit/test_layers \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
 	%D%/unit/test_npy \
 	%D%/unit/test_permute \
+	%D%/unit/test_literals \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
@@ -33,6 +37,7 @@ lm_unit_tests = \
 	%D%/unit/test_picks \
 	%D%/unit/test_protect \
 	%D%/unit/test_publish \
+	%D%/unit/test_reference \
 	%D%/unit/test_residual \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
@@ -57,20 +62,24 @@ lm_unit_tests = \
 %C%_unit_test_chunk_decode_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_chunked_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_codec_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_credentials_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_crypto_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_decoy_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_fields_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_layers_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_literals_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
@@ -78,6 +87,7 @@ lm_unit_tests = \
 %C%_unit_test_picks_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_protect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_reference_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_residual_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
@@ -103,8 +113,10 @@ lm_fuzz_targets = \
 	%D%/fuzz/fuzz_npy \
 	%D%/fuzz/fuzz_npz \
 	%D%/fuzz/fuzz_images \
+	%D%/fuzz/fuzz_image \
 	%D%/fuzz/fuzz_index \
 	%D%/fuzz/fuzz_manifest \
+	%D%/fuzz/fuzz_net \
 	%D%/fuzz/fuzz_onnx \
 	%D%/fuzz/fuzz_positions \
 	%D%/fuzz/fuzz_safetensors \
@@ -133,12 +145,18 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_images_SOURCES = %D%/fuzz/fuzz_images.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_images_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_images_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_image_SOURCES = %D%/fuzz/fuzz_image.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_image_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_image_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_index_SOURCES = %D%/fuzz/fuzz_index.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_manifest_SOURCES = %D%/fuzz/fuzz_manifest.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
+%C%_fuzz_fuzz_net_SOURCES = %D%/fuzz/fuzz_net.c %D%/fuzz/replay.c
+%C%_fuzz_fuzz_net_CPPFLAGS = $(lm_test_cppflags)
+%C%_fuzz_fuzz_net_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_onnx_SOURCES = %D%/fuzz/fuzz_onnx.c %D%/fuzz/import_check.h %D%/fuzz/replay.c
 %C%_fuzz_fuzz_onnx_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_onnx_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
@@ -159,7 +177,9 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_transform_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 
 # Small programs that scripts drive.
-lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/vectors/age_vector
+lm_test_tools = %D%/interop/age_tool %D%/interop/sig_tool %D%/net/net_tool \
+	%D%/vectors/age_vector
+%C%_net_net_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_interop_age_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_interop_sig_tool_CPPFLAGS = $(lm_test_cppflags)
 %C%_vectors_age_vector_CPPFLAGS = $(lm_test_cppflags)
@@ -191,14 +211,20 @@ lm_script_tests = \
 	%D%/cli/onnx.sh \
 	%D%/cli/pack.sh \
 	%D%/cli/protect.sh \
+	%D%/cli/pull.sh \
+	%D%/cli/pull_lies.sh \
+	%D%/cli/push.sh \
 	%D%/cli/pytorch.sh \
 	%D%/cli/rekey.sh \
+	%D%/cli/remote.sh \
+	%D%/cli/remote_faults.sh \
 	%D%/cli/repack.sh \
 	%D%/cli/roundtrip.sh \
 	%D%/cli/samefile.sh \
 	%D%/cli/secrets.sh \
 	%D%/cli/sign.sh \
 	%D%/cli/skeletons.sh \
+	%D%/cli/startup.sh \
 	%D%/cli/tamper.sh \
 	%D%/cli/tools.sh \
 	%D%/cli/transform.sh \
@@ -217,6 +243,12 @@ lm_script_tests = \
 	%D%/meta/help.sh \
 	%D%/meta/layers.sh \
 	%D%/meta/symbols.sh \
+	%D%/net/auth.sh \
+	%D%/net/blobs.sh \
+	%D%/net/http.sh \
+	%D%/net/manifests.sh \
+	%D%/net/tls.sh \
+	%D%/net/uploads.sh \
 	%D%/python/abi.sh \
 	%D%/python/archive.sh \
 	%D%/python/attacked.sh \
@@ -229,6 +261,7 @@ lm_script_tests = \
 	%D%/python/pack.sh \
 	%D%/python/protect.sh \
 	%D%/python/readme.sh \
+	%D%/python/registry.sh \
 	%D%/python/reports.sh \
 	%D%/python/safetensors.sh \
 	%D%/python/stand_in.sh \
@@ -246,6 +279,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/interop/reader_parts.py \
 	%D%/large/access.sh \
 	%D%/large/make_bf16.py \
+	%D%/large/many.sh \
 	%D%/large/run.sh \
 	%D%/lib/access.py \
 	%D%/lib/by_hand.py \
@@ -262,6 +296,12 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
 	%D%/lib/readgguf.py \
+	%D%/lib/registry.py \
+	%D%/lib/registry.sh \
+	%D%/lib/registry_auth.py \
+	%D%/lib/registry_faults.py \
+	%D%/lib/registry_handler.py \
+	%D%/lib/registry_store.py \
 	%D%/lib/rekey_after.py \
 	%D%/lib/rekey_faults.py \
 	%D%/lib/rekey_world.py \
@@ -272,6 +312,12 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/lib/token_server.py \
+	%D%/registry/archive.sh \
+	%D%/registry/client.sh \
+	%D%/registry/lib.sh \
+	%D%/registry/run \
+	%D%/registry/session.sh \
 	%D%/python/abi.py \
 	%D%/python/archive.py \
 	%D%/python/attacked.py \
@@ -281,6 +327,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/python/memory.py \
 	%D%/python/pack.py \
 	%D%/python/readme.py \
+	%D%/python/registry.py \
 	%D%/python/reports.py \
 	%D%/python/safetensors.py \
 	%D%/python/stand_in.py \
@@ -301,8 +348,15 @@ EXTRA_DIST += $(lm_script_tests) \
 
 # Minutes and gigabytes: not a part of `make check`.
 check-large: all
-	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/run.sh
+	for t in run many; do \
+		srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/large/$$t.sh || exit 1; \
+	done
 .PHONY: check-large
+
+# A real registry on this machine: needs docker-registry, skopeo, apache2-utils.
+check-registry: all %D%/net/net_tool
+	srcdir='$(srcdir)' builddir='$(builddir)' $(BASH) $(srcdir)/%D%/registry/run
+.PHONY: check-registry
 
 # Fuzzing for real, in a tree configured with CC=clang --enable-fuzzing: FUZZ_SECONDS a target.
 # New inputs go to fuzz-work/, never into the corpus.

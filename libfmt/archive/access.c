@@ -95,7 +95,11 @@ static int write_detached(const struct lm_change *c, const struct lmodel_grantee
 		r = lm_grant_wrap(grant, who->recipient, true, &text, &len, error);
 	if (r == LMODEL_OK)
 		r = record(c, who, o, error);
-	if (r != LMODEL_OK)
+	if (r == LMODEL_OK && o->text != NULL) {
+		*o->text = lm_format(error, "%.*s", (int)len, (const char *)text);
+		r = *o->text == NULL ? LMODEL_EFAILED : LMODEL_OK;
+	}
+	if (r != LMODEL_OK || o->detached == NULL)
 		return r;
 	if (strcmp(o->detached, "-") == 0)
 		return lm_write_all(STDOUT_FILENO, "standard output", text, len, error);
@@ -116,22 +120,24 @@ int lmodel_grant(const char *archive, const struct lmodel_keyring *ring,
 	struct lmodel_grant_options options = LMODEL_GRANT_OPTIONS_INIT;
 	struct lmodel_error local = LMODEL_ERROR_INIT;
 	struct lm_change c;
+	bool detached;
 	int r = LMODEL_OK;
 
 	error = error != NULL ? error : &local;
 	if (given != NULL)
 		LM_OPTIONS_COPY(&options, given);
+	detached = options.detached != NULL || options.text != NULL;
 	if (count == 0)
 		return lm_fail(error, LMODEL_EUSAGE, "nobody to let in");
 	for (size_t i = 0; i < count && r == LMODEL_OK; i++)
 		r = lm_grantee_check(&grantees[i], error);
-	if (r == LMODEL_OK && options.detached != NULL &&
+	if (r == LMODEL_OK && detached &&
 	    (count != 1 || grantees[0].recipient == NULL))
 		r = lm_fail(error, LMODEL_EUSAGE, "a detached grant is for one recipient");
 	if (r != LMODEL_OK)
 		return r;
-	r = lm_change_begin(&c, archive, ring, options.detached == NULL, error);
-	if (r == LMODEL_OK && options.detached != NULL) {
+	r = lm_change_begin(&c, archive, ring, !detached, error);
+	if (r == LMODEL_OK && detached) {
 		r = write_detached(&c, &grantees[0], &options, error);
 	} else {
 		for (size_t i = 0; i < count && r == LMODEL_OK; i++) {

@@ -13,6 +13,7 @@
 #include "archive/sign.h"
 #include "archive/unlock.h"
 #include "base/io.h"
+#include "base/names.h"
 #include "container/lock.h"
 #include "crypto/curve.h"
 #include "crypto/secret.h"
@@ -73,23 +74,19 @@ static int make_files(struct lmodel_archive *a, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-static int by_name(const void *a, const void *b, void *context)
-{
-	const struct lmodel_tensor *tensors = context;
-
-	return strcmp(tensors[*(const size_t *)a].name, tensors[*(const size_t *)b].name);
-}
-
 static int make_index(struct lmodel_archive *a, struct lmodel_error *error)
 {
 	size_t n = a->manifest.tensor_count;
+	LM_FREE struct lm_name *names = calloc(n + 1, sizeof(*names));
 
 	a->by_name = calloc(n + 1, sizeof(*a->by_name));
-	if (a->by_name == NULL)
+	if (a->by_name == NULL || names == NULL)
 		return lm_fail_memory(error);
 	for (size_t i = 0; i < n; i++)
-		a->by_name[i] = i;
-	qsort_r(a->by_name, n, sizeof(*a->by_name), by_name, a->tensors);
+		names[i] = (struct lm_name){ .text = a->tensors[i].name, .index = i };
+	lm_names_sort(names, n);
+	for (size_t i = 0; i < n; i++)
+		a->by_name[i] = names[i].index;
 	return LMODEL_OK;
 }
 
@@ -107,16 +104,35 @@ static int open_file(struct lmodel_archive *a, const char *path, uint64_t *size,
 		a->label = lm_strdup("standard input", error);
 		if (a->label == NULL)
 			return LMODEL_EFAILED;
-		return lm_spool(STDIN_FILENO, a->label, NULL, &a->fd, size, error);
+		a->file.label = a->label;
+		return lm_spool(STDIN_FILENO, a->label, NULL, &a->file.fd, size, error);
 	}
 	a->label = lm_strdup(lm_quote(quoted, path), error);
 	a->path = lm_strdup(path, error);
 	if (a->label == NULL || a->path == NULL)
 		return LMODEL_EFAILED;
-	r = lm_open_regular(path, O_RDONLY, &a->fd, size, error);
+	a->file.label = a->label;
+	r = lm_open_regular(path, O_RDONLY, &a->file.fd, size, error);
 	if (r == LMODEL_OK)
-		r = lm_lock_reader(a->fd, a->label, error);
+		r = lm_lock_reader(a->file.fd, a->label, error);
 	return r;
+}
+
+/* A file that has no name yet. */
+static int adopt_file(struct lmodel_archive *a, int fd, const char *label, uint64_t *size,
+		      struct lmodel_error *error)
+{
+	struct stat st;
+
+	a->label = lm_strdup(label, error);
+	if (a->label == NULL)
+		return LMODEL_EFAILED;
+	a->file.label = a->label;
+	a->file.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (a->file.fd < 0 || fstat(a->file.fd, &st) != 0)
+		return lm_fail_errno(error, "%s", label);
+	*size = (uint64_t)st.st_size;
+	return LMODEL_OK;
 }
 
 /* The higher commit counter of the two footers, valid or not. */
@@ -131,7 +147,7 @@ static uint64_t newest_counter(const struct lmodel_archive *a)
 		struct lm_slot_footer footer;
 		char problem[160];
 
-		if (lm_read_at(a->fd, a->label, bytes, sizeof(bytes), at, NULL) == LMODEL_OK &&
+		if (lm_file_read(&a->file, bytes, sizeof(bytes), at, NULL) == LMODEL_OK &&
 		    lm_slot_footer_decode(bytes, &footer, problem))
 			newest = LM_MAX(newest, footer.commit_counter);
 	}
@@ -148,8 +164,8 @@ static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_e
 
 	for (int looks = 0;; looks++) {
 		struct lmodel_error e = LMODEL_ERROR_INIT;
-		int r = lm_slots_read(a->fd, a->label, &a->slots, image, &a->footer, &e);
-		bool writing = !a->own_lock && lm_writer_is_active(a->fd);
+		int r = lm_slots_read(&a->file, &a->slots, image, &a->footer, &e);
+		bool writing = !a->own_lock && lm_writer_is_active(a->file.fd);
 		uint64_t counter = newest_counter(a);
 
 		if (r == LMODEL_OK)
@@ -160,7 +176,7 @@ static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_e
 		before = counter;
 		if (writing)
 			nanosleep(&pause, NULL);
-		if (fstat(a->fd, &st) == 0)
+		if (fstat(a->file.fd, &st) == 0)
 			a->slots.file_size = (uint64_t)st.st_size;
 	}
 }
@@ -169,7 +185,7 @@ static int read_slots(struct lmodel_archive *a, uint8_t **image, struct lmodel_e
 static int read_manifest(struct lmodel_archive *a, uint64_t size, struct lmodel_error *error)
 {
 	uint8_t *image = NULL;
-	int r = lm_slots_locate(a->fd, a->label, size, &a->slots, error);
+	int r = lm_slots_locate(&a->file, size, &a->slots, error);
 
 	if (r != LMODEL_OK)
 		return r;
@@ -224,24 +240,10 @@ static int check_owner(const struct lmodel_archive *a, struct lmodel_error *erro
 	return LMODEL_OK;
 }
 
-static int open_archive(struct lmodel_archive **out, const char *path, bool own_lock,
-			struct lmodel_error *error)
+static int load(struct lmodel_archive *a, uint64_t size, struct lmodel_error *error)
 {
-	struct lmodel_archive *a = calloc(1, sizeof(*a));
-	uint64_t size = 0;
-	int r;
+	int r = read_manifest(a, size, error);
 
-	*out = NULL;
-	if (a == NULL)
-		return lm_fail_memory(error);
-	a->fd = -1;
-	a->own_lock = own_lock;
-	pthread_mutex_init(&a->lock, NULL);
-	r = lm_crypto_init(error);
-	if (r == LMODEL_OK)
-		r = open_file(a, path, &size, error);
-	if (r == LMODEL_OK)
-		r = read_manifest(a, size, error);
 	if (r == LMODEL_OK)
 		r = check_statement(a, error);
 	if (r == LMODEL_OK)
@@ -258,12 +260,67 @@ static int open_archive(struct lmodel_archive **out, const char *path, bool own_
 		r = lm_archive_make_attachments(a, error);
 	if (r == LMODEL_OK)
 		r = make_index(a, error);
-	if (r != LMODEL_OK) {
-		lmodel_close(a);
-		return r;
+	return r;
+}
+
+static struct lmodel_archive *new_archive(bool own_lock, struct lmodel_error *error)
+{
+	struct lmodel_archive *a = lm_crypto_init(error) == LMODEL_OK ? calloc(1, sizeof(*a)) : NULL;
+
+	if (a == NULL) {
+		lm_fail_memory(error); /* unless it was something else */
+		return NULL;
 	}
-	*out = a;
-	return LMODEL_OK;
+	a->file.fd = -1;
+	a->own_lock = own_lock;
+	pthread_mutex_init(&a->lock, NULL);
+	return a;
+}
+
+/* Gives the archive, or closes it when it did not open. */
+static int opened(struct lmodel_archive **out, struct lmodel_archive *a, int code)
+{
+	if (code == LMODEL_OK)
+		*out = a;
+	else
+		lmodel_close(a);
+	return code;
+}
+
+static int open_archive(struct lmodel_archive **out, const char *path, bool own_lock,
+			struct lmodel_error *error)
+{
+	struct lmodel_archive *a = new_archive(own_lock, error);
+	uint64_t size = 0;
+	int r;
+
+	*out = NULL;
+	if (a == NULL)
+		return LMODEL_EFAILED;
+	r = open_file(a, path, &size, error);
+	if (r == LMODEL_OK)
+		r = load(a, size, error);
+	return opened(out, a, r);
+}
+
+int lm_archive_open_file(struct lmodel_archive **out, struct lm_file *file, uint64_t size,
+			 struct lmodel_error *error)
+{
+	struct lmodel_archive *a = new_archive(false, error);
+	int r;
+
+	*out = NULL;
+	if (a == NULL)
+		return LMODEL_EFAILED;
+	a->label = lm_strdup(file->label, error);
+	if (a->label == NULL)
+		return opened(out, a, LMODEL_EFAILED);
+	a->file = *file;
+	a->file.label = a->label;
+	r = load(a, size, error);
+	if (r != LMODEL_OK)
+		a->file = (struct lm_file){ .fd = -1 };
+	return opened(out, a, r);
 }
 
 int lmodel_open(struct lmodel_archive **out, const char *path, struct lmodel_error *error)
@@ -277,6 +334,22 @@ int lm_archive_open_locked(struct lmodel_archive **out, const char *path,
 			   struct lmodel_error *error)
 {
 	return open_archive(out, path, true, error);
+}
+
+int lm_archive_open_unnamed(struct lmodel_archive **out, int fd, const char *label,
+			    struct lmodel_error *error)
+{
+	struct lmodel_archive *a = new_archive(true, error);
+	uint64_t size = 0;
+	int r;
+
+	*out = NULL;
+	if (a == NULL)
+		return LMODEL_EFAILED;
+	r = adopt_file(a, fd, label, &size, error);
+	if (r == LMODEL_OK)
+		r = load(a, size, error);
+	return opened(out, a, r);
 }
 
 void lmodel_close(struct lmodel_archive *a)
@@ -299,8 +372,7 @@ void lmodel_close(struct lmodel_archive *a)
 	free(a->by_name);
 	free(a->label);
 	free(a->path);
-	if (a->fd >= 0)
-		close(a->fd);
+	lm_file_close(&a->file);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
 }

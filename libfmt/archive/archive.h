@@ -7,6 +7,7 @@
 #include <lmodel/archive.h>
 
 #include "base/base.h"
+#include "base/file.h"
 #include "container/slot.h"
 #include "manifest/manifest.h"
 
@@ -16,7 +17,7 @@ struct lm_unlocked;
 struct lmodel_signature;
 
 struct lmodel_archive {
-	int fd;
+	struct lm_file file;               /* its label is this one */
 	bool own_lock;                     /* the writer lock is held by whoever opened this */
 	char *label;                       /* the path, escaped for messages */
 	char *path;                        /* as given; NULL for standard input */
@@ -49,6 +50,15 @@ struct lmodel_archive {
 /* lmodel_open() by who holds the writer lock: nobody else writes, so damage is damage. */
 int lm_archive_open_locked(struct lmodel_archive **archive, const char *path,
 			   struct lmodel_error *error) LM_MUST_CHECK;
+
+/* The same for a file that has no name yet; `fd` is duplicated. `label` is for messages. */
+int lm_archive_open_unnamed(struct lmodel_archive **archive, int fd, const char *label,
+			    struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Opens an archive of `size` bytes that is no local file. The file is the archive's when that has
+ * succeeded, and still the caller's otherwise. */
+int lm_archive_open_file(struct lmodel_archive **archive, struct lm_file *file, uint64_t size,
+			 struct lmodel_error *error) LM_MUST_CHECK;
 
 /* ENOKEY, ECORRUPT when what the keys open is nothing, or absent, and no level was chosen. */
 int lm_archive_check_level(const struct lmodel_archive *archive, struct lmodel_error *error)

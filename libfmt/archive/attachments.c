@@ -108,14 +108,17 @@ int lm_sealed_read(const struct lmodel_archive *a, size_t sealed, lm_sealed_take
 		   void *context, struct lmodel_error *error)
 {
 	enum { BUFFER = 1 << 16 };
+	const struct lm_sealed_row *s = &a->manifest.sealed[sealed];
 	LM_FREE uint8_t *buffer = malloc(BUFFER);
 	struct lm_stream_reader in = { 0 };
 	uint64_t at = 0;
 	size_t got = 0;
 	int r = buffer == NULL ? lm_fail_memory(error) : lm_sealed_check(a, sealed, error);
 
-	if (r == LMODEL_OK)
+	if (r == LMODEL_OK) {
+		lm_stream_will_need(a, s->tier, LM_VALUES, &s->stream);
 		r = lm_stream_open_sealed(&in, a, sealed, error);
+	}
 	/* Nothing counts before the end, where all of it proves to be what was packed. */
 	while (r == LMODEL_OK &&
 	       (r = lm_stream_read(&in, buffer, BUFFER, &got, error)) == LMODEL_OK && got > 0) {

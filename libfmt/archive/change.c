@@ -54,7 +54,7 @@ static int check_same(const struct lm_change *c, struct lmodel_error *error)
 {
 	struct stat locked, opened;
 
-	if (fstat(c->fd, &locked) != 0 || fstat(c->archive->fd, &opened) != 0)
+	if (fstat(c->fd, &locked) != 0 || fstat(c->archive->file.fd, &opened) != 0)
 		return lm_fail_errno(error, "%s", c->archive->label);
 	if (locked.st_dev != opened.st_dev || locked.st_ino != opened.st_ino)
 		return lm_fail(error, LMODEL_EFAILED, "%s: was replaced meanwhile; try again",
@@ -71,6 +71,7 @@ static int rename_label(struct lmodel_archive *a, const char *path, struct lmode
 		return LMODEL_EFAILED;
 	free(a->label);
 	a->label = label;
+	a->file.label = label;
 	return LMODEL_OK;
 }
 
@@ -132,7 +133,7 @@ int lm_change_bury(struct lm_change *c, struct lm_manifest *m, uint64_t committe
 	if (!pending)
 		return LMODEL_OK;
 	/* Our own reading is over. */
-	lm_unlock_reader(c->archive->fd);
+	lm_unlock_reader(c->archive->file.fd);
 	if (!lm_lock_readers_out(c->fd)) {
 		lm_notice(run,
 			  "%s: somebody reads it: the old shards are zeroed by the next grant, revoke "

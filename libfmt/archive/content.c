@@ -3,66 +3,106 @@
 #include <stdio.h>
 
 /* A leaf is a row: its fields, each with its length before it, so that no two rows and no two
- * divisions into fields hash alike. Leaves carry their own length the same way. */
-struct leaf {
+ * divisions into fields hash alike. Leaves carry their own length the same way. They gather in
+ * `bytes`, as a call of the hash function for each costs more than its bytes. */
+struct leaves {
+	struct lm_hash *hash;
 	uint8_t *bytes;
 	size_t len, capacity;
+	size_t begin; /* of the leaf that is being made, its length first */
 	struct lmodel_error *error;
 	bool failed;
 };
 
-static void add_bytes(struct leaf *l, const void *bytes, size_t len)
+enum { GATHER = 1 << 16 };
+
+static uint8_t *room(struct leaves *l, size_t len)
 {
-	if (l->capacity - l->len < len + 8) {
+	if (l->capacity - l->len < len) {
 		size_t wanted = 2 * l->capacity + len + 256;
 		uint8_t *grown = realloc(l->bytes, wanted);
 
 		if (grown == NULL) {
 			lm_fail_memory(l->error);
 			l->failed = true;
-			return;
+			return NULL;
 		}
 		l->bytes = grown;
 		l->capacity = wanted;
 	}
-	lm_put_u64(l->bytes + l->len, len);
-	if (len > 0)
-		memcpy(l->bytes + l->len + 8, bytes, len);
-	l->len += 8 + len;
+	l->len += len;
+	return l->bytes + l->len - len;
 }
 
-static void add_text(struct leaf *l, const char *text)
+static void add_bytes(struct leaves *l, const void *bytes, size_t len)
+{
+	uint8_t *to = room(l, 8 + len);
+
+	if (to == NULL)
+		return;
+	lm_put_u64(to, len);
+	if (len > 0)
+		memcpy(to + 8, bytes, len);
+}
+
+static void add_text(struct leaves *l, const char *text)
 {
 	add_bytes(l, text, strlen(text));
 }
 
-static void add_number(struct leaf *l, uint64_t value)
+static void add_number(struct leaves *l, uint64_t value)
 {
-	uint8_t bytes[8];
+	uint8_t *to = room(l, 16);
 
-	lm_put_u64(bytes, value);
-	add_bytes(l, bytes, sizeof(bytes));
+	if (to == NULL)
+		return;
+	lm_put_u64(to, 8);
+	lm_put_u64(to + 8, value);
 }
 
-static void begin(struct leaf *l, const char *kind, uint64_t id)
+static void begin(struct leaves *l, const char *kind, uint64_t id)
 {
-	l->len = 0;
+	l->begin = l->len;
+	(void)room(l, 8);
 	add_text(l, kind);
 	add_number(l, id);
 }
 
-static void end(struct leaf *l, struct lm_hash *hash)
+static void flush(struct leaves *l)
 {
-	uint8_t len[8];
-
-	if (l->failed)
-		return;
-	lm_put_u64(len, l->len);
-	lm_hash_add(hash, len, sizeof(len));
-	lm_hash_add(hash, l->bytes, l->len);
+	lm_hash_add(l->hash, l->bytes, l->len);
+	l->len = 0;
 }
 
-static void add_member(struct leaf *l, const struct lm_member *m)
+static void end(struct leaves *l)
+{
+	if (l->failed)
+		return;
+	lm_put_u64(l->bytes + l->begin, l->len - l->begin - 8);
+	if (l->len >= GATHER)
+		flush(l);
+}
+
+static int leaves_begin(struct leaves *l, const char *domain, struct lmodel_error *error)
+{
+	*l = (struct leaves){ .hash = lm_hash_new(error), .error = error };
+	if (l->hash == NULL)
+		return LMODEL_EFAILED;
+	lm_hash_add(l->hash, domain, strlen(domain));
+	return LMODEL_OK;
+}
+
+static int leaves_finish(struct leaves *l, uint8_t digest[LM_SHA256_SIZE])
+{
+	if (!l->failed)
+		flush(l);
+	lm_hash_finish(l->hash, digest);
+	lm_hash_free(l->hash);
+	free(l->bytes);
+	return l->failed ? LMODEL_EFAILED : LMODEL_OK;
+}
+
+static void add_member(struct leaves *l, const struct lm_member *m)
 {
 	add_text(l, m->path);
 	add_number(l, m->bytes);
@@ -72,7 +112,7 @@ static void add_member(struct leaf *l, const struct lm_member *m)
 	add_bytes(l, m->digest, sizeof(m->digest));
 }
 
-static void add_tensor(struct leaf *l, const struct lm_tensor_row *t)
+static void add_tensor(struct leaves *l, const struct lm_tensor_row *t)
 {
 	add_text(l, t->name);
 	add_text(l, t->dtype->name);
@@ -83,7 +123,7 @@ static void add_tensor(struct leaf *l, const struct lm_tensor_row *t)
 	add_number(l, t->alias != LM_NONE ? t->alias : t->member);
 }
 
-static void add_shard(struct leaf *l, const struct lm_shard_row *s)
+static void add_shard(struct leaves *l, const struct lm_shard_row *s)
 {
 	add_number(l, s->tier);
 	add_number(l, s->tensor);
@@ -95,7 +135,7 @@ static void add_shard(struct leaf *l, const struct lm_shard_row *s)
 }
 
 /* Not where it is, and not its MACs, which are over the statement that this goes into. */
-static void add_tier(struct leaf *l, const struct lm_tier_row *t)
+static void add_tier(struct leaves *l, const struct lm_tier_row *t)
 {
 	add_text(l, t->name);
 	add_number(l, t->generation);
@@ -109,8 +149,7 @@ static void add_tier(struct leaf *l, const struct lm_tier_row *t)
 }
 
 /* Kinds in alphabetical order, rows in the order of their ids (spec: 6.2). */
-static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l,
-		     struct lm_hash *hash)
+static void add_rows(const struct lm_manifest *m, const char *id, struct leaves *l)
 {
 	begin(l, "archive", 0);
 	add_text(l, id);
@@ -119,24 +158,24 @@ static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l
 	add_text(l, m->tool);
 	add_text(l, m->source_format);
 	add_text(l, m->must_understand);
-	end(l, hash);
+	end(l);
 	for (size_t i = 0; i < m->attachment_count; i++) {
 		begin(l, "attachment", i);
 		add_text(l, m->attachments[i].name);
 		add_number(l, m->attachments[i].member);
-		end(l, hash);
+		end(l);
 	}
 	for (size_t i = 0; i < m->member_count; i++) {
 		begin(l, "member", i);
 		add_member(l, &m->members[i]);
-		end(l, hash);
+		end(l);
 	}
 	for (size_t i = 0; i < m->metadata_count; i++) {
 		begin(l, "metadata", i);
 		add_number(l, m->metadata[i].source);
 		add_text(l, m->metadata[i].key);
 		add_text(l, m->metadata[i].value);
-		end(l, hash);
+		end(l);
 	}
 	for (size_t i = 0; i < m->sealed_count; i++) {
 		begin(l, "sealed", i);
@@ -144,12 +183,12 @@ static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l
 		add_number(l, m->sealed[i].tier);
 		add_number(l, m->sealed[i].stream.length);
 		add_bytes(l, m->sealed[i].stream.digest, LM_SHA256_SIZE);
-		end(l, hash);
+		end(l);
 	}
 	for (size_t i = 0; i < m->shard_count; i++) {
 		begin(l, "shard", i);
 		add_shard(l, &m->shards[i]);
-		end(l, hash);
+		end(l);
 	}
 	for (size_t i = 0; i < m->source_count; i++) {
 		begin(l, "source", i);
@@ -157,58 +196,46 @@ static void add_rows(const struct lm_manifest *m, const char *id, struct leaf *l
 		add_text(l, m->sources[i].format);
 		add_number(l, m->sources[i].bytes);
 		add_number(l, m->sources[i].skeleton);
-		end(l, hash);
+		end(l);
 	}
 	for (size_t i = 0; i < m->tensor_count; i++) {
 		begin(l, "tensor", i);
 		add_tensor(l, &m->tensors[i]);
-		end(l, hash);
+		end(l);
 	}
 	for (size_t i = 0; i < m->tier_count; i++) {
 		begin(l, "tier", i);
 		add_tier(l, &m->tiers[i]);
-		end(l, hash);
+		end(l);
 	}
 }
 
 int lm_content_root(const struct lm_manifest *m, const char *id, uint8_t root[LM_SHA256_SIZE],
 		    struct lmodel_error *error)
 {
-	static const char domain[] = "lmodel-content-root-v1\n";
-	struct leaf leaf = { .error = error };
-	struct lm_hash *hash = lm_hash_new(error);
+	struct leaves l;
 
-	if (hash == NULL)
+	if (leaves_begin(&l, "lmodel-content-root-v1\n", error))
 		return LMODEL_EFAILED;
-	lm_hash_add(hash, domain, sizeof(domain) - 1);
-	add_rows(m, id, &leaf, hash);
-	lm_hash_finish(hash, root);
-	lm_hash_free(hash);
-	free(leaf.bytes);
-	return leaf.failed ? LMODEL_EFAILED : LMODEL_OK;
+	add_rows(m, id, &l);
+	return leaves_finish(&l, root);
 }
 
 int lm_content_base_digest(const struct lm_manifest *m, size_t tensor,
 			   uint8_t digest[LM_SHA256_SIZE], struct lmodel_error *error)
 {
-	static const char domain[] = "lmodel-base-tensor-v1\n";
 	size_t member = m->tensors[tensor].member;
-	struct leaf leaf = { .error = error };
-	struct lm_hash *hash = lm_hash_new(error);
+	struct leaves l;
 
-	if (hash == NULL)
+	if (leaves_begin(&l, "lmodel-base-tensor-v1\n", error))
 		return LMODEL_EFAILED;
-	lm_hash_add(hash, domain, sizeof(domain) - 1);
-	begin(&leaf, "tensor", tensor);
-	add_tensor(&leaf, &m->tensors[tensor]);
-	end(&leaf, hash);
-	begin(&leaf, "member", member);
-	add_member(&leaf, &m->members[member]);
-	end(&leaf, hash);
-	lm_hash_finish(hash, digest);
-	lm_hash_free(hash);
-	free(leaf.bytes);
-	return leaf.failed ? LMODEL_EFAILED : LMODEL_OK;
+	begin(&l, "tensor", tensor);
+	add_tensor(&l, &m->tensors[tensor]);
+	end(&l);
+	begin(&l, "member", member);
+	add_member(&l, &m->members[member]);
+	end(&l);
+	return leaves_finish(&l, digest);
 }
 
 /* Lines of the statement that only some archives have. */

@@ -29,16 +29,45 @@ static int file_of(void *context, size_t file, const char **label)
 	return x->outputs.files[file].output.fd;
 }
 
+static int write_piece(struct extraction *x, const struct lm_scan_piece *piece,
+		       struct lmodel_error *error)
+{
+	const char *label;
+	int fd = file_of(x, x->plan.file[piece->item], &label);
+
+	return lm_write_at(fd, label, piece->bytes, piece->len,
+			   x->plan.to[piece->item] + piece->at, error);
+}
+
 static int put(void *context, unsigned worker, const struct lm_scan_piece *piece,
 	       struct lmodel_error *error)
 {
 	struct extraction *x = context;
-	const char *label;
-	int fd = file_of(x, x->plan.file[piece->item], &label);
 
 	(void)worker;
-	return lm_write_at(fd, label, piece->bytes, piece->len,
-			   x->plan.to[piece->item] + piece->at, error);
+	if (x->on_the_way != NULL && x->on_the_way[piece->item])
+		return LMODEL_OK;
+	return write_piece(x, piece, error);
+}
+
+/* Streams of true values go forward only, and so do the pieces that come here. */
+static int put_patched(void *context, const struct lm_scan_piece *piece,
+		       struct lmodel_error *error)
+{
+	struct extraction *x = context;
+	const struct lm_scan_item *item = &x->plan.items[piece->item];
+	int r;
+
+	if (!x->on_the_way[piece->item])
+		return LMODEL_OK;
+	if (piece->at == 0) {
+		lm_patcher_release(&x->patcher);
+		lm_patcher_begin(&x->patcher, x->archive, x->tensor_of[item->member]);
+	}
+	r = lm_patcher_over(&x->patcher, piece->at, piece->bytes, piece->len, error);
+	if (r == LMODEL_OK && piece->at + piece->len == item->len)
+		r = lm_patcher_end(&x->patcher, error);
+	return r == LMODEL_OK ? write_piece(x, piece, error) : r;
 }
 
 static int put_in_order(void *context, const struct lm_scan_piece *piece,
@@ -50,21 +79,48 @@ static int put_in_order(void *context, const struct lm_scan_piece *piece,
 
 /* ---- true values over the base, when keys have opened tiers ---- */
 
+/* Which items have them, and where they can be put. Plans hold whole tensors. */
+static int plan_patches(struct extraction *x, struct lmodel_error *error)
+{
+	const struct lm_manifest *m = &x->archive->manifest;
+
+	if (x->archive->level == 0)
+		return LMODEL_OK;
+	x->tensor_of = malloc((m->member_count + 1) * sizeof(*x->tensor_of));
+	x->on_the_way = calloc(x->plan.count + 1, sizeof(*x->on_the_way));
+	if (x->tensor_of == NULL || x->on_the_way == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < m->member_count; i++)
+		x->tensor_of[i] = LM_NONE;
+	for (size_t i = 0; i < m->tensor_count; i++)
+		if (m->tensors[i].member != LM_NONE)
+			x->tensor_of[m->tensors[i].member] = i;
+	for (size_t i = 0; i < x->plan.count; i++) {
+		const struct lm_scan_item *item = &x->plan.items[i];
+		size_t tensor = x->tensor_of[item->member];
+		struct lm_patcher p;
+
+		x->on_the_way[i] = tensor != LM_NONE && item->len > 0 &&
+				   lm_patcher_begin(&p, x->archive, tensor) && p.count > 0;
+	}
+	return LMODEL_OK;
+}
+
 struct patching {
 	struct extraction *x;
-	const size_t *tensor_of;  /* member -> tensor, LM_NONE: not a tensor's */
 	size_t next;
 };
 
 static int next_patch(void *context, void *job, struct lmodel_error *error)
 {
 	struct patching *p = context;
+	const struct extraction *x = p->x;
 
 	(void)error;
-	while (p->next < p->x->plan.count &&
-	       p->tensor_of[p->x->plan.items[p->next].member] == LM_NONE)
+	while (p->next < x->plan.count &&
+	       (x->on_the_way[p->next] || x->tensor_of[x->plan.items[p->next].member] == LM_NONE))
 		p->next++;
-	if (p->next == p->x->plan.count)
+	if (p->next == x->plan.count)
 		return LM_POOL_END;
 	*(size_t *)job = p->next++;
 	return LMODEL_OK;
@@ -73,13 +129,14 @@ static int next_patch(void *context, void *job, struct lmodel_error *error)
 static int patch(void *context, unsigned worker, void *job, struct lmodel_error *error)
 {
 	const struct patching *p = context;
-	const struct lm_plan *plan = &p->x->plan;
-	size_t item = *(size_t *)job, tensor = p->tensor_of[plan->items[item].member];
+	const struct extraction *x = p->x;
+	size_t item = *(size_t *)job;
 	const char *label;
-	int fd = file_of(p->x, plan->file[item], &label);
+	int fd = file_of(p->x, x->plan.file[item], &label);
 
 	(void)worker;
-	return lm_patch_file(p->x->archive, tensor, fd, label, plan->to[item], error);
+	return lm_patch_file(x->archive, x->tensor_of[x->plan.items[item].member], fd, label,
+			     x->plan.to[item], error);
 }
 
 static int patched(void *context, void *job, struct lmodel_error *error)
@@ -90,27 +147,16 @@ static int patched(void *context, void *job, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-/* Plans hold whole tensors. */
+/* What could not be put on the way: tensors with a lock. */
 static int patch_outputs(struct extraction *x, struct lmodel_error *error)
 {
 	static const struct lm_pool_ops ops = {
 		.job_size = sizeof(size_t), .next = next_patch, .work = patch, .emit = patched,
 	};
-	const struct lm_manifest *m = &x->archive->manifest;
-	LM_FREE size_t *tensor_of = NULL;
 	struct patching p = { .x = x };
 
 	if (x->archive->level == 0)
 		return LMODEL_OK;
-	tensor_of = malloc((m->member_count + 1) * sizeof(*tensor_of));
-	if (tensor_of == NULL)
-		return lm_fail_memory(error);
-	for (size_t i = 0; i < m->member_count; i++)
-		tensor_of[i] = LM_NONE;
-	for (size_t i = 0; i < m->tensor_count; i++)
-		if (m->tensors[i].member != LM_NONE)
-			tensor_of[m->tensors[i].member] = i;
-	p.tensor_of = tensor_of;
 	return lm_pool_run(lm_pool_workers(x->options->run.jobs), &ops, &p, error);
 }
 
@@ -159,8 +205,12 @@ static int write_planned(struct extraction *x, struct lmodel_error *error)
 		.archive = x->archive, .context = x, .work = put,
 		.items = x->plan.items, .item_count = x->plan.count,
 	};
-	int r = lm_scan_run(&scan, &x->options->run, error);
+	int r = plan_patches(x, error);
 
+	if (x->on_the_way != NULL)
+		scan.emit = put_patched;
+	if (r == LMODEL_OK)
+		r = lm_scan_run(&scan, &x->options->run, error);
 	if (r == LMODEL_OK)
 		r = patch_outputs(x, error);
 	return r != LMODEL_OK ? r :
@@ -285,5 +335,8 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 	lm_plan_free(&x.plan);
 	free(x.chosen);
 	free(x.sealed_file);
+	free(x.on_the_way);
+	free(x.tensor_of);
+	lm_patcher_release(&x.patcher);
 	return r;
 }

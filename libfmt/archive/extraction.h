@@ -5,6 +5,7 @@
 #include <lmodel/extract.h>
 
 #include "archive/outputs.h"
+#include "archive/shard.h"
 #include "archive/skeleton.h"
 
 struct extraction {
@@ -17,6 +18,12 @@ struct extraction {
 	int spool;                   /* of a stream that cannot go out as it is read, or -1 */
 	size_t *sealed_file;         /* output of each side file of a tier, or LM_NONE */
 	int scratch;                 /* for tensors whose axes are to be permuted, or -1 */
+
+	/* True values: for each item of the plan whether its chunks get them before they are
+	 * written; NULL when no tier is in force. */
+	bool *on_the_way;
+	size_t *tensor_of;           /* member -> tensor, LM_NONE: not a tensor's */
+	struct lm_patcher patcher;   /* of the item that is being written */
 };
 
 /* The tensors that patterns pick. EUSAGE when one picks nothing. */

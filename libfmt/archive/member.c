@@ -1,6 +1,7 @@
 #include "archive/member.h"
 
 #include "base/io.h"
+#include "crypto/sha256.h"
 
 struct lm_reader {
 	const struct lmodel_archive *archive;
@@ -12,6 +13,24 @@ struct lm_reader {
 	size_t capacity;
 };
 
+/* The chunks, and the list of digests behind all of them. */
+void lm_member_will_need(const struct lmodel_archive *a, size_t member, uint64_t offset,
+			 uint64_t len)
+{
+	const struct lm_member *m = &a->manifest.members[member];
+	uint64_t list = (uint64_t)m->chunk_count * LM_SHA256_SIZE, at = m->offset, from;
+	uint32_t i = 0;
+
+	if (a->file.ops == NULL)
+		return;
+	lm_file_will_need(&a->file, m->offset + m->length - list, list);
+	for (; len > 0 && i < offset / m->chunk_bytes; i++)
+		at += m->chunks[i] & LM_CHUNK_LEN_MASK;
+	for (from = at; len > 0 && i <= (offset + len - 1) / m->chunk_bytes; i++)
+		at += m->chunks[i] & LM_CHUNK_LEN_MASK;
+	lm_file_will_need(&a->file, from, at - from);
+}
+
 int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **hashes,
 		     struct lmodel_error *error)
 {
@@ -19,14 +38,18 @@ int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **ha
 	size_t len = (size_t)m->chunk_count * LM_SHA256_SIZE;
 	LM_FREE uint8_t *list = malloc(len + 1);
 	uint8_t digest[LM_SHA256_SIZE];
-	int r;
+	uint64_t at = m->offset + m->length - len;
 
 	if (list == NULL)
 		return lm_fail_memory(error);
-	r = lm_read_at(a->fd, a->label, list, len, m->offset + m->length - len, error);
-	if (r != LMODEL_OK)
-		return r;
-	lm_sha256(digest, list, len);
+	do {
+		int r = lm_file_read(&a->file, list, len, at, error);
+
+		if (r != LMODEL_OK)
+			return r;
+		lm_sha256(digest, list, len);
+	} while (memcmp(digest, m->digest, sizeof(digest)) != 0 &&
+		 lm_file_doubt(&a->file, at, len));
 	if (memcmp(digest, m->digest, sizeof(digest)) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: member %s: the SHA-256 list of its chunks is damaged", a->label,
@@ -41,17 +64,49 @@ int lm_member_chunk(const struct lmodel_archive *a, size_t member, uint32_t inde
 {
 	const struct lm_member *m = &a->manifest.members[member];
 	size_t len = m->chunks[index] & LM_CHUNK_LEN_MASK;
+	const uint8_t *wanted = hashes + (size_t)index * LM_SHA256_SIZE;
 	uint8_t digest[LM_SHA256_SIZE];
-	int r = lm_read_at(a->fd, a->label, stored, len, at, error);
 
-	if (r != LMODEL_OK)
-		return r;
-	lm_sha256(digest, stored, len);
-	if (memcmp(digest, hashes + (size_t)index * LM_SHA256_SIZE, sizeof(digest)) != 0)
+	do {
+		int r = lm_file_read(&a->file, stored, len, at, error);
+
+		if (r != LMODEL_OK)
+			return r;
+		lm_sha256(digest, stored, len);
+	} while (memcmp(digest, wanted, sizeof(digest)) != 0 &&
+		 lm_file_doubt(&a->file, at, len));
+	if (memcmp(digest, wanted, sizeof(digest)) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: member %s: chunk %u (%zu bytes at %ju): SHA-256 does not match",
 			       a->label, LM_QUOTE(m->path), index, len, (uintmax_t)at);
 	return LMODEL_OK;
+}
+
+/* One that cannot be read, or is not what it should be, is read again alone: there it is told, or a
+ * remote file is asked once more. */
+void lm_member_chunk_pair(const struct lmodel_archive *a, const struct lm_member_chunk chunk[2],
+			  int result[2], struct lmodel_error *const error[2])
+{
+	uint8_t digest[2][LM_SHA256_SIZE];
+	struct lm_message message[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct lm_member_chunk *c = &chunk[i];
+		size_t len = a->manifest.members[c->member].chunks[c->index] & LM_CHUNK_LEN_MASK;
+
+		result[i] = lm_file_read(&a->file, c->stored, len, c->at, NULL);
+		message[i] = (struct lm_message){ c->stored, result[i] == LMODEL_OK ? len : 0 };
+	}
+	lm_sha256_pair(digest, message);
+	for (size_t i = 0; i < 2; i++) {
+		const struct lm_member_chunk *c = &chunk[i];
+
+		if (result[i] != LMODEL_OK ||
+		    memcmp(digest[i], c->hashes + (size_t)c->index * LM_SHA256_SIZE,
+			   LM_SHA256_SIZE) != 0)
+			result[i] = lm_member_chunk(a, c->member, c->index, c->at, c->hashes,
+						    c->stored, error[i]);
+	}
 }
 
 int lm_member_decode(const struct lmodel_archive *a, struct lm_codec *codec, size_t member,
@@ -143,8 +198,10 @@ int lm_reader_range(struct lm_reader *r, size_t member, uint64_t offset, void *b
 {
 	const struct lm_member *m = &r->archive->manifest.members[member];
 	uint8_t *out = buffer;
-	int result = enter_member(r, member, error);
+	int result;
 
+	lm_member_will_need(r->archive, member, offset, len);
+	result = enter_member(r, member, error);
 	while (result == LMODEL_OK && len > 0) {
 		uint32_t index = (uint32_t)(offset / m->chunk_bytes);
 		size_t from = (size_t)(offset % m->chunk_bytes);

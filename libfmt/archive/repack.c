@@ -136,7 +136,7 @@ static int move_stream(const struct lmodel_archive *a, uint64_t from,
 	for (uint64_t done = 0; done < stream->length && r == LMODEL_OK;) {
 		size_t n = (size_t)LM_MIN(stream->length - done, (uint64_t)BUFFER);
 
-		r = lm_read_at(a->fd, a->label, buffer, n, from + done, error);
+		r = lm_file_read(&a->file, buffer, n, from + done, error);
 		if (r != LMODEL_OK)
 			break;
 		lm_hash_add(hash, buffer, n);
@@ -354,7 +354,7 @@ static int repack_in_place(const char *given, const struct rewriting *w,
 		r = lm_lock_writer(fd, path, error);
 	if (r == LMODEL_OK)
 		r = lm_archive_open_locked(&archive, path, error);
-	if (r == LMODEL_OK && (fstat(fd, &st) != 0 || fstat(archive->fd, &opened) != 0))
+	if (r == LMODEL_OK && (fstat(fd, &st) != 0 || fstat(archive->file.fd, &opened) != 0))
 		r = lm_fail_errno(error, "%s", LM_QUOTE(path));
 	if (r == LMODEL_OK && (st.st_dev != opened.st_dev || st.st_ino != opened.st_ino))
 		r = lm_fail(error, LMODEL_EFAILED, "%s: was replaced meanwhile; try again",
@@ -373,7 +373,7 @@ static int lock_if_same(const struct lmodel_archive *a, const char *output, int 
 	uint64_t size;
 	int r;
 
-	if (fstat(a->fd, &in) != 0 || stat(output, &out) != 0 || in.st_dev != out.st_dev ||
+	if (fstat(a->file.fd, &in) != 0 || stat(output, &out) != 0 || in.st_dev != out.st_dev ||
 	    in.st_ino != out.st_ino)
 		return LMODEL_OK;
 	r = lm_open_regular(output, O_RDWR, fd, &size, error);

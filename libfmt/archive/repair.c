@@ -53,7 +53,7 @@ int lmodel_repair(const char *path, int *changed, struct lmodel_error *error)
 	if (r == LMODEL_OK)
 		size = archive->slots.file_size;
 	if (r == LMODEL_OK)
-		r = lm_slots_locate(fd, archive->label, size, &slots, error);
+		r = lm_slots_locate(&archive->file, size, &slots, error);
 	if (r == LMODEL_OK)
 		r = lm_slots_level(fd, archive->label, &slots, &wrote_slots, error);
 	if (r == LMODEL_OK)

@@ -27,6 +27,7 @@ struct job {
 	struct hashes *hashes;
 	uint8_t *stored, *raw;
 	size_t stored_capacity, raw_capacity;
+	uint8_t *to;           /* where the chunk is decoded to */
 	struct lm_scan_piece piece;
 	struct lmodel_error failure;
 };
@@ -130,8 +131,8 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-static int read_chunk(const struct state *s, unsigned worker, struct job *job,
-		      struct lmodel_error *error)
+/* Where the chunk goes, and what of it belongs to the item. */
+static int prepare(const struct state *s, struct job *job, struct lmodel_error *error)
 {
 	const struct lm_scan *scan = s->scan;
 	const struct lm_scan_item *item = &scan->items[job->item];
@@ -140,7 +141,6 @@ static int read_chunk(const struct state *s, unsigned worker, struct job *job,
 	size_t raw_len = lm_member_chunk_raw(m, job->chunk), skipped, end;
 	size_t stored_len = m->chunks[job->chunk] & LM_CHUNK_LEN_MASK;
 	uint8_t *raw = NULL;
-	int r;
 
 	skipped = item->from > begin ? (size_t)(item->from - begin) : 0;
 	end = (size_t)LM_MIN((uint64_t)raw_len, item->from + item->len - begin);
@@ -150,21 +150,32 @@ static int read_chunk(const struct state *s, unsigned worker, struct job *job,
 	    (!scan->stored_only && raw == NULL &&
 	     reserve(&job->raw, &job->raw_capacity, raw_len, error)))
 		return LMODEL_EFAILED;
-	raw = raw != NULL ? raw : job->raw;
-	r = lm_member_chunk(scan->archive, item->member, job->chunk, job->offset, job->hashes->list,
-			    job->stored, error);
-	if (r == LMODEL_OK && !scan->stored_only)
-		r = lm_member_decode(scan->archive, s->codecs[worker], item->member, job->chunk,
-				     job->stored, raw, error);
-	if (r != LMODEL_OK)
-		return r;
+	job->to = raw != NULL ? raw : job->raw;
 	job->piece = (struct lm_scan_piece){
 		.item = job->item, .at = begin + skipped - item->from,
-		.bytes = scan->stored_only ? NULL : raw + skipped, .len = end - skipped,
+		.bytes = scan->stored_only ? NULL : job->to + skipped, .len = end - skipped,
 		.chunk = job->chunk, .stored = job->stored, .stored_len = stored_len,
 		.digest = job->hashes->list + (size_t)job->chunk * LM_SHA256_SIZE,
 	};
 	return LMODEL_OK;
+}
+
+/* Failures to read wait in the job for their turn, so that the first in order is the one told. */
+static bool begin(const struct state *s, struct job *job)
+{
+	return job->failure.code == LMODEL_OK && prepare(s, job, &job->failure) == LMODEL_OK;
+}
+
+static int use(struct state *s, unsigned worker, struct job *job, struct lmodel_error *error)
+{
+	const struct lm_scan *scan = s->scan;
+
+	if (!scan->stored_only &&
+	    lm_member_decode(scan->archive, s->codecs[worker], scan->items[job->item].member,
+			     job->chunk, job->stored, job->to, &job->failure) != LMODEL_OK)
+		return LMODEL_OK;
+	return scan->work == NULL ? LMODEL_OK :
+				    scan->work(scan->context, worker, &job->piece, error);
 }
 
 static int work(void *context, unsigned worker, void *argument, struct lmodel_error *error)
@@ -172,12 +183,40 @@ static int work(void *context, unsigned worker, void *argument, struct lmodel_er
 	struct state *s = context;
 	struct job *job = argument;
 
-	(void)error;
-	/* Failures wait in the job for their turn, so that the first in order is the one told. */
-	if (job->failure.code == LMODEL_OK &&
-	    read_chunk(s, worker, job, &job->failure) == LMODEL_OK && s->scan->work != NULL)
-		return s->scan->work(s->scan->context, worker, &job->piece, error);
-	return LMODEL_OK;
+	if (!begin(s, job) ||
+	    lm_member_chunk(s->scan->archive, s->scan->items[job->item].member, job->chunk,
+			    job->offset, job->hashes->list, job->stored,
+			    &job->failure) != LMODEL_OK)
+		return LMODEL_OK;
+	return use(s, worker, job, error);
+}
+
+static void work_pair(void *context, unsigned worker, void *const argument[2], int result[2],
+		      struct lmodel_error *const error[2])
+{
+	struct state *s = context;
+	struct job *const job[2] = { argument[0], argument[1] };
+	struct lmodel_error *const failure[2] = { &job[0]->failure, &job[1]->failure };
+	struct lm_member_chunk chunk[2];
+	bool ready = true;
+	int r[2];
+
+	for (size_t i = 0; i < 2; i++)
+		ready = ready && begin(s, job[i]);
+	if (!ready) {
+		for (size_t i = 0; i < 2; i++)
+			result[i] = work(context, worker, job[i], error[i]);
+		return;
+	}
+	for (size_t i = 0; i < 2; i++)
+		chunk[i] = (struct lm_member_chunk){
+			.member = s->scan->items[job[i]->item].member, .index = job[i]->chunk,
+			.at = job[i]->offset, .hashes = job[i]->hashes->list,
+			.stored = job[i]->stored,
+		};
+	lm_member_chunk_pair(s->scan->archive, chunk, r, failure);
+	for (size_t i = 0; i < 2; i++)
+		result[i] = r[i] == LMODEL_OK ? use(s, worker, job[i], error[i]) : LMODEL_OK;
 }
 
 static int emit(void *context, void *argument, struct lmodel_error *error)
@@ -211,10 +250,11 @@ static void release(void *argument)
 int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
 		struct lmodel_error *error)
 {
-	static const struct lm_pool_ops ops = {
+	struct lm_pool_ops ops = {
 		.job_size = sizeof(struct job),
 		.next = next,
 		.work = work,
+		.work_pair = work_pair,
 		.emit = emit,
 		.release = release,
 	};
@@ -223,8 +263,13 @@ int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
 	uint64_t total = 0;
 	int r = LMODEL_OK;
 
-	for (size_t i = 0; i < scan->item_count; i++)
+	for (size_t i = 0; i < scan->item_count; i++) {
 		total += scan->items[i].len;
+		if (member_of(scan, i)->chunk_bytes > LM_MEMBER_PAIR_MAX)
+			ops.work_pair = NULL;
+		lm_member_will_need(scan->archive, scan->items[i].member, scan->items[i].from,
+				    scan->items[i].len);
+	}
 	lm_meter_begin(&s.meter, run, total);
 	s.codecs = calloc(workers, sizeof(*s.codecs));
 	if (s.codecs == NULL)

@@ -17,7 +17,7 @@ struct lm_scan_item {
 struct lm_scan_piece {
 	size_t item;
 	uint64_t at;                /* of `bytes` within the item */
-	const uint8_t *bytes;       /* raw; NULL with `stored_only` */
+	uint8_t *bytes;             /* raw, may be changed; NULL with `stored_only` */
 	size_t len;
 	uint32_t chunk;             /* in the member */
 	const uint8_t *stored;      /* as in the file, digest checked */

@@ -62,6 +62,10 @@ struct lm_stream_reader {
 	uint8_t *cipher, *plain;
 };
 
+/* Tells the file that all of this stream is going to be read. */
+void lm_stream_will_need(const struct lmodel_archive *archive, size_t tier, enum lm_stream kind,
+			 const struct lm_stream_row *row);
+
 /* Opens a stream of an unlocked archive; a failure names the tensor and the tier. ECORRUPT. */
 int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *archive, size_t shard,
 		   enum lm_stream kind, struct lmodel_error *error) LM_MUST_CHECK;
@@ -85,6 +89,16 @@ typedef int lm_patch_fn(void *context, uint64_t offset, const uint8_t *bytes, si
 int lm_shard_read(const struct lmodel_archive *archive, size_t shard, uint64_t from, uint64_t to,
 		  lm_patch_fn *patch, void *context, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The same for ranges that come one by one, ascending: puts over `bytes`, which are those from
+ * `offset` on, what the shard holds of them. What was put counts when the end was reached. */
+struct lm_shard_walk;
+int lm_shard_walk_new(const struct lmodel_archive *archive, size_t shard,
+		      struct lm_shard_walk **walk, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_shard_walk_over(struct lm_shard_walk *walk, uint64_t offset, uint8_t *bytes, size_t len,
+		       struct lmodel_error *error) LM_MUST_CHECK;
+int lm_shard_walk_end(struct lm_shard_walk *walk, struct lmodel_error *error) LM_MUST_CHECK;
+void lm_shard_walk_free(struct lm_shard_walk *walk);
+
 /* Shard row of (tier, tensor), or LM_NONE. */
 size_t lm_shard_find(const struct lm_manifest *manifest, size_t tier, size_t tensor);
 
@@ -97,5 +111,21 @@ int lm_patch_memory(const struct lmodel_archive *archive, size_t tensor, uint64_
 /* Over a tensor that stands in a file from `to` on. */
 int lm_patch_file(const struct lmodel_archive *archive, size_t tensor, int fd, const char *label,
 		  uint64_t to, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Over a tensor whose bytes come one behind the other: all tiers in force. */
+struct lm_patcher {
+	const struct lmodel_archive *archive;
+	size_t count;
+	size_t shards[LM_TIER_ROW_LIMIT];
+	struct lm_shard_walk *walks[LM_TIER_ROW_LIMIT];
+};
+
+/* False when there is a lock over the tensor, which is undone in memory or in a file alone. */
+bool lm_patcher_begin(struct lm_patcher *patcher, const struct lmodel_archive *archive,
+		      size_t tensor);
+int lm_patcher_over(struct lm_patcher *patcher, uint64_t offset, uint8_t *bytes, size_t len,
+		    struct lmodel_error *error) LM_MUST_CHECK;
+int lm_patcher_end(struct lm_patcher *patcher, struct lmodel_error *error) LM_MUST_CHECK;
+void lm_patcher_release(struct lm_patcher *patcher);
 
 #endif

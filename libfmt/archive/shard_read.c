@@ -1,171 +1,8 @@
-/* True values to their places: walks a shard's two streams side by side. */
+/* True values over a tensor: in memory, in a file, or chunk by chunk on the way to one. */
 #include "archive/deeplock.h"
 #include "archive/shard.h"
 #include "archive/unlock.h"
 #include "base/io.h"
-#include "crypto/secret.h"
-#include "protect/positions.h"
-#include "protect/units.h"
-
-struct walk {
-	const struct lmodel_archive *archive;
-	const struct lm_shard_row *shard;
-	struct lm_units units;
-	struct lm_stream_reader positions, values;
-	struct lm_positions_reader *reader;
-	uint64_t from, to;
-	lm_patch_fn *patch;
-	void *context;
-	uint8_t buffer[65536];
-};
-
-static int bad(const struct walk *w, const char *what, struct lmodel_error *error)
-{
-	const struct lm_manifest *m = &w->archive->manifest;
-
-	return lm_fail(error, LMODEL_ECORRUPT, "%s: tensor %s, tier %s: %s", w->archive->label,
-		       LM_QUOTE(m->tensors[w->shard->tensor].name), m->tiers[w->shard->tier].name,
-		       what);
-}
-
-static int read_positions(void *context, uint8_t *buffer, size_t len, size_t *got,
-			  struct lmodel_error *error)
-{
-	return lm_stream_read(context, buffer, len, got, error);
-}
-
-/* The next values, for bytes [at, at+len) of the tensor. Those outside of the wanted range are
- * read and dropped: streams go forward only, and are read to their end, where they prove to be what
- * was packed. */
-static int move(struct walk *w, uint64_t at, uint64_t len, struct lmodel_error *error)
-{
-	while (len > 0) {
-		size_t n = (size_t)LM_MIN(len, (uint64_t)sizeof(w->buffer)), got, have = 0;
-		uint64_t from, to;
-
-		while (have < n) {
-			int r = lm_stream_read(&w->values, w->buffer + have, n - have, &got, error);
-
-			if (r != LMODEL_OK)
-				return r;
-			if (got == 0)
-				return bad(w, "there are fewer values than positions", error);
-			have += got;
-		}
-		from = LM_MAX(at, w->from);
-		to = LM_MIN(at + n, w->to);
-		if (from < to) {
-			int r = w->patch(w->context, from, w->buffer + (from - at),
-					 (size_t)(to - from), error);
-			if (r != LMODEL_OK)
-				return r;
-		}
-		at += n;
-		len -= n;
-	}
-	return LMODEL_OK;
-}
-
-static int at_end(struct walk *w, struct lmodel_error *error)
-{
-	uint8_t byte;
-	size_t got;
-	int r = lm_stream_read(&w->values, &byte, 1, &got, error);
-
-	if (r == LMODEL_OK && got != 0)
-		return bad(w, "there are more values than positions", error);
-	return r;
-}
-
-static int walk_contiguous(struct walk *w, struct lmodel_error *error)
-{
-	const struct lm_units *u = &w->units;
-	uint64_t first, count;
-	int r;
-
-	while ((r = lm_positions_reader_next(w->reader, &first, &count, error)) == LMODEL_OK &&
-	       count > 0) {
-		uint64_t from = first * u->unit_bytes;
-		uint64_t to = LM_MIN((first + count) * u->unit_bytes, u->bytes);
-
-		r = move(w, from, to - from, error);
-		if (r != LMODEL_OK)
-			return r;
-	}
-	return r == LMODEL_OK ? at_end(w, error) : r;
-}
-
-/* Columns: their numbers first, which are few, then row by row. */
-static int walk_columns(struct walk *w, struct lmodel_error *error)
-{
-	const struct lm_units *u = &w->units;
-	uint64_t first, count, row = u->columns * u->element_bytes;
-	LM_FREE uint8_t *held = calloc(u->columns, 1);
-	int r;
-
-	if (held == NULL)
-		return lm_fail_memory(error);
-	while ((r = lm_positions_reader_next(w->reader, &first, &count, error)) == LMODEL_OK &&
-	       count > 0)
-		memset(held + first, 1, count);
-	for (uint64_t at = 0; at < u->bytes && r == LMODEL_OK; at += row)
-		for (uint64_t i = 0, n; i < u->columns && r == LMODEL_OK; i += n) {
-			for (n = 1; i + n < u->columns && held[i + n] == held[i];)
-				n++;
-			if (held[i])
-				r = move(w, at + i * u->element_bytes, n * u->element_bytes, error);
-		}
-	return r == LMODEL_OK ? at_end(w, error) : r;
-}
-
-/* The unit that the row names has to be one that this tensor has. */
-static int make_units(struct walk *w, struct lmodel_error *error)
-{
-	const struct lm_tensor_row *t = &w->archive->manifest.tensors[w->shard->tensor];
-	enum lm_unit_kind kind;
-
-	if (t->bytes == 0 || !lm_unit_parse(w->shard->unit, &kind) ||
-	    lm_units_make(&w->units, kind, t->dtype, t->rank, t->shape, t->bytes, t->name, NULL) ||
-	    w->units.kind != kind)
-		return bad(w, "its unit is not one that the tensor has", error);
-	return LMODEL_OK;
-}
-
-int lm_shard_read(const struct lmodel_archive *archive, size_t shard, uint64_t from, uint64_t to,
-		  lm_patch_fn *patch, void *context, struct lmodel_error *error)
-{
-	struct walk *w = calloc(1, sizeof(*w));
-	int r;
-
-	if (w == NULL)
-		return lm_fail_memory(error);
-	w->archive = archive;
-	w->shard = &archive->manifest.shards[shard];
-	w->from = from;
-	w->to = to;
-	w->patch = patch;
-	w->context = context;
-	r = make_units(w, error);
-	if (r == LMODEL_OK)
-		r = lm_stream_open(&w->positions, archive, shard, LM_POSITIONS, error);
-	if (r == LMODEL_OK)
-		r = lm_stream_open(&w->values, archive, shard, LM_VALUES, error);
-	if (r == LMODEL_OK) {
-		w->reader = lm_positions_reader_new(w->units.count, read_positions, &w->positions,
-						    error);
-		r = w->reader == NULL ? (int)(error != NULL ? error->code : LMODEL_ECORRUPT) :
-					LMODEL_OK;
-	}
-	if (r == LMODEL_OK)
-		r = w->units.kind == LM_UNIT_COLUMN ? walk_columns(w, error) :
-						      walk_contiguous(w, error);
-	lm_positions_reader_free(w->reader);
-	lm_stream_close(&w->positions);
-	lm_stream_close(&w->values);
-	lm_wipe(w->buffer, sizeof(w->buffer));
-	free(w);
-	return r;
-}
 
 /* ---- into memory ---- */
 
@@ -186,25 +23,23 @@ void lm_patch_range(const struct lmodel_archive *a, size_t tensor, uint64_t *off
 	}
 }
 
-struct memory {
-	uint8_t *bytes;
-	uint64_t offset;
-};
-
-static int patch_memory(void *context, uint64_t offset, const uint8_t *bytes, size_t len,
-			struct lmodel_error *error)
+static int patch_memory(const struct lmodel_archive *a, size_t shard, uint64_t offset, uint8_t *bytes,
+			size_t len, struct lmodel_error *error)
 {
-	struct memory *m = context;
+	struct lm_shard_walk *w = NULL;
+	int r = lm_shard_walk_new(a, shard, &w, error);
 
-	(void)error;
-	memcpy(m->bytes + (offset - m->offset), bytes, len);
-	return LMODEL_OK;
+	if (r == LMODEL_OK)
+		r = lm_shard_walk_over(w, offset, bytes, len, error);
+	if (r == LMODEL_OK)
+		r = lm_shard_walk_end(w, error);
+	lm_shard_walk_free(w);
+	return r;
 }
 
 int lm_patch_memory(const struct lmodel_archive *a, size_t tensor, uint64_t offset, void *buffer,
 		    size_t len, struct lmodel_error *error)
 {
-	struct memory m = { .bytes = buffer, .offset = offset };
 	int r = LMODEL_OK;
 
 	for (size_t tier = 0; tier < a->level && r == LMODEL_OK && len > 0; tier++) {
@@ -213,7 +48,7 @@ int lm_patch_memory(const struct lmodel_archive *a, size_t tensor, uint64_t offs
 		if (shard != LM_NONE && lm_tier_is_locked(&a->manifest.tiers[tier]))
 			r = lm_lock_open(a, shard, offset, buffer, len, error);
 		else if (shard != LM_NONE)
-			r = lm_shard_read(a, shard, offset, offset + len, patch_memory, &m, error);
+			r = patch_memory(a, shard, offset, buffer, len, error);
 	}
 	return r;
 }
@@ -290,4 +125,52 @@ int lm_patch_file(const struct lmodel_archive *a, size_t tensor, int fd, const c
 			r = flush(&w, error);
 	}
 	return r;
+}
+
+/* ---- on the way ---- */
+
+bool lm_patcher_begin(struct lm_patcher *p, const struct lmodel_archive *a, size_t tensor)
+{
+	*p = (struct lm_patcher){ .archive = a };
+	for (size_t tier = 0; tier < a->level; tier++) {
+		size_t shard = lm_shard_find(&a->manifest, tier, tensor);
+
+		if (shard == LM_NONE)
+			continue;
+		/* A lock is over whole blocks, and its digests are, too: not on the way. */
+		if (lm_tier_is_locked(&a->manifest.tiers[tier]) || p->count == LM_TIER_ROW_LIMIT)
+			return false;
+		p->shards[p->count++] = shard;
+	}
+	return true;
+}
+
+int lm_patcher_over(struct lm_patcher *p, uint64_t offset, uint8_t *bytes, size_t len,
+		    struct lmodel_error *error)
+{
+	int r = LMODEL_OK;
+
+	for (size_t i = 0; i < p->count && r == LMODEL_OK; i++) {
+		if (p->walks[i] == NULL)
+			r = lm_shard_walk_new(p->archive, p->shards[i], &p->walks[i], error);
+		if (r == LMODEL_OK)
+			r = lm_shard_walk_over(p->walks[i], offset, bytes, len, error);
+	}
+	return r;
+}
+
+int lm_patcher_end(struct lm_patcher *p, struct lmodel_error *error)
+{
+	int r = LMODEL_OK;
+
+	for (size_t i = 0; i < p->count && r == LMODEL_OK; i++)
+		r = lm_shard_walk_end(p->walks[i], error);
+	return r;
+}
+
+void lm_patcher_release(struct lm_patcher *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		lm_shard_walk_free(p->walks[i]);
+	*p = (struct lm_patcher){ 0 };
 }

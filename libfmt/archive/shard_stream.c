@@ -23,11 +23,15 @@ static int bad(const struct lm_stream_reader *r, const char *what, struct lmodel
 static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
 {
 	size_t n = (size_t)LM_MIN(r->end - r->at, (uint64_t)LM_SEALED_CHUNK + LM_SEALED_TAG);
+	int opened;
 
-	if (lm_read_at(r->archive->fd, r->archive->label, r->cipher, n, r->at, error))
-		return (int)(error != NULL ? error->code : LMODEL_EFAILED);
+	do {
+		if (lm_file_read(&r->archive->file, r->cipher, n, r->at, error))
+			return (int)(error != NULL ? error->code : LMODEL_EFAILED);
+		opened = lm_opener_chunk(r->opener, r->index, r->cipher, n, r->plain, NULL);
+	} while (opened != LMODEL_OK && lm_file_doubt(&r->archive->file, r->at, n));
 	lm_hash_add(r->hash, r->cipher, n);
-	if (lm_opener_chunk(r->opener, r->index, r->cipher, n, r->plain, NULL))
+	if (opened != LMODEL_OK)
 		return bad(r, "is not authentic", error);
 	r->at += n;
 	r->index++;
@@ -52,16 +56,20 @@ static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
 	if (r->shard != NULL &&
 	    lm_content_base_digest(&a->manifest, r->shard->tensor, digest, error))
 		return LMODEL_EFAILED;
-	code = lm_read_at(a->fd, a->label, head, sizeof(head), r->at, error);
-	if (code != LMODEL_OK)
-		return code;
-	lm_hash_add(r->hash, head, sizeof(head));
 	n = r->sealed != NULL ? lm_attachment_context(context, &a->manifest, r->sealed, padded) :
 				lm_shard_context(context, &a->manifest, r->shard, r->kind, digest,
 						 padded);
 	lm_unlocked_stream_key(a, r->tier, r->kind, key);
-	r->opener = lm_opener_new(key, context, n, head, NULL);
+	do {
+		code = lm_file_read(&a->file, head, sizeof(head), r->at, error);
+		if (code == LMODEL_OK)
+			r->opener = lm_opener_new(key, context, n, head, NULL);
+	} while (code == LMODEL_OK && r->opener == NULL &&
+		 lm_file_doubt(&a->file, r->at, sizeof(head)));
 	lm_wipe(key, sizeof(key));
+	if (code != LMODEL_OK)
+		return code;
+	lm_hash_add(r->hash, head, sizeof(head));
 	if (r->opener == NULL)
 		return bad(r, "does not belong here", error);
 	r->at += sizeof(head);
@@ -92,6 +100,13 @@ static int open_stream(struct lm_stream_reader *r, struct lmodel_error *error)
 	return begin(r, error);
 }
 
+void lm_stream_will_need(const struct lmodel_archive *a, size_t tier, enum lm_stream kind,
+			 const struct lm_stream_row *row)
+{
+	lm_file_will_need(&a->file, a->manifest.tiers[tier].offset[kind] + row->offset,
+			  row->length);
+}
+
 int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t shard,
 		   enum lm_stream kind, struct lmodel_error *error)
 {
@@ -99,6 +114,7 @@ int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, s
 
 	*r = (struct lm_stream_reader){ .archive = a, .shard = s, .row = &s->stream[kind],
 					.tier = s->tier, .kind = kind };
+	lm_stream_will_need(a, s->tier, kind, r->row);
 	return open_stream(r, error);
 }
 

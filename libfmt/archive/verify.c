@@ -53,9 +53,9 @@ static int examine(const struct lmodel_archive *a, struct lm_slot slot[2],
 	int r = LMODEL_OK;
 
 	for (int looks = 0; looks < 500 && r == LMODEL_OK; looks++) {
-		bool writing = lm_writer_is_active(a->fd);
+		bool writing = lm_writer_is_active(a->file.fd);
 
-		r = lm_slots_examine(a->fd, a->label, &a->slots, slot, error);
+		r = lm_slots_examine(&a->file, &a->slots, slot, error);
 		if (slot[0].valid && slot[0].padded && slot[1].valid && slot[1].padded &&
 		    slot[0].footer.commit_counter == slot[1].footer.commit_counter)
 			break;
@@ -111,7 +111,7 @@ static void check_zero(struct verification *v, uint64_t from, uint64_t to, const
 	while (from < to) {
 		size_t n = (size_t)LM_MIN((uint64_t)sizeof(buffer), to - from);
 
-		if (lm_read_at(v->archive->fd, v->archive->label, buffer, n, from, &e)) {
+		if (lm_file_read(&v->archive->file, buffer, n, from, &e)) {
 			tell(v, LMODEL_FAULT, "%s", e.message);
 			return;
 		}
@@ -224,7 +224,7 @@ static int check_tar(struct verification *v, struct lmodel_error *error)
 	const struct lm_manifest *m = &a->manifest;
 	struct lmodel_error e = LMODEL_ERROR_INIT;
 	uint64_t end;
-	int r = lm_tar_walk(a->fd, a->slots.file_size, check_tar_member, v, &end, &e);
+	int r = lm_tar_walk(a->file.fd, a->slots.file_size, check_tar_member, v, &end, &e);
 
 	if (r == LMODEL_EFAILED)
 		return lm_fail(error, LMODEL_EFAILED, "%s", e.message);
@@ -260,11 +260,11 @@ static int check_rest(struct verification *v, struct lmodel_error *error)
 		     "(verify --repair mends it)");
 		return LMODEL_OK;
 	}
-	r = lm_read_at(a->fd, a->label, blocks, sizeof(blocks), committed, error);
+	r = lm_file_read(&a->file, blocks, sizeof(blocks), committed, error);
 	if (r != LMODEL_OK)
 		return r;
 	if ((size > committed + LM_TAR_END || !lm_is_zero(blocks, sizeof(blocks))) &&
-	    !lm_writer_is_active(a->fd))
+	    !lm_writer_is_active(a->file.fd))
 		tell(v, LMODEL_NOTE, "%ju bytes after the committed end: an interrupted append",
 		     (uintmax_t)(size - committed));
 	v->report.bytes += LM_TAR_END;

@@ -96,7 +96,7 @@ static int hash_stream(void *context, unsigned worker, void *argument, struct lm
 	for (uint64_t done = 0; done < row->length && job->failure.code == LMODEL_OK;) {
 		size_t n = (size_t)LM_MIN(row->length - done, (uint64_t)STREAM_BUFFER);
 
-		if (lm_read_at(a->fd, a->label, job->buffer, n, at + done, &job->failure))
+		if (lm_file_read(&a->file, job->buffer, n, at + done, &job->failure))
 			break;
 		lm_hash_add(hash, job->buffer, n);
 		done += n;

@@ -3,12 +3,14 @@
 #include <stdio.h>
 
 #include "archive/content.h"
+#include "archive/member.h"
 #include "base/io.h"
 #include "base/pool.h"
 #include "container/tar.h"
 #include "crypto/kdf.h"
+#include "crypto/sha256.h"
 
-enum { BUFFER = 256 << 10, GRANT_ROOM = 12 << 10 };
+enum { BUFFER = 256 << 10 };
 
 static const uint8_t zeros[LM_TAR_END];
 
@@ -184,10 +186,8 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-static int work(void *context, unsigned worker, void *argument, struct lmodel_error *error)
+static int code(struct encode *e, unsigned worker, struct job *job, struct lmodel_error *error)
 {
-	struct encode *e = context;
-	struct job *job = argument;
 	const struct lm_member *m = &e->writer->manifest->members[job->member];
 	int r;
 
@@ -207,9 +207,35 @@ static int work(void *context, unsigned worker, void *argument, struct lmodel_er
 	if (r == LMODEL_OK)
 		r = lm_chunk_encode(e->codecs[worker], m->coding, e->level, job->raw, job->raw_len,
 				    job->stored, &job->method, &job->stored_len, error);
+	return r;
+}
+
+static int work(void *context, unsigned worker, void *argument, struct lmodel_error *error)
+{
+	struct job *job = argument;
+	int r = code(context, worker, job, error);
+
 	if (r == LMODEL_OK)
 		lm_sha256(job->digest, job->stored, job->stored_len);
 	return r;
+}
+
+static void work_pair(void *context, unsigned worker, void *const argument[2], int result[2],
+		      struct lmodel_error *const error[2])
+{
+	struct lm_message message[2] = { { "", 0 }, { "", 0 } };
+	uint8_t digest[2][LM_SHA256_SIZE];
+
+	for (size_t i = 0; i < 2; i++) {
+		struct job *job = argument[i];
+
+		result[i] = code(context, worker, job, error[i]);
+		if (result[i] == LMODEL_OK)
+			message[i] = (struct lm_message){ job->stored, job->stored_len };
+	}
+	lm_sha256_pair(digest, message);
+	for (size_t i = 0; i < 2; i++)
+		memcpy(((struct job *)argument[i])->digest, digest[i], LM_SHA256_SIZE);
 }
 
 /* Members without chunks make no jobs: they are written when their turn comes. */
@@ -257,10 +283,11 @@ static void release(void *argument)
 int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmodel_level level,
 		     const struct lmodel_run *run, struct lmodel_error *error)
 {
-	static const struct lm_pool_ops ops = {
+	struct lm_pool_ops ops = {
 		.job_size = sizeof(struct job),
 		.next = next,
 		.work = work,
+		.work_pair = work_pair,
 		.emit = emit,
 		.release = release,
 	};
@@ -269,8 +296,11 @@ int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmode
 	uint64_t total = 0;
 	int r = LMODEL_OK;
 
-	for (size_t i = 0; i < w->manifest->member_count; i++)
+	for (size_t i = 0; i < w->manifest->member_count; i++) {
 		total += w->manifest->members[i].bytes;
+		if (w->manifest->members[i].chunk_bytes > LM_MEMBER_PAIR_MAX)
+			ops.work_pair = NULL;
+	}
 	lm_meter_begin(&e.meter, run, total);
 	e.codecs = calloc(workers, sizeof(*e.codecs));
 	if (e.codecs == NULL)
@@ -328,9 +358,7 @@ int lm_writer_begin(struct lm_writer *w, int fd, const char *label, struct lm_ma
 			return lm_fail(error, LMODEL_ELIMIT, "the model is larger than any file");
 	if (plan(manifest, &image_len, error))
 		return LMODEL_EFAILED;
-	/* Customers come: a slot and its line in the book take some 800 bytes. */
-	w->slot_size = lm_slot_size_for(image_len + (manifest->tier_count > 0 ? GRANT_ROOM : 0),
-					payload);
+	w->slot_size = lm_slot_size_for(image_len, payload, manifest->tier_count > 0);
 	if (w->slot_size == 0)
 		return lm_fail(error, LMODEL_ELIMIT, "a manifest of %ju bytes; the limit is %ju",
 			       (uintmax_t)image_len, (uintmax_t)LM_SLOT_LIMIT);

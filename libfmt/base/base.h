@@ -52,27 +52,32 @@ static inline uint64_t lm_align(uint64_t n, uint64_t to)
 	return (n + to - 1) & ~(to - 1);
 }
 
-/* Little-endian fields in bytes of any alignment. */
+/* Little-endian fields in bytes of any alignment. So is the machine (configure.ac): a loop over the
+ * bytes would not become one move. */
 static inline void lm_put_u32(uint8_t *p, uint32_t v)
 {
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void lm_put_u64(uint8_t *p, uint64_t v)
 {
-	for (int i = 0; i < 8; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline uint32_t lm_get_u32(const uint8_t *p)
 {
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
 }
 
 static inline uint64_t lm_get_u64(const uint8_t *p)
 {
-	return lm_get_u32(p) | (uint64_t)lm_get_u32(p + 4) << 32;
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
 }
 
 /* Records `code` and the message in `error` (which may be NULL) unless it already holds a

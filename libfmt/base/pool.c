@@ -22,6 +22,7 @@ struct pool {
 	struct slot *slots;
 	size_t ring;
 	uint64_t made, taken, emitted;
+	unsigned waiting; /* workers without a job */
 	bool stop;
 	pthread_mutex_t lock;
 	pthread_cond_t work_ready, work_done;
@@ -40,6 +41,23 @@ unsigned lm_pool_workers(unsigned jobs)
 	return LM_MAX(1u, LM_MIN(jobs, (unsigned)MAX_WORKERS));
 }
 
+static void work_on(const struct lm_pool_ops *ops, void *context, unsigned worker,
+		    struct slot *const slots[2], unsigned count)
+{
+	void *const jobs[2] = { slots[0]->job, slots[count - 1]->job };
+	struct lmodel_error *const errors[2] = { &slots[0]->error, &slots[count - 1]->error };
+	int results[2];
+
+	for (unsigned i = 0; i < count; i++)
+		slots[i]->error.code = LMODEL_OK;
+	if (count == 2)
+		ops->work_pair(context, worker, jobs, results, errors);
+	else
+		results[0] = ops->work(context, worker, jobs[0], errors[0]);
+	for (unsigned i = 0; i < count; i++)
+		slots[i]->result = results[i];
+}
+
 static void *worker_main(void *argument)
 {
 	struct pool *p = argument;
@@ -48,21 +66,29 @@ static void *worker_main(void *argument)
 	pthread_mutex_lock(&p->lock);
 	worker = p->next_worker++;
 	for (;;) {
-		struct slot *s;
+		struct slot *slots[2];
+		unsigned count = 1;
 
+		p->waiting++;
 		while (!p->stop && p->taken == p->made)
 			pthread_cond_wait(&p->work_ready, &p->lock);
+		p->waiting--;
 		if (p->stop)
 			break;
-		s = &p->slots[p->taken++ % p->ring];
-		s->state = RUNNING;
+		slots[0] = &p->slots[p->taken++ % p->ring];
+		slots[0]->state = RUNNING;
+		if (p->ops->work_pair != NULL && p->made - p->taken > p->waiting) {
+			slots[count++] = &p->slots[p->taken++ % p->ring];
+			slots[1]->state = RUNNING;
+		}
 		pthread_mutex_unlock(&p->lock);
-		s->error.code = LMODEL_OK;
-		s->result = p->ops->work(p->context, worker, s->job, &s->error);
+		work_on(p->ops, p->context, worker, slots, count);
 		pthread_mutex_lock(&p->lock);
-		s->state = DONE;
-		if (s == &p->slots[p->emitted % p->ring])
-			pthread_cond_signal(&p->work_done);
+		for (unsigned i = 0; i < count; i++) {
+			slots[i]->state = DONE;
+			if (slots[i] == &p->slots[p->emitted % p->ring])
+				pthread_cond_signal(&p->work_done);
+		}
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -120,20 +146,37 @@ static int feed(struct pool *p, struct lmodel_error *error)
 	return r;
 }
 
-static int run_alone(const struct lm_pool_ops *ops, void *context, void *job,
+/* What is made before `next` fails is worked on: the first failure in order is told. */
+static int run_alone(const struct lm_pool_ops *ops, void *context, struct slot *slots,
 		     struct lmodel_error *error)
 {
-	for (;;) {
-		int r = ops->next(context, job, error);
+	struct slot *const both[2] = { &slots[0], &slots[1] };
+	unsigned wanted = ops->work_pair != NULL ? 2 : 1;
 
-		if (r == LM_POOL_END)
+	for (;;) {
+		struct lmodel_error late = LMODEL_ERROR_INIT;
+		int made = LMODEL_OK;
+		unsigned count = 0;
+
+		while (count < wanted &&
+		       (made = ops->next(context, slots[count].job, &late)) == LMODEL_OK)
+			count++;
+		if (count > 0)
+			work_on(ops, context, 0, both, count);
+		for (unsigned i = 0; i < count; i++) {
+			int r;
+
+			if (slots[i].result != LMODEL_OK)
+				return lm_fail(error, (enum lmodel_code)slots[i].result, "%s",
+					       slots[i].error.message);
+			r = ops->emit(context, slots[i].job, error);
+			if (r != LMODEL_OK)
+				return r;
+		}
+		if (made == LM_POOL_END)
 			return LMODEL_OK;
-		if (r == LMODEL_OK)
-			r = ops->work(context, 0, job, error);
-		if (r == LMODEL_OK)
-			r = ops->emit(context, job, error);
-		if (r != LMODEL_OK)
-			return r;
+		if (made != LMODEL_OK)
+			return lm_fail(error, (enum lmodel_code)made, "%s", late.message);
 	}
 }
 
@@ -172,7 +215,8 @@ int lm_pool_run(unsigned workers, const struct lm_pool_ops *ops, void *context,
 	int r = LMODEL_OK;
 
 	workers = LM_MIN(workers, (unsigned)MAX_WORKERS);
-	p.ring = workers <= 1 ? 1 : 2 * (size_t)workers + 1;
+	p.ring = (ops->work_pair != NULL ? 2 : 1) * (workers <= 1 ? 1 : 2 * (size_t)workers);
+	p.ring += workers > 1;
 	p.slots = calloc(p.ring, sizeof(*p.slots));
 	if (p.slots == NULL)
 		return lm_fail_memory(error);
@@ -182,7 +226,7 @@ int lm_pool_run(unsigned workers, const struct lm_pool_ops *ops, void *context,
 			r = lm_fail_memory(error);
 	}
 	if (r == LMODEL_OK)
-		r = workers <= 1 ? run_alone(ops, context, p.slots[0].job, error) :
+		r = workers <= 1 ? run_alone(ops, context, p.slots, error) :
 				   run_threads(&p, workers, error);
 	for (size_t i = 0; i < p.ring; i++) {
 		if (p.slots[i].job != NULL && ops->release != NULL)

@@ -2,7 +2,8 @@
  *
  * The calling thread makes jobs (`next`) and takes finished ones (`emit`), always in the order
  * in which they were made; `work` runs on the workers. At most `2 * workers + 1` jobs exist at a
- * time, so memory is bounded by the jobs' own buffers, which are kept and reused. */
+ * time (`4 * workers + 1` where they are worked on in pairs), so memory is bounded by the jobs' own
+ * buffers, which are kept and reused. */
 #ifndef LM_POOL_H
 #define LM_POOL_H
 
@@ -17,6 +18,11 @@ struct lm_pool_ops {
 	/* Runs on worker `worker` (0 .. workers-1), several at once. Must not touch what `next`
 	 * and `emit` change. */
 	int (*work)(void *context, unsigned worker, void *job, struct lmodel_error *error);
+
+	/* Instead of `work`, for two jobs at once, which have a result and an error each: given
+	 * where two are ready and no other worker waits for one. NULL: one at a time. */
+	void (*work_pair)(void *context, unsigned worker, void *const job[2], int result[2],
+			  struct lmodel_error *const error[2]);
 
 	/* Takes a finished job, in order. */
 	int (*emit)(void *context, void *job, struct lmodel_error *error);

@@ -185,3 +185,20 @@ int lm_make_parents(const char *root, const char *path, struct lmodel_error *err
 	}
 	return LMODEL_OK;
 }
+
+int lm_make_private(const char *path, struct lmodel_error *error)
+{
+	LM_FREE char *part = lm_strdup(path, error);
+
+	if (part == NULL)
+		return LMODEL_EFAILED;
+	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(part, 0700) != 0 && errno != EEXIST)
+			return lm_fail_errno(error, "%s", LM_QUOTE(part));
+		*slash = '/';
+	}
+	if (mkdir(part, 0700) != 0 && errno != EEXIST)
+		return lm_fail_errno(error, "%s", LM_QUOTE(part));
+	return LMODEL_OK;
+}

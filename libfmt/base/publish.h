@@ -45,4 +45,7 @@ char *lm_directory_of(const char *path, struct lmodel_error *error);
 /* mkdir -p of the directory part of `path`, from the directory `root` (which exists) on. */
 int lm_make_parents(const char *root, const char *path, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* mkdir -p of a directory that nobody else may look into (mode 0700, and what is missing above it). */
+int lm_make_private(const char *path, struct lmodel_error *error) LM_MUST_CHECK;
+
 #endif

@@ -37,18 +37,35 @@ size_t lm_utf8_next(const unsigned char *s, size_t len, uint32_t *code_point)
 	return n;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* How many bytes at the beginning are from ' ' to '~': of most names, all. Eight a step. */
+static size_t printable_prefix(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	for (uint64_t word; len - n >= sizeof(word); n += sizeof(word)) {
+		memcpy(&word, text + n, sizeof(word));
+		/* the high bit of a byte, or one that leaves when 0x20 is taken, or comes with 1 */
+		if (((word | (word - EACH(0x20)) | (word + EACH(1))) & EACH(0x80)) != 0)
+			break;
+	}
+	while (n < len && text[n] >= 0x20 && text[n] < 0x7f)
+		n++;
+	return n;
+}
+
 bool lm_utf8_valid(const char *text, size_t len)
 {
-	const unsigned char *s = (const unsigned char *)text;
+	size_t n = printable_prefix(text, len);
 	uint32_t c;
 
-	while (len > 0) {
-		size_t n = lm_utf8_next(s, len, &c);
+	while (n < len) {
+		size_t step = lm_utf8_next((const unsigned char *)text + n, len - n, &c);
 
-		if (n == 0)
+		if (step == 0)
 			return false;
-		s += n;
-		len -= n;
+		n += step;
 	}
 	return true;
 }
@@ -78,6 +95,15 @@ size_t lmodel_escape(char *out, size_t size, const char *text)
 	size_t left = strlen(text), needed = 0, used = 0;
 	bool cut = false;
 
+	needed = printable_prefix(text, left);
+	if (memchr(text, '\\', needed) != NULL)
+		needed = 0;
+	used = size > 0 ? LM_MIN(needed, size - 1) : 0;
+	if (used > 0)
+		memcpy(out, s, used);
+	cut = used < needed;
+	s += needed;
+	left -= needed;
 	while (left > 0) {
 		char piece[16];
 		uint32_t c = 0;
@@ -131,11 +157,11 @@ bool lm_path_is_safe(const char *name)
 
 	if (len == 0 || len > LM_PATH_LIMIT || !lm_utf8_valid(name, len))
 		return false;
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = printable_prefix(name, len); i < len; i++)
 		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
 			return false;
 	for (;;) {
-		size_t n = strcspn(part, "/");
+		size_t n = (size_t)(strchrnul(part, '/') - part);
 
 		if (n == 0 || n > 255 || (n == 1 && part[0] == '.') ||
 		    (n == 2 && part[0] == '.' && part[1] == '.'))

@@ -1,4 +1,5 @@
 #include "codec/context.h"
+#include "codec/literals.h"
 #include "codec/planes.h"
 
 /* What the encoder tries on a chunk. Any choice is valid (spec: 5): it moves size and speed
@@ -114,6 +115,39 @@ static bool looks_like_noise(const uint8_t *bytes, size_t len)
 	return entropy_of(sample, sizeof(sample)) > sizeof(sample) * (uint64_t)BIT * 63 / 8;
 }
 
+/* Takes the frame of `n` bytes for a plane when it is the shortest so far. */
+static void keep_frame(const uint8_t *frame, size_t n, uint8_t *out, size_t room,
+		       enum lm_plane_method *method, size_t *len)
+{
+	if (n >= *len)
+		return;
+	*method = LM_PLANE_ZSTD;
+	*len = n;
+	if (frame != out)
+		memcpy(out, frame, LM_MIN(n, room));
+}
+
+/* The entropy stage alone: written here, or by zstd where bytes have values too high for it. */
+static int entropy_frame(struct lm_codec *codec, const uint8_t *plane, size_t count, uint8_t *out,
+			 size_t room, enum lm_plane_method *method, size_t *len,
+			 struct lmodel_error *error)
+{
+	uint8_t *frame = room >= lm_literals_bound(count) ? out : codec->frame.bytes;
+	size_t n = count >= LM_LITERALS_MIN ? lm_literals_frame(plane, count, frame) : 0;
+	int rc;
+
+	if (n == 0) {
+		frame = codec->frame.bytes;
+		rc = make_frame(codec, codec->entropy, plane, count, &n, error);
+		if (rc != LMODEL_OK)
+			return rc;
+	}
+	/* As zstd does: a gain of less than one part in 64 is not worth decoding. */
+	if (n < count - count / 64)
+		keep_frame(frame, n, out, room, method, len);
+	return LMODEL_OK;
+}
+
 /* Codes `count` bytes alone into `out`, where `room` bytes are; more than that are not written
  * but still counted in `*len`. */
 static int encode_plane(struct lm_codec *codec, const struct plan *plan, const uint8_t *plane,
@@ -129,24 +163,14 @@ static int encode_plane(struct lm_codec *codec, const struct plan *plan, const u
 		*method = LM_PLANE_RUN;
 		*len = 1;
 	} else if (plan->try_all || count <= SMALL_PLANE || !looks_like_noise(plane, count)) {
-		rc = make_frame(codec, codec->entropy, plane, count, &n, error);
+		rc = entropy_frame(codec, plane, count, out, room, method, len, error);
+		if (rc == LMODEL_OK && plan->match_planes) {
+			rc = make_matched_frame(codec, plan->level, plane, count, &n, error);
+			if (rc == LMODEL_OK)
+				keep_frame(codec->frame.bytes, n, out, room, method, len);
+		}
 		if (rc != LMODEL_OK)
 			return rc;
-		if (n < *len) {
-			*method = LM_PLANE_ZSTD;
-			*len = n;
-			memcpy(out, codec->frame.bytes, LM_MIN(n, room));
-		}
-		if (plan->match_planes) {
-			rc = make_matched_frame(codec, plan->level, plane, count, &n, error);
-			if (rc != LMODEL_OK)
-				return rc;
-			if (n < *len) {
-				*method = LM_PLANE_ZSTD;
-				*len = n;
-				memcpy(out, codec->frame.bytes, LM_MIN(n, room));
-			}
-		}
 	}
 	if (*method != LM_PLANE_ZSTD)
 		memcpy(out, plane, LM_MIN(*len, room));
@@ -346,7 +370,9 @@ int lm_chunk_encode(struct lm_codec *codec, struct lm_coding coding, enum lmodel
 		memcpy(out, raw, coding.width);
 		return LMODEL_OK;
 	}
-	rc = lm_scratch_reserve(&codec->frame, ZSTD_compressBound(raw_len), error);
+	rc = lm_scratch_reserve(&codec->frame,
+				LM_MAX(ZSTD_compressBound(raw_len), lm_literals_bound(raw_len)),
+				error);
 	if (rc != LMODEL_OK)
 		return rc;
 	if (coding.width > 1) {

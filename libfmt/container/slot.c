@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/io.h"
 #include "container/tar.h"
 #include "crypto/crypto.h"
 
@@ -11,7 +10,7 @@
 
 static const uint8_t magic[8] = { 'L', 'M', 'O', 'D', 'E', 'L', 0x1a, '\n' };
 
-enum { DIGEST_AT = 48 };
+enum { DIGEST_AT = 48, SMALL_SLOT = 128 << 10 };
 
 /* ---- footer ---- */
 
@@ -74,15 +73,21 @@ static int digest_of(const uint8_t *image, uint64_t len, const uint8_t footer[LM
 	return LMODEL_OK;
 }
 
-uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload)
+static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 {
-	enum { SMALLEST = 4 << 10, LARGEST = 256 << 10 };
-	uint64_t room = LM_MAX(image_len / 8, LM_MAX((uint64_t)SMALLEST,
-						     LM_MIN(payload / 256, (uint64_t)LARGEST)));
+	return LM_MAX(least, LM_MIN(value, most));
+}
+
+uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload, bool customers)
+{
+	enum { SMALLEST = 4 << 10, LARGEST = 64 << 10, FEW = 12 << 10, MANY = 192 << 10 };
+	uint64_t room = LM_MAX(image_len / 8, clamp(payload / 32768, SMALLEST, LARGEST));
 	uint64_t size;
 
 	if (image_len > LM_SLOT_LIMIT)
 		return 0;
+	if (customers)
+		room += clamp(payload / 1024, FEW, MANY);
 	size = lm_align(image_len + room + LM_SLOT_FOOTER, LM_SLOT_ALIGN);
 	return size > LM_SLOT_LIMIT ? 0 : size;
 }
@@ -110,54 +115,61 @@ static bool parse_header(const uint8_t block[LM_TAR_BLOCK], const char *name, ui
 	       parse_octal(block + 124, 12, size);
 }
 
-int lm_slots_locate(int fd, const char *label, uint64_t file_size, struct lm_slots *slots,
+int lm_slots_locate(const struct lm_file *file, uint64_t file_size, struct lm_slots *slots,
 		    struct lmodel_error *error)
 {
 	uint8_t head[LM_SLOT_A_OFFSET], second[LM_TAR_BLOCK];
 	uint64_t mimetype_len, a, b;
 
 	if (file_size == 0)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: is empty", label);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: is empty", file->label);
 	if (file_size < sizeof(head))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: is not an lmodel archive", label);
-	if (lm_read_at(fd, label, head, sizeof(head), 0, error))
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: is not an lmodel archive",
+			       file->label);
+	if (lm_file_read(file, head, sizeof(head), 0, error))
 		return (int)error->code;
 	if (!parse_header(head, LM_MIMETYPE_MEMBER, &mimetype_len) ||
 	    memcmp(head + 512, "application/vnd.lmodel.v", 24) != 0)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: is not an lmodel archive", label);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: is not an lmodel archive",
+			       file->label);
 	if (memcmp(head + 512, LM_MIMETYPE, sizeof(LM_MIMETYPE)) != 0)
 		return lm_fail(error, LMODEL_EUNSUPPORTED,
-			       "%s: is an lmodel archive of another version than 1", label);
+			       "%s: is an lmodel archive of another version than 1",
+			       file->label);
 	if (!parse_header(head + 1024, LM_SLOT_A_MEMBER, &a))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: tar header of %s is damaged", label,
-			       LM_SLOT_A_MEMBER);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: tar header of %s is damaged",
+			       file->label, LM_SLOT_A_MEMBER);
 	if (a % LM_SLOT_ALIGN != 0 || a < 2 * LM_SLOT_ALIGN)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest slot of %ju bytes", label,
-			       (uintmax_t)a);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest slot of %ju bytes",
+			       file->label, (uintmax_t)a);
 	if (a > LM_SLOT_LIMIT)
 		return lm_fail(error, LMODEL_ELIMIT,
-			       "%s: manifest slot of %ju bytes; the limit is %ju", label,
+			       "%s: manifest slot of %ju bytes; the limit is %ju", file->label,
 			       (uintmax_t)a, (uintmax_t)LM_SLOT_LIMIT);
 	if (file_size < lm_slots_end(a))
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: truncated within the manifest", label);
-	if (lm_read_at(fd, label, second, sizeof(second), LM_SLOT_A_OFFSET + a, error))
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: truncated within the manifest",
+			       file->label);
+	/* Nearly always it is slot A that is read next; a large one may be empty for the most part. */
+	if (a <= SMALL_SLOT)
+		lm_file_will_need(file, 0, LM_SLOT_A_OFFSET + a + sizeof(second));
+	if (lm_file_read(file, second, sizeof(second), LM_SLOT_A_OFFSET + a, error))
 		return (int)error->code;
 	if (!parse_header(second, LM_SLOT_B_MEMBER, &b) || b != a)
-		return lm_fail(error, LMODEL_ECORRUPT, "%s: tar header of %s is damaged", label,
-			       LM_SLOT_B_MEMBER);
+		return lm_fail(error, LMODEL_ECORRUPT, "%s: tar header of %s is damaged",
+			       file->label, LM_SLOT_B_MEMBER);
 	slots->slot_size = a;
 	slots->file_size = file_size;
 	return LMODEL_OK;
 }
 
-static int read_footer(int fd, const char *label, const struct lm_slots *s, int which,
+static int read_footer(const struct lm_file *file, const struct lm_slots *s, int which,
 		       struct lm_slot *slot, uint8_t bytes[LM_SLOT_FOOTER],
 		       struct lmodel_error *error)
 {
 	uint64_t at = lm_slot_offset(s->slot_size, which) + s->slot_size - LM_SLOT_FOOTER;
 	struct lm_slot found = { .valid = false };
 
-	if (lm_read_at(fd, label, bytes, LM_SLOT_FOOTER, at, error))
+	if (lm_file_read(file, bytes, LM_SLOT_FOOTER, at, error))
 		return error != NULL ? (int)error->code : LMODEL_EFAILED;
 	found.valid = lm_slot_footer_decode(bytes, &found.footer, found.problem);
 	if (found.valid && found.footer.slot_size != s->slot_size) {
@@ -174,10 +186,11 @@ static int read_footer(int fd, const char *label, const struct lm_slots *s, int 
 	return LMODEL_OK;
 }
 
-/* Reads the image of a slot whose footer is valid, and checks it. */
-static int read_image(int fd, const char *label, const struct lm_slots *s, int which,
-		      struct lm_slot *slot, const uint8_t footer[LM_SLOT_FOOTER], uint8_t **image,
-		      struct lmodel_error *error)
+/* Reads the image of a slot whose footer is valid, and checks it. `good`: that of a slot with the
+ * same footer, when there is one: bytes that are equal to it need no digest. */
+static int read_image(const struct lm_file *file, const struct lm_slots *s, int which,
+		      struct lm_slot *slot, const uint8_t footer[LM_SLOT_FOOTER],
+		      const uint8_t *good, uint8_t **image, struct lmodel_error *error)
 {
 	uint8_t digest[LM_SHA256_SIZE];
 	LM_FREE uint8_t *bytes = malloc(slot->footer.image_len);
@@ -185,9 +198,13 @@ static int read_image(int fd, const char *label, const struct lm_slots *s, int w
 
 	if (bytes == NULL)
 		return lm_fail_memory(error);
-	r = lm_read_at(fd, label, bytes, slot->footer.image_len,
-		       lm_slot_offset(s->slot_size, which), error);
-	if (r == LMODEL_OK)
+	r = lm_file_read(file, bytes, slot->footer.image_len,
+			 lm_slot_offset(s->slot_size, which), error);
+	if (r != LMODEL_OK)
+		return r;
+	if (good != NULL && memcmp(bytes, good, slot->footer.image_len) == 0)
+		memcpy(digest, slot->footer.digest, sizeof(digest));
+	else
 		r = digest_of(bytes, slot->footer.image_len, footer, digest, error);
 	if (r != LMODEL_OK)
 		return r;
@@ -201,7 +218,7 @@ static int read_image(int fd, const char *label, const struct lm_slots *s, int w
 	return LMODEL_OK;
 }
 
-int lm_slots_read(int fd, const char *label, const struct lm_slots *s, uint8_t **image,
+int lm_slots_read(const struct lm_file *file, const struct lm_slots *s, uint8_t **image,
 		  struct lm_slot_footer *footer, struct lmodel_error *error)
 {
 	struct lm_slot slot[2];
@@ -210,7 +227,7 @@ int lm_slots_read(int fd, const char *label, const struct lm_slots *s, uint8_t *
 	int first, r = LMODEL_OK;
 
 	for (int i = 0; i < 2; i++)
-		if ((r = read_footer(fd, label, s, i, &slot[i], bytes[i], &local)) != LMODEL_OK)
+		if ((r = read_footer(file, s, i, &slot[i], bytes[i], &local)) != LMODEL_OK)
 			return lm_fail(error, local.code, "%s", local.message);
 	first = slot[1].valid && (!slot[0].valid || slot[1].footer.commit_counter >
 						    slot[0].footer.commit_counter);
@@ -220,7 +237,7 @@ int lm_slots_read(int fd, const char *label, const struct lm_slots *s, uint8_t *
 
 		if (!slot[which].valid)
 			continue;
-		r = read_image(fd, label, s, which, &slot[which], bytes[which], image, error);
+		r = read_image(file, s, which, &slot[which], bytes[which], NULL, image, error);
 		if (r != LMODEL_OK)
 			return r;
 		*footer = slot[which].footer;
@@ -228,22 +245,22 @@ int lm_slots_read(int fd, const char *label, const struct lm_slots *s, uint8_t *
 	if (*image != NULL)
 		return LMODEL_OK;
 	return lm_fail(error, LMODEL_ECORRUPT, "%s: no valid manifest: slot A: %s; slot B: %s",
-		       label, slot[0].problem, slot[1].problem);
+		       file->label, slot[0].problem, slot[1].problem);
 }
 
 /* Whether the bytes between image and footer and after the footer's fields are zero. */
-static int check_padding(int fd, const char *label, const struct lm_slots *s, int which,
+static int check_padding(const struct lm_file *file, const struct lm_slots *s, int which,
 			 struct lm_slot *slot, const uint8_t footer[LM_SLOT_FOOTER],
 			 struct lmodel_error *error)
 {
-	uint8_t buffer[4096];
+	uint8_t buffer[65536];
 	uint64_t at = lm_slot_offset(s->slot_size, which);
 	uint64_t end = at + s->slot_size - LM_SLOT_FOOTER;
 
 	slot->padded = lm_is_zero(footer + DIGEST_AT + 32, LM_SLOT_FOOTER - DIGEST_AT - 32);
 	for (at += slot->footer.image_len; at < end && slot->padded;) {
 		size_t n = (size_t)LM_MIN((uint64_t)sizeof(buffer), end - at);
-		int r = lm_read_at(fd, label, buffer, n, at, error);
+		int r = lm_file_read(file, buffer, n, at, error);
 
 		if (r != LMODEL_OK)
 			return r;
@@ -253,28 +270,31 @@ static int check_padding(int fd, const char *label, const struct lm_slots *s, in
 	return LMODEL_OK;
 }
 
-static int examine(int fd, const char *label, const struct lm_slots *s, struct lm_slot found[2],
+static int examine(const struct lm_file *file, const struct lm_slots *s, struct lm_slot found[2],
 		   uint8_t *image[2], struct lmodel_error *error)
 {
+	uint8_t footer[2][LM_SLOT_FOOTER];
+
 	for (int i = 0; i < 2; i++) {
-		uint8_t footer[LM_SLOT_FOOTER];
-		int r = read_footer(fd, label, s, i, &found[i], footer, error);
+		int r = read_footer(file, s, i, &found[i], footer[i], error);
+		bool alike = i == 1 && memcmp(footer[0], footer[1], DIGEST_AT + 32) == 0;
 
 		if (r == LMODEL_OK && found[i].valid)
-			r = read_image(fd, label, s, i, &found[i], footer, &image[i], error);
+			r = read_image(file, s, i, &found[i], footer[i], alike ? image[0] : NULL,
+				       &image[i], error);
 		if (r == LMODEL_OK && found[i].valid)
-			r = check_padding(fd, label, s, i, &found[i], footer, error);
+			r = check_padding(file, s, i, &found[i], footer[i], error);
 		if (r != LMODEL_OK)
 			return r;
 	}
 	return LMODEL_OK;
 }
 
-int lm_slots_examine(int fd, const char *label, const struct lm_slots *s, struct lm_slot found[2],
+int lm_slots_examine(const struct lm_file *file, const struct lm_slots *s, struct lm_slot found[2],
 		     struct lmodel_error *error)
 {
 	uint8_t *image[2] = { NULL, NULL };
-	int r = examine(fd, label, s, found, image, error);
+	int r = examine(file, s, found, image, error);
 
 	free(image[0]);
 	free(image[1]);
@@ -290,21 +310,29 @@ static int sync_file(int fd, const char *label, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-/* Writes one whole slot: image, zeros, footer. */
-static int write_slot(int fd, const char *label, uint64_t slot_size, int which,
-		      const uint8_t *image, const struct lm_slot_footer *footer,
-		      struct lmodel_error *error)
+/* One whole slot: image, zeros, footer. */
+static uint8_t *make_slot(uint64_t slot_size, const uint8_t *image,
+			  const struct lm_slot_footer *footer, struct lmodel_error *error)
 {
-	LM_FREE uint8_t *bytes = calloc(1, slot_size);
-	uint8_t *end;
+	uint8_t *bytes = calloc(1, slot_size), *end;
 
-	if (bytes == NULL)
-		return lm_fail_memory(error);
+	if (bytes == NULL) {
+		lm_fail_memory(error);
+		return NULL;
+	}
 	memcpy(bytes, image, footer->image_len);
 	end = bytes + slot_size - LM_SLOT_FOOTER;
 	lm_slot_footer_encode(footer, end);
-	if (digest_of(image, footer->image_len, end, end + DIGEST_AT, error))
-		return LMODEL_EFAILED;
+	if (digest_of(image, footer->image_len, end, end + DIGEST_AT, error)) {
+		free(bytes);
+		return NULL;
+	}
+	return bytes;
+}
+
+static int write_slot(int fd, const char *label, uint64_t slot_size, int which,
+		      const uint8_t *bytes, struct lmodel_error *error)
+{
 	return lm_write_at(fd, label, bytes, slot_size, lm_slot_offset(slot_size, which), error);
 }
 
@@ -324,6 +352,7 @@ int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime
 		    uint64_t commit_counter, struct lmodel_error *error)
 {
 	uint8_t mimetype[LM_TAR_BLOCK] = LM_MIMETYPE;
+	LM_FREE uint8_t *slot = NULL;
 	struct lm_slot_footer footer = {
 		.format = LMODEL_FORMAT_VERSION, .commit_counter = commit_counter,
 		.image_len = image_len, .committed_len = committed_len, .slot_size = slot_size,
@@ -337,21 +366,38 @@ int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime
 				error) ||
 	    lm_write_at(fd, label, mimetype, sizeof(mimetype), 512, error))
 		return LMODEL_EFAILED;
+	slot = make_slot(slot_size, image, &footer, error);
+	if (slot == NULL)
+		return LMODEL_EFAILED;
 	for (int i = 0; i < 2; i++)
 		if (write_member_header(fd, label, i == 0 ? LM_SLOT_A_MEMBER : LM_SLOT_B_MEMBER,
 					slot_size, mtime,
 					lm_slot_offset(slot_size, i) - LM_TAR_BLOCK, error) ||
-		    write_slot(fd, label, slot_size, i, image, &footer, error))
+		    write_slot(fd, label, slot_size, i, slot, error))
 			return LMODEL_EFAILED;
 	return LMODEL_OK;
 }
 
-int lm_slots_level(int fd, const char *label, const struct lm_slots *s, bool *changed,
-		   struct lmodel_error *error)
+/* Writes slot `which` as the other one is, and waits for it. */
+static int copy_slot(int fd, const char *label, const struct lm_slots *s, int which,
+		     const uint8_t *image, const struct lm_slot_footer *footer,
+		     struct lmodel_error *error)
 {
-	struct lm_slot found[2];
+	LM_FREE uint8_t *slot = make_slot(s->slot_size, image, footer, error);
+	int r = slot == NULL ? LMODEL_EFAILED :
+			       write_slot(fd, label, s->slot_size, which, slot, error);
+
+	return r == LMODEL_OK ? sync_file(fd, label, error) : r;
+}
+
+/* lm_slots_level(); `*footer` is then that of both. */
+static int level(int fd, const char *label, const struct lm_slots *s,
+		 struct lm_slot_footer *footer, bool *changed, struct lmodel_error *error)
+{
+	const struct lm_file file = lm_file_local(fd, label);
+	struct lm_slot found[2] = { { .valid = false } };
 	uint8_t *image[2] = { NULL, NULL };
-	int newest, r = examine(fd, label, s, found, image, error);
+	int newest, r = examine(&file, s, found, image, error);
 
 	*changed = false;
 	if (r == LMODEL_OK && !found[0].valid && !found[1].valid)
@@ -361,34 +407,34 @@ int lm_slots_level(int fd, const char *label, const struct lm_slots *s, bool *ch
 						       found[0].footer.commit_counter);
 	if (r == LMODEL_OK && (!found[!newest].valid || !found[!newest].padded ||
 			       memcmp(found[0].footer.digest, found[1].footer.digest, 32) != 0)) {
-		r = write_slot(fd, label, s->slot_size, !newest, image[newest],
-			       &found[newest].footer, error);
-		if (r == LMODEL_OK)
-			r = sync_file(fd, label, error);
+		r = copy_slot(fd, label, s, !newest, image[newest], &found[newest].footer, error);
 		*changed = true;
 	}
 	/* Bytes that should be zero in the newest one: now the other one holds the same state, so
 	 * it may be written again. */
 	if (r == LMODEL_OK && !found[newest].padded) {
-		r = write_slot(fd, label, s->slot_size, newest, image[newest],
-			       &found[newest].footer, error);
-		if (r == LMODEL_OK)
-			r = sync_file(fd, label, error);
+		r = copy_slot(fd, label, s, newest, image[newest], &found[newest].footer, error);
 		*changed = true;
 	}
+	*footer = found[newest].footer;
 	free(image[0]);
 	free(image[1]);
 	return r;
 }
 
+int lm_slots_level(int fd, const char *label, const struct lm_slots *s, bool *changed,
+		   struct lmodel_error *error)
+{
+	struct lm_slot_footer footer;
+
+	return level(fd, label, s, &footer, changed, error);
+}
+
 int lm_slots_commit(int fd, const char *label, const struct lm_slots *s, const uint8_t *image,
 		    uint64_t image_len, uint64_t committed_len, struct lmodel_error *error)
 {
-	struct lm_slot_footer footer = {
-		.format = LMODEL_FORMAT_VERSION, .image_len = image_len,
-		.committed_len = committed_len, .slot_size = s->slot_size,
-	};
-	struct lm_slot found[2];
+	struct lm_slot_footer footer;
+	LM_FREE uint8_t *slot = NULL;
 	bool changed;
 	int r;
 
@@ -397,16 +443,20 @@ int lm_slots_commit(int fd, const char *label, const struct lm_slots *s, const u
 			error, LMODEL_ELIMIT,
 			"%s: the manifest is full (%ju bytes, room for %ju): repack makes room",
 			label, (uintmax_t)image_len, (uintmax_t)(s->slot_size - LM_SLOT_FOOTER));
-	r = lm_slots_level(fd, label, s, &changed, error);
-	if (r == LMODEL_OK)
-		r = lm_slots_examine(fd, label, s, found, error);
+	r = level(fd, label, s, &footer, &changed, error);
 	if (r != LMODEL_OK)
 		return r;
-	if (!found[0].valid || found[0].footer.commit_counter == UINT64_MAX)
-		return lm_fail(error, LMODEL_EFAILED, "%s: slot A cannot be read back", label);
-	footer.commit_counter = found[0].footer.commit_counter + 1;
+	if (footer.commit_counter == UINT64_MAX)
+		return lm_fail(error, LMODEL_EFAILED, "%s: its commit counter is at its end", label);
+	footer = (struct lm_slot_footer){
+		.format = LMODEL_FORMAT_VERSION, .commit_counter = footer.commit_counter + 1,
+		.image_len = image_len, .committed_len = committed_len, .slot_size = s->slot_size,
+	};
+	slot = make_slot(s->slot_size, image, &footer, error);
+	if (slot == NULL)
+		return LMODEL_EFAILED;
 	for (int which = 1; which >= 0 && r == LMODEL_OK; which--) {
-		r = write_slot(fd, label, s->slot_size, which, image, &footer, error);
+		r = write_slot(fd, label, s->slot_size, which, slot, error);
 		if (r == LMODEL_OK)
 			r = sync_file(fd, label, error);
 	}

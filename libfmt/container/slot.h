@@ -2,7 +2,7 @@
 #ifndef LM_SLOT_H
 #define LM_SLOT_H
 
-#include "base/base.h"
+#include "base/file.h"
 #include "container/layout.h"
 
 /* What the footer of a slot says. */
@@ -40,21 +40,22 @@ static inline uint64_t lm_slots_end(uint64_t slot_size)
 }
 
 /* Slot size for an image of this length in front of `payload` bytes of members: with room to
- * grow that is in proportion to both (spec: 2.2). 0 when it would be over LM_SLOT_LIMIT. */
-uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload);
+ * grow that is in proportion to both, and more when customers will come, whose key slot and line
+ * in the book take some 800 bytes (spec: 2.2). 0 when it would be over LM_SLOT_LIMIT. */
+uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload, bool customers);
 
 /* Reads the fixed head of the file. ECORRUPT "is not an lmodel archive" or what is wrong. */
-int lm_slots_locate(int fd, const char *label, uint64_t file_size, struct lm_slots *slots,
+int lm_slots_locate(const struct lm_file *file, uint64_t file_size, struct lm_slots *slots,
 		    struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Reads the manifest image in force: the valid slot with the higher commit counter. Only the
  * chosen slot is read and hashed, and the other one when the chosen one fails. `*image` is
  * fresh memory of footer->image_len bytes. */
-int lm_slots_read(int fd, const char *label, const struct lm_slots *slots, uint8_t **image,
+int lm_slots_read(const struct lm_file *file, const struct lm_slots *slots, uint8_t **image,
 		  struct lm_slot_footer *footer, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Reads and checks both slots whole, padding too. Fails only on I/O. */
-int lm_slots_examine(int fd, const char *label, const struct lm_slots *slots,
+int lm_slots_examine(const struct lm_file *file, const struct lm_slots *slots,
 		     struct lm_slot found[2], struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Writes the slots of a new file, both alike, with their tar headers and the mimetype. */

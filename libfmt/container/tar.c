@@ -1,11 +1,10 @@
 #include "container/tar.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/io.h"
+#include "container/libarchive.h"
 
 /* ---- writing ---- */
 
@@ -20,7 +19,7 @@ static ssize_t capture_write(struct archive *a, void *context, const void *bytes
 	struct capture *c = context;
 
 	if (c->done || len > LM_TAR_HEADER_MAX - c->len) {
-		archive_set_error(a, ENOSPC, "header too long");
+		lm_libarchive.set_error(a, ENOSPC, "header too long");
 		return -1;
 	}
 	memcpy(c->bytes + c->len, bytes, len);
@@ -30,45 +29,50 @@ static ssize_t capture_write(struct archive *a, void *context, const void *bytes
 
 static void free_entry(struct archive_entry **entry)
 {
-	archive_entry_free(*entry);
+	if (*entry != NULL)
+		lm_libarchive.entry_free(*entry);
 }
 
 int lm_tar_header(const char *path, uint64_t size, int64_t mtime, bool wide,
 		  uint8_t header[LM_TAR_HEADER_MAX], size_t *len, struct lmodel_error *error)
 {
 	struct capture capture = { .bytes = header };
-	LM_CLEANUP(free_entry) struct archive_entry *entry = archive_entry_new();
-	struct archive *a = archive_write_new();
-	int r;
+	LM_CLEANUP(free_entry) struct archive_entry *entry = NULL;
+	struct archive *a;
+	int r = lm_libarchive_load(error);
 
+	if (r != LMODEL_OK)
+		return r;
+	entry = lm_libarchive.entry_new();
+	a = lm_libarchive.write_new();
 	if (a == NULL || entry == NULL) {
-		archive_write_free(a);
+		lm_libarchive.write_free(a);
 		return lm_fail_memory(error);
 	}
 	/* The "restricted" form writes a pax header only where it must; a nanosecond makes the
 	 * full form write one. */
 	if (wide)
-		archive_write_set_format_pax(a);
+		lm_libarchive.write_set_format_pax(a);
 	else
-		archive_write_set_format_pax_restricted(a);
-	archive_write_set_bytes_per_block(a, 0);
-	archive_write_set_bytes_in_last_block(a, 1);
-	archive_entry_set_pathname(entry, path);
-	archive_entry_set_filetype(entry, AE_IFREG);
-	archive_entry_set_perm(entry, 0644);
-	archive_entry_set_size(entry, (int64_t)size);
-	archive_entry_set_mtime(entry, mtime, wide ? 1 : 0);
-	r = archive_write_open(a, &capture, NULL, capture_write, NULL);
+		lm_libarchive.write_set_format_pax_restricted(a);
+	lm_libarchive.write_set_bytes_per_block(a, 0);
+	lm_libarchive.write_set_bytes_in_last_block(a, 1);
+	lm_libarchive.entry_set_pathname(entry, path);
+	lm_libarchive.entry_set_filetype(entry, AE_IFREG);
+	lm_libarchive.entry_set_perm(entry, 0644);
+	lm_libarchive.entry_set_size(entry, (int64_t)size);
+	lm_libarchive.entry_set_mtime(entry, mtime, wide ? 1 : 0);
+	r = lm_libarchive.write_open(a, &capture, NULL, capture_write, NULL);
 	if (r == ARCHIVE_OK)
-		r = archive_write_header(a, entry);
+		r = lm_libarchive.write_header(a, entry);
 	if (r != ARCHIVE_OK) {
 		lm_fail(error, LMODEL_EFAILED, "tar header of %s: %s", path,
-			archive_error_string(a));
-		archive_write_free(a);
+			lm_libarchive.error_string(a));
+		lm_libarchive.write_free(a);
 		return LMODEL_EFAILED;
 	}
 	capture.done = true;
-	archive_write_free(a);
+	lm_libarchive.write_free(a);
 	if (capture.len != (wide || size >= LM_TAR_PAX_FROM ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK))
 		return lm_fail(error, LMODEL_EFAILED, "tar header of %s: %zu bytes", path,
 			       capture.len);
@@ -153,7 +157,8 @@ static int64_t walk_skip(struct archive *a, void *context, int64_t request)
 
 static void free_reader(struct archive **a)
 {
-	archive_read_free(*a);
+	if (*a != NULL)
+		lm_libarchive.read_free(*a);
 }
 
 /* How far behind its header a member's data begins. No other headers are written, so any other
@@ -176,38 +181,42 @@ int lm_tar_walk(int fd, uint64_t file_size, lm_tar_member_fn *member, void *cont
 		uint64_t *end, struct lmodel_error *error)
 {
 	LM_FREE struct walk *w = calloc(1, sizeof(*w));
-	LM_CLEANUP(free_reader) struct archive *a = archive_read_new();
-	int r;
+	LM_CLEANUP(free_reader) struct archive *a = NULL;
+	const char *why;
+	int r = lm_libarchive_load(error);
 
+	if (r != LMODEL_OK)
+		return r;
+	a = lm_libarchive.read_new();
 	if (w == NULL || a == NULL)
 		return lm_fail_memory(error);
 	w->fd = fd;
 	w->size = file_size;
 	*end = 0;
-	archive_read_support_format_tar(a);
-	archive_read_set_read_callback(a, walk_read);
-	archive_read_set_skip_callback(a, walk_skip);
-	archive_read_set_callback_data(a, w);
-	r = archive_read_open1(a);
+	lm_libarchive.read_support_format_tar(a);
+	lm_libarchive.read_set_read_callback(a, walk_read);
+	lm_libarchive.read_set_skip_callback(a, walk_skip);
+	lm_libarchive.read_set_callback_data(a, w);
+	r = lm_libarchive.read_open1(a);
 	while (r == ARCHIVE_OK) {
 		struct archive_entry *entry;
 		const char *path;
 		uint64_t header_len;
 
-		r = archive_read_next_header(a, &entry);
-		*end = (uint64_t)archive_read_header_position(a);
+		r = lm_libarchive.read_next_header(a, &entry);
+		*end = (uint64_t)lm_libarchive.read_header_position(a);
 		if (r == ARCHIVE_EOF)
 			return LMODEL_OK;
 		if (r != ARCHIVE_OK)
 			break;
-		path = archive_entry_pathname(entry);
+		path = lm_libarchive.entry_pathname(entry);
 		r = header_length(fd, *end, &header_len, error);
 		if (r != LMODEL_OK)
 			return r;
 		r = member(context, path != NULL ? path : "", *end, *end + header_len,
-			   (uint64_t)archive_entry_size(entry),
-			   archive_entry_filetype(entry) == AE_IFREG &&
-			   archive_entry_hardlink(entry) == NULL, error);
+			   (uint64_t)lm_libarchive.entry_size(entry),
+			   lm_libarchive.entry_filetype(entry) == AE_IFREG &&
+			   lm_libarchive.entry_hardlink(entry) == NULL, error);
 		if (r != LMODEL_OK)
 			return r;
 	}
@@ -215,6 +224,7 @@ int lm_tar_walk(int fd, uint64_t file_size, lm_tar_member_fn *member, void *cont
 		errno = w->saved_errno;
 		return lm_fail_errno(error, "reading the tar headers");
 	}
+	why = lm_libarchive.error_string(a);
 	return lm_fail(error, LMODEL_ECORRUPT, "tar header at %ju: %s", (uintmax_t)*end,
-		       archive_error_string(a) != NULL ? archive_error_string(a) : "damaged");
+		       why != NULL ? why : "damaged");
 }

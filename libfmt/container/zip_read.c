@@ -1,12 +1,11 @@
 /* Data of ZIP members: libarchive inflates, what comes out is checked here. */
 #include "container/zip.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/io.h"
+#include "container/libarchive.h"
 #include "crypto/crc.h"
 
 static int bad(const struct lm_zip *z, size_t index, struct lmodel_error *error, const char *what)
@@ -50,7 +49,7 @@ static ssize_t view_read(struct archive *a, void *context, const void **bytes)
 	size_t n = (size_t)LM_MIN((uint64_t)PIECE, v->zip->size - v->at);
 
 	if (lm_read_at(v->zip->fd, v->zip->label, v->buffer, n, v->at, v->error)) {
-		archive_set_error(a, EIO, "read");
+		lm_libarchive.set_error(a, EIO, "read");
 		return ARCHIVE_FATAL;
 	}
 	v->at += n;
@@ -74,12 +73,13 @@ static int64_t view_seek(struct archive *a, void *context, int64_t offset, int w
 
 static void free_archive(struct archive **a)
 {
-	archive_read_free(*a);
+	if (*a != NULL)
+		lm_libarchive.read_free(*a);
 }
 
 static int fail_archive(const struct view *v, struct archive *a, size_t index)
 {
-	const char *why = archive_error_string(a);
+	const char *why = lm_libarchive.error_string(a);
 
 	if (v->error != NULL && v->error->code != LMODEL_OK)
 		return (int)v->error->code;
@@ -98,7 +98,7 @@ static int inflate_member(const struct view *v, struct archive *a, size_t index,
 	uint64_t got = 0;
 
 	for (;;) {
-		la_ssize_t n = archive_read_data(a, piece, PIECE);
+		la_ssize_t n = lm_libarchive.read_data(a, piece, PIECE);
 		int r;
 
 		if (n == 0)
@@ -132,15 +132,15 @@ static int inflate_all(const struct view *v, struct archive *a, int out, uint64_
 
 	for (size_t i = 0; i < v->zip->count; i++) {
 		const struct lm_zip_member *m = &v->zip->members[i];
-		int r = archive_read_next_header(a, &entry);
+		int r = lm_libarchive.read_next_header(a, &entry);
 
 		/* A warning is about its name, which may have no form in this locale. */
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 			return fail_archive(v, a, i);
 		if (m->method == LM_ZIP_STORED)
 			continue;
-		if (archive_entry_size_is_set(entry) &&
-		    archive_entry_size(entry) != (int64_t)m->size)
+		if (lm_libarchive.entry_size_is_set(entry) &&
+		    lm_libarchive.entry_size(entry) != (int64_t)m->size)
 			return bad(v->zip, i, v->error, "is of another size to libarchive");
 		r = inflate_member(v, a, i, out, to, crc, piece);
 		if (r != LMODEL_OK)
@@ -165,18 +165,21 @@ int lm_zip_inflate(const struct lm_zip *z, int out, uint64_t *offset, struct lmo
 		deflated += z->members[i].method == LM_ZIP_DEFLATED;
 	if (deflated == 0)
 		return LMODEL_OK;
-	a = archive_read_new();
+	r = lm_libarchive_load(error);
+	if (r != LMODEL_OK)
+		return r;
+	a = lm_libarchive.read_new();
 	crc = lm_crc_new(error);
 	if (a == NULL || buffer == NULL || piece == NULL || crc == NULL) {
 		if (crc != NULL)
 			lm_crc_free(crc);
 		return lm_fail_memory(error);
 	}
-	archive_read_support_format_zip_seekable(a);
-	archive_read_set_read_callback(a, view_read);
-	archive_read_set_seek_callback(a, view_seek);
-	archive_read_set_callback_data(a, &v);
-	r = archive_read_open1(a) != ARCHIVE_OK ? fail_archive(&v, a, 0) :
+	lm_libarchive.read_support_format_zip_seekable(a);
+	lm_libarchive.read_set_read_callback(a, view_read);
+	lm_libarchive.read_set_seek_callback(a, view_seek);
+	lm_libarchive.read_set_callback_data(a, &v);
+	r = lm_libarchive.read_open1(a) != ARCHIVE_OK ? fail_archive(&v, a, 0) :
 	    inflate_all(&v, a, out, offset, crc, piece);
 	lm_crc_free(crc);
 	return r;

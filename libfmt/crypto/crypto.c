@@ -13,13 +13,14 @@ static bool ready;
 static void hide_pool(void)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *probe = gcry_malloc_secure(1), *at;
+	char *probe = gcry_malloc_secure(1), *from, *to;
 
 	if (probe == NULL)
 		return;
-	at = probe - (uintptr_t)probe % page;
-	for (; gcry_is_secure(at) && gcry_is_secure(at + page - 1); at += page)
-		madvise(at, page, MADV_DONTDUMP);
+	from = to = probe - (uintptr_t)probe % page;
+	while (gcry_is_secure(to) && gcry_is_secure(to + page - 1))
+		to += page;
+	madvise(from, (size_t)(to - from), MADV_DONTDUMP);
 	gcry_free(probe);
 }
 

@@ -212,7 +212,8 @@ int lm_export_safetensors(struct lm_export_tensor *tensors, size_t tensor_count,
 	for (size_t i = 0; i < tensor_count; i++)
 		if (!lm_dtype_in_safetensors(tensors[i].dtype))
 			return lm_fail(error, LMODEL_EUNSUPPORTED,
-				       "tensor %s: safetensors has no type %s",
+				       "tensor %s: safetensors has no type %s; the native format "
+				       "keeps it",
 				       LM_QUOTE(tensors[i].name), tensors[i].dtype->name);
 	r = put_header(&text, tensors, tensor_count, metadata, metadata_count, &data_size,
 			   error);

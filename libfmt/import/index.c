@@ -1,6 +1,6 @@
 #include "import/index.h"
 
-#include "import/json.h"
+#include "base/json.h"
 
 static int compare_names(const void *a, const void *b)
 {

@@ -1,11 +1,11 @@
 /* safetensors: u64 length of the header, the header (JSON), the tensors' bytes without holes.
  * What the format's reference reader refuses is refused here (but for -0, which is 0), and some
  * things more: unknown fields of a tensor, and duplicate names, of which it takes the last. */
-#include "import/json.h"
 #include "import/kind.h"
 #include "import/source.h"
 
 #include "base/io.h"
+#include "base/json.h"
 
 enum { PREFIX = 8 }; /* the header's length, before the header */
 
@@ -52,6 +52,10 @@ static int check_size(int fd, uint64_t size, const char *label, uint64_t *header
 			       "%s: truncated: %ju bytes are no safetensors file", label,
 			       (uintmax_t)size);
 	n = lm_get_u64(head);
+	if (n > size - PREFIX && n > LM_HEADER_LIMIT && head[PREFIX] != '{')
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: starts like none of the inputs that are known (safetensors, GGUF, "
+			       "npy, npz, PyTorch, ONNX)", label);
 	if (n > size - PREFIX)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: not safetensors, or truncated: header length %ju, but the file "

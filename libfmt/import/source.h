@@ -96,7 +96,6 @@ struct lm_model {
 #define LM_RANK_LIMIT 64u
 #define LM_TENSOR_LIMIT 16777216u
 #define LM_HEADER_LIMIT 100000000u
-#define LM_DEPTH_LIMIT 2048u          /* JSON nesting */
 #define LM_SKELETON_LIMIT 134217728u  /* bytes of a skeleton */
 
 /* Appends the input at `path`: a .safetensors file, a directory in the Hugging Face layout, or

@@ -21,6 +21,8 @@
 #include <lmodel/model.h>
 #include <lmodel/pack.h>
 #include <lmodel/protect.h>
+#include <lmodel/registry.h>
+#include <lmodel/remote.h>
 #include <lmodel/run.h>
 #include <lmodel/sign.h>
 #include <lmodel/transform.h>

@@ -65,23 +65,6 @@ static int write_file(const char *path, const void *bytes, size_t len, struct lm
 	return r;
 }
 
-static int make_directory(const char *path, struct lmodel_error *error)
-{
-	LM_FREE char *part = lm_strdup(path, error);
-
-	if (part == NULL)
-		return LMODEL_EFAILED;
-	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(part, 0700) != 0 && errno != EEXIST)
-			return lm_fail_errno(error, "%s", LM_QUOTE(part));
-		*slash = '/';
-	}
-	if (mkdir(part, 0700) != 0 && errno != EEXIST)
-		return lm_fail_errno(error, "%s", LM_QUOTE(part));
-	return LMODEL_OK;
-}
-
 /* ---- memory ---- */
 
 static size_t print(char text[TEXT_LIMIT], const struct lm_memory *m)
@@ -153,7 +136,7 @@ int lm_memory_store(const struct lm_memory *given, bool back, const char *direct
 	char text[TEXT_LIMIT];
 	LM_CLOSE int lock = -1;
 
-	if (path == NULL || make_directory(directory, error))
+	if (path == NULL || lm_make_private(directory, error))
 		return LMODEL_EFAILED;
 	lock = lock_directory(directory);
 	if (!back && lm_memory_load(&before, directory, archive, NULL) == LMODEL_OK &&
@@ -210,7 +193,7 @@ int lm_grants_book_store(const struct lm_book *book, const char *path, const cha
 	size_t len;
 	int r;
 
-	if (directory == NULL || make_directory(directory, error))
+	if (directory == NULL || lm_make_private(directory, error))
 		return LMODEL_EFAILED;
 	book_key(key, archive, owner_key);
 	r = lm_book_seal_bytes(book, key, context, about(context, archive), NULL, &sealed, &len,

@@ -1,4 +1,5 @@
 /* What holds between the rows of a manifest (spec: 3). */
+#include "base/names.h"
 #include "container/layout.h"
 #include "manifest/manifest.h"
 
@@ -8,41 +9,42 @@ struct check {
 	struct lmodel_error *error;
 };
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Fails when two of the names are equal. `name_at` is the offset of the char * in an element. */
 static int check_unique(const struct check *c, const char *what, const void *array, size_t count,
-			size_t element, size_t name_at, const char **names, size_t have)
+			size_t element, size_t name_at, struct lm_name *names, size_t have)
 {
 	for (size_t i = 0; i < count; i++)
-		memcpy(&names[have + i], (const char *)array + i * element + name_at,
+		memcpy(&names[have + i].text, (const char *)array + i * element + name_at,
 		       sizeof(char *));
 	count += have;
-	qsort(names, count, sizeof(*names), by_text);
+	lm_names_sort(names, count);
 	for (size_t i = 1; i < count; i++)
-		if (strcmp(names[i - 1], names[i]) == 0)
+		if (strcmp(names[i - 1].text, names[i].text) == 0)
 			return lm_fail(c->error, LMODEL_ECORRUPT,
 				       "%s: manifest: two %s are named %s", c->label, what,
-				       LM_QUOTE(names[i]));
+				       LM_QUOTE(names[i].text));
 	return LMODEL_OK;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(((const struct lm_name *)a)->text, ((const struct lm_name *)b)->text);
 }
 
 /* No file is a directory of another: they come out into one directory. `names` is sorted, but
  * "a", "a-b", "a/b" are not neighbours, so each parent is looked up. */
-static int check_parents(const struct check *c, const char **names, size_t count)
+static int check_parents(const struct check *c, const struct lm_name *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		LM_FREE char *parent = lm_strdup(names[i], c->error);
+		LM_FREE char *parent = lm_strdup(names[i].text, c->error);
+		const struct lm_name key = { .text = parent };
 
 		if (parent == NULL)
 			return LMODEL_EFAILED;
 		for (char *slash = strrchr(parent, '/'); slash != NULL;
 		     slash = strrchr(parent, '/')) {
 			*slash = '\0';
-			if (bsearch(&parent, names, count, sizeof(*names), by_text) != NULL)
+			if (bsearch(&key, names, count, sizeof(*names), by_text) != NULL)
 				return lm_fail(
 					c->error, LMODEL_ECORRUPT,
 					"%s: manifest: %s is the name of a file and of a directory",
@@ -57,7 +59,7 @@ static int check_names(const struct check *c)
 	const struct lm_manifest *m = c->m;
 	const size_t most_files = m->source_count + m->attachment_count + m->sealed_count;
 	size_t most = LM_MAX(LM_MAX(m->member_count, m->tensor_count), most_files);
-	LM_FREE const char **names = calloc(most + 1, sizeof(*names));
+	LM_FREE struct lm_name *names = calloc(most + 1, sizeof(*names));
 
 	if (names == NULL)
 		return lm_fail_memory(c->error);

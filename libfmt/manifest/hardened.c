@@ -113,40 +113,54 @@ static bool single_text_is(sqlite3 *db, const char *sql, const char *wanted)
 	return text != NULL && strcmp(text, wanted) == 0 && sqlite3_step(s) == SQLITE_DONE;
 }
 
-static bool same_cell(sqlite3_stmt *a, sqlite3_stmt *b, int column)
+/* The next statement of our own text, as sqlite keeps it: without its semicolon, which is the only
+ * one behind a line's ")...". A table's name follows "CREATE TABLE ". */
+static bool next_table(const char **at, const char **sql, int *len)
 {
-	const void *p = sqlite3_column_blob(a, column), *q = sqlite3_column_blob(b, column);
-	int n = sqlite3_column_bytes(a, column);
+	const char *end;
 
-	return sqlite3_column_type(a, column) == sqlite3_column_type(b, column) &&
-	       n == sqlite3_column_bytes(b, column) &&
-	       (n == 0 || (p != NULL && q != NULL && memcmp(p, q, (size_t)n) == 0));
+	*sql = strstr(*at, "CREATE TABLE ");
+	if (*sql == NULL)
+		return false;
+	end = strstr(*sql, "\n)");
+	end = end != NULL ? strchr(end, ';') : NULL;
+	if (end == NULL)
+		return false;
+	*len = (int)(end - *sql);
+	*at = end;
+	return true;
 }
 
-/* The rows of sqlite_schema must be those that our own text makes, in its order. */
+static bool cell_is(sqlite3_stmt *s, int column, const char *text, int len)
+{
+	const void *cell = sqlite3_column_blob(s, column);
+
+	return sqlite3_column_type(s, column) == SQLITE_TEXT &&
+	       sqlite3_column_bytes(s, column) == len && cell != NULL &&
+	       memcmp(cell, text, (size_t)len) == 0;
+}
+
+/* The rows of sqlite_schema must be those that our own text makes, in its order: its tables, which
+ * have no indices, and nothing else. */
 static bool same_schema(sqlite3 *db)
 {
 	static const char query[] = "SELECT type, name, tbl_name, sql FROM sqlite_schema";
-	LM_CLEANUP(close_db) sqlite3 *ours = NULL;
-	LM_CLEANUP(finalize) sqlite3_stmt *a = NULL;
-	LM_CLEANUP(finalize) sqlite3_stmt *b = NULL;
+	LM_CLEANUP(finalize) sqlite3_stmt *s = NULL;
+	const char *at = manifest_sql, *sql;
+	int len;
 
-	if (sqlite3_open(":memory:", &ours) != SQLITE_OK ||
-	    pragma(ours, manifest_sql) != SQLITE_OK ||
-	    sqlite3_prepare_v2(ours, query, -1, &a, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(db, query, -1, &b, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(db, query, -1, &s, NULL) != SQLITE_OK)
 		return false;
-	for (;;) {
-		int r = sqlite3_step(a), s = sqlite3_step(b);
+	while (next_table(&at, &sql, &len)) {
+		const char *name = sql + strlen("CREATE TABLE ");
+		int name_len = (int)strcspn(name, " (");
 
-		if (r != s)
+		if (sqlite3_step(s) != SQLITE_ROW || !cell_is(s, 0, "table", 5) ||
+		    !cell_is(s, 1, name, name_len) || !cell_is(s, 2, name, name_len) ||
+		    !cell_is(s, 3, sql, len))
 			return false;
-		if (r != SQLITE_ROW)
-			return r == SQLITE_DONE;
-		for (int i = 0; i < 4; i++)
-			if (!same_cell(a, b, i))
-				return false;
 	}
+	return sqlite3_step(s) == SQLITE_DONE;
 }
 
 int lm_sqlite_open_untrusted(sqlite3 **out, const uint8_t *image, uint64_t len, const char *label,

@@ -103,13 +103,14 @@ static int read_member(struct lm_load *l, struct lm_table *t, size_t index)
 	const struct lm_member *before = index > 0 ? b - 1 : NULL;
 	uint64_t begin = before == NULL ? l->members_begin :
 					  lm_align(before->offset + before->length, LM_TAR_BLOCK);
-	LM_FREE char *coding = NULL;
+	const char *coding;
+	size_t len;
 
 	if (lm_get_text(t, 1, "path", 100, &b->path) ||
 	    lm_get_int(t, 2, "offset", l->committed_len, &b->offset) ||
 	    lm_get_int(t, 3, "length", l->committed_len, &b->length) ||
 	    lm_get_int(t, 4, "bytes", INT64_MAX, &b->bytes) ||
-	    lm_get_text(t, 5, "coding", 3, &coding) ||
+	    lm_see_text(t, 5, "coding", 3, &coding, &len) ||
 	    lm_get_int(t, 6, "chunk size", LMODEL_CHUNK_MAX, &b->chunk_bytes))
 		return LMODEL_ECORRUPT;
 	if (!lm_path_is_safe(b->path))
@@ -120,7 +121,7 @@ static int read_member(struct lm_load *l, struct lm_table *t, size_t index)
 		return lm_table_bad(t, "offset and length are out of range");
 	if (!lm_coding_parse(coding, &b->coding))
 		return lm_table_bad(t, "coding is not defined");
-	memcpy(b->coding_name, coding, strlen(coding) + 1);
+	memcpy(b->coding_name, coding, len + 1);
 	if (b->chunk_bytes < LMODEL_CHUNK_MIN || b->chunk_bytes % LMODEL_CHUNK_MIN != 0)
 		return lm_table_bad(t, "chunk size is out of range");
 	if (lm_get_bytes(t, 8, "digest", b->digest, sizeof(b->digest)))
@@ -157,37 +158,35 @@ static int read_metadata(struct lm_load *l, struct lm_table *t, size_t index)
 	return LMODEL_OK;
 }
 
-/* "[2,3]": decimal numbers without leading zeros, nothing else. */
+/* "[2,3]": decimal numbers without leading zeros, nothing else. `*shape` is NULL for want of
+ * memory alone. */
 static bool parse_shape(const char *text, unsigned *rank, uint64_t **shape)
 {
-	uint64_t *dims = malloc(64 * sizeof(*dims));
+	uint64_t dims[64];
 	unsigned n = 0;
 
-	if (dims == NULL || *text++ != '[')
-		goto no;
+	if (*text++ != '[')
+		return false;
 	while (*text != ']') {
 		uint64_t v = 0;
 		const char *begin;
 
 		if (n == 64 || (n > 0 && *text++ != ','))
-			goto no;
+			return false;
 		for (begin = text; *text >= '0' && *text <= '9'; text++)
 			if (!lm_mul(v, 10, &v) || !lm_add(v, (uint64_t)(*text - '0'), &v))
-				goto no;
+				return false;
 		if (text == begin || (*begin == '0' && text != begin + 1))
-			goto no;
+			return false;
 		dims[n++] = v;
 	}
 	if (text[1] != '\0')
-		goto no;
+		return false;
 	*rank = n;
-	*shape = realloc(dims, LM_MAX(n, 1u) * sizeof(*dims)); /* 512 bytes a tensor add up */
-	if (*shape == NULL)
-		*shape = dims;
+	*shape = malloc(LM_MAX(n, 1u) * sizeof(*dims));
+	if (*shape != NULL)
+		memcpy(*shape, dims, n * sizeof(*dims));
 	return true;
-no:
-	free(dims);
-	return false;
 }
 
 /* Whoever writes the files of a folder takes it off the names of tensors (spec: 3.6). */
@@ -201,12 +200,13 @@ static bool in_folder(const char *tensor, const char *source)
 static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 {
 	struct lm_tensor_row *row = &l->m->tensors[index];
-	LM_FREE char *dtype = NULL;
-	LM_FREE char *shape = NULL;
+	const char *dtype, *shape;
+	size_t len;
 	uint64_t bytes;
 
 	if (lm_get_text(t, 1, "name", 65535, &row->name) ||
-	    lm_get_text(t, 2, "dtype", 255, &dtype) || lm_get_text(t, 3, "shape", 2048, &shape) ||
+	    lm_see_text(t, 2, "dtype", 255, &dtype, &len) ||
+	    lm_see_text(t, 3, "shape", 2048, &shape, &len) ||
 	    lm_get_int(t, 4, "bytes", INT64_MAX, &row->bytes) ||
 	    lm_get_row(t, 5, "source", l->m->source_count, false, &row->source) ||
 	    lm_get_row(t, 6, "member", l->m->member_count, true, &row->member) ||
@@ -221,6 +221,8 @@ static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 			       LM_QUOTE(row->name), LM_QUOTE(dtype));
 	if (!parse_shape(shape, &row->rank, &row->shape))
 		return lm_table_bad(t, "shape");
+	if (row->shape == NULL)
+		return lm_fail_memory(t->error);
 	if (!lm_dtype_bytes(row->dtype, row->rank, row->shape, &row->elements, &bytes) ||
 	    bytes != row->bytes)
 		return lm_table_bad(t, "bytes are not those of its dtype and shape");

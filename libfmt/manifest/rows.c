@@ -56,16 +56,33 @@ int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, b
 	return LMODEL_OK;
 }
 
+int lm_see_text(struct lm_table *t, int column, const char *what, size_t limit, const char **value,
+		size_t *len)
+{
+	/* the type first: asking for the text would change it */
+	bool is_text = sqlite3_column_type(t->statement, column) == SQLITE_TEXT;
+
+	*value = is_text ? (const char *)sqlite3_column_text(t->statement, column) : NULL;
+	*len = (size_t)sqlite3_column_bytes(t->statement, column);
+	if (*value == NULL || *len > limit || memchr(*value, '\0', *len) != NULL ||
+	    !lm_utf8_valid(*value, *len))
+		return lm_table_bad(t, what);
+	return LMODEL_OK;
+}
+
 int lm_get_text(struct lm_table *t, int column, const char *what, size_t limit, char **value)
 {
-	const char *text = (const char *)sqlite3_column_text(t->statement, column);
-	size_t len = (size_t)sqlite3_column_bytes(t->statement, column);
+	const char *text;
+	size_t len;
+	int r = lm_see_text(t, column, what, limit, &text, &len);
 
-	if (sqlite3_column_type(t->statement, column) != SQLITE_TEXT || text == NULL ||
-	    len > limit || strlen(text) != len || !lm_utf8_valid(text, len))
-		return lm_table_bad(t, what);
-	*value = lm_strdup(text, t->error);
-	return *value == NULL ? LMODEL_EFAILED : LMODEL_OK;
+	if (r != LMODEL_OK)
+		return r;
+	*value = malloc(len + 1);
+	if (*value == NULL)
+		return lm_fail_memory(t->error);
+	memcpy(*value, text, len + 1);
+	return LMODEL_OK;
 }
 
 int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes, size_t len)

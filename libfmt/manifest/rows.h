@@ -43,6 +43,10 @@ int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, b
 /* Valid UTF-8 without NUL, at most `limit` bytes, in fresh memory. */
 int lm_get_text(struct lm_table *t, int column, const char *what, size_t limit, char **value);
 
+/* The same in sqlite's memory, until the next row: its length, and a NUL behind it. */
+int lm_see_text(struct lm_table *t, int column, const char *what, size_t limit, const char **value,
+		size_t *len);
+
 /* A blob of exactly `len` bytes. */
 int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes, size_t len);
 

@@ -1,10 +1,13 @@
-/* HTTP over libcurl, which is loaded when the first request is made: commands that touch no network
- * do not pay for it. http and https only, TLS verified, proxies as curl's environment says.
+/* HTTP over libcurl, which is loaded when the first request is made: commands that touch no
+ * network do not pay for it. http and https only, TLS verified, proxies as curl's environment
+ * says.
  *
- * Every request is bounded: a response whose body nobody streams is at most LM_HTTP_BODY_LIMIT bytes,
- * a connection that gives less than LM_HTTP_SLOW_BYTES a second for LM_HTTP_SLOW_SECONDS is given up,
- * at most LM_HTTP_REDIRECTS redirects are followed. 429 and 5xx, refused and broken connections are
- * tried again with back-off (Retry-After is honoured, within bounds) where the request can be repeated. */
+ * Every request is bounded: a response whose body nobody streams is at most LM_HTTP_BODY_LIMIT
+ * bytes, a connection that gives less than LM_HTTP_SLOW_BYTES a second for LM_HTTP_SLOW_SECONDS
+ * is given up, at most LM_HTTP_REDIRECTS redirects are followed. 429 and 5xx, refused and broken
+ * connections are tried again with back-off where the request can be repeated. Retry-After is
+ * honoured up to LM_HTTP_WAIT_SECONDS; an answer that asks for more is given to the caller at
+ * once. */
 #ifndef LM_HTTP_H
 #define LM_HTTP_H
 
@@ -14,12 +17,15 @@
 #define LM_HTTP_REDIRECTS 8
 #define LM_HTTP_SLOW_BYTES 512
 #define LM_HTTP_SLOW_SECONDS 30
+#define LM_HTTP_WAIT_SECONDS 60
 
 struct lm_http; /* one client: its connections, its counters. Any number of threads may use it. */
 
 struct lm_http_options {
 	bool plain_http;  /* http:// to other hosts than this machine is allowed */
 	unsigned tries;   /* of one request; 0: 5 */
+	unsigned backoff_ms;   /* before the second try, twice that before the third; 0: 500 */
+	unsigned slow_seconds; /* 0: LM_HTTP_SLOW_SECONDS */
 	/* Asked a few times a second, on the thread of the request; not 0 stops it with EFAILED
 	 * "interrupted". */
 	int (*stopped)(void *context);
@@ -32,7 +38,7 @@ struct lm_http_usage {
 	uint64_t requests;       /* repeated ones too */
 };
 
-/* Where a body comes from. */
+/* Where the body of a request comes from. */
 struct lm_http_body {
 	const void *bytes;     /* in memory, or NULL: */
 	int fd;                /* `length` bytes of this file from `offset` */
@@ -40,7 +46,8 @@ struct lm_http_body {
 	uint64_t offset, length;
 };
 
-/* Takes a piece of a body as it arrives. */
+/* Takes a piece of a body as it arrives. The response that was given to lm_http_perform() has its
+ * status and headers by then. */
 typedef int lm_http_sink(void *context, const void *bytes, size_t len, struct lmodel_error *error);
 
 struct lm_http_request {
@@ -52,9 +59,11 @@ struct lm_http_request {
 	const struct lm_http_body *body;
 	lm_http_sink *sink;           /* NULL: the body is kept in the response */
 	void *sink_context;           /* a repeated request starts the body anew: see `begin` */
-	int (*begin)(void *context);  /* before each try's first byte goes to the sink, or NULL */
+	int (*begin)(void *context);  /* before each try's first byte goes to the sink (or at its
+	                               * end, when there is none), or NULL; not 0 is a failure */
 	uint64_t sink_limit;          /* bytes a sink takes; more is ECORRUPT */
-	bool once;                    /* never repeat: PATCH of a chunk, whose state has to be asked */
+	bool once;                    /* never repeat: a chunk, after which the state is asked */
+	bool stay;                    /* refuse redirects to another origin: the body is a secret */
 };
 
 enum lm_http_header {
@@ -72,6 +81,8 @@ struct lm_http_response {
 	uint64_t content_length;       /* UINT64_MAX: unknown */
 	char *body;                    /* NUL behind `body_len`; NULL when it went to a sink */
 	size_t body_len;
+	bool broken;                   /* set, also after a failure, where a later try may do
+	                                * better: 429, most of 5xx, no connection, a broken one */
 };
 
 struct lm_http *lm_http_new(const struct lm_http_options *options, struct lmodel_error *error);
@@ -85,9 +96,24 @@ int lm_http_perform(struct lm_http *http, const struct lm_http_request *request,
 		    struct lm_http_response *response, struct lmodel_error *error) LM_MUST_CHECK;
 void lm_http_response_free(struct lm_http_response *response);
 
+/* Back-off for who repeats requests himself (`once`): waits after the `failures`th failure in a
+ * row, as long as `response` (may be NULL) asks for. EFAILED when that was too often, or
+ * "interrupted"; ask `response->broken` first. */
+int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
+		  struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Waits. EFAILED "interrupted" when `stopped` says so. */
+int lm_http_wait(struct lm_http *http, unsigned ms, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* What `location` means in an answer from the address `from`, in fresh memory, under the rules of
+ * redirects: from https to https alone, nobody else's answer leads to this machine. `*same` (may be
+ * NULL): it has the origin of `from`. ECORRUPT for what is not allowed. */
+int lm_http_resolve(struct lm_http *http, const char *from, const char *location, char **url,
+		    bool *same, struct lmodel_error *error) LM_MUST_CHECK;
+
 void lm_http_usage(struct lm_http *http, struct lm_http_usage *usage);
 
-/* Host (without port) is this machine: localhost, 127.0.0.0/8, ::1. */
+/* Host (without port) is this machine: localhost, 127.0.0.0/8, ::1 (in brackets or not). */
 bool lm_http_is_loopback(const char *host);
 
 #endif

@@ -21,6 +21,10 @@ int lm_reference_parse(struct lm_reference *reference, const char *text,
 		       struct lmodel_error *error) LM_MUST_CHECK;
 void lm_reference_free(struct lm_reference *reference);
 
+/* Whether it is the name of a repository, or a tag. */
+bool lm_reference_is_name(const char *name);
+bool lm_reference_is_tag(const char *tag);
+
 /* Whether an ARCHIVE operand names something elsewhere: begins with oci://, https:// or http://. */
 bool lm_reference_is_remote(const char *text);
 

@@ -1,16 +1,15 @@
 /* One repository of a registry, by the OCI distribution specification 1.1: blobs, manifests,
- * referrers. Authentication (none, Basic, Bearer tokens) happens when the registry asks for it, with
- * the credentials that docker's config.json or its helpers have for the host.
+ * referrers. Authentication (none, Basic, Bearer tokens) happens when the registry asks for it,
+ * with the credentials that docker's config.json or its helpers have for the host.
  *
  * Every digest is checked here: what lm_registry_get_* gives has the digest that was asked for. */
 #ifndef LM_REGISTRY_H
 #define LM_REGISTRY_H
 
 #include "base/base.h"
+#include "net/digest.h"
 #include "net/http.h"
 #include "net/reference.h"
-
-#define LM_DIGEST_SIZE (7 + 64 + 1) /* "sha256:", hex, NUL */
 
 struct lm_registry; /* threads may share one */
 
@@ -18,10 +17,6 @@ struct lm_registry; /* threads may share one */
 struct lm_registry *lm_registry_new(struct lm_http *http, const struct lm_reference *reference,
 				    struct lmodel_error *error);
 void lm_registry_free(struct lm_registry *registry);
-
-/* "sha256:" and 64 lower-case hex digits. */
-bool lm_digest_check(const char *digest);
-void lm_digest_text(char text[LM_DIGEST_SIZE], const uint8_t sha256[32]);
 
 /* ---- blobs ---- */
 
@@ -35,8 +30,8 @@ int lm_registry_mount(struct lm_registry *registry, const char *digest, const ch
 
 struct lm_upload_options {
 	uint64_t chunk;          /* bytes of one PATCH; 0: 16 MiB. A registry may ask for more */
-	const char *state;       /* directory where sessions are kept (0700), so that a push that was
-	                          * killed goes on; NULL: nowhere */
+	const char *state;       /* directory where sessions are kept (0700), so that a push that
+	                          * was killed goes on; NULL: nowhere */
 	int (*progress)(void *context, uint64_t sent); /* bytes of this blob the registry has; not 0
 	                                                * stops */
 	void *context;
@@ -69,8 +64,9 @@ struct lm_registry_manifest {
 	char digest[LM_DIGEST_SIZE];
 };
 
-/* `which` is a tag or a digest; NULL: the reference's digest, or else its tag. Not there: EFAILED
- * and `*found` false (`found` may be NULL). */
+/* `which` is a tag or a digest; NULL: the reference's digest, or else its tag. Where the
+ * registry says that there is none: EFAILED, and `*found` false; after any other failure it is
+ * true. `found` may be NULL. */
 int lm_registry_get_manifest(struct lm_registry *registry, const char *which,
 			     struct lm_registry_manifest *manifest, bool *found,
 			     struct lmodel_error *error) LM_MUST_CHECK;
@@ -90,9 +86,9 @@ struct lm_referrer {
 	char *artifact_type;
 };
 
-/* Manifests whose subject is `digest`, of one artifact type (NULL: any): by the referrers API, page
- * by page, or by the tag schema sha256-<hex> where the registry has no such API. None is no failure.
- * At most LM_REFERRERS are read; more is ELIMIT. */
+/* Manifests whose subject is `digest`, of one artifact type (NULL: any): by the referrers API,
+ * page by page, or by the tag schema sha256-<hex> where the registry has no such API. None is no
+ * failure. At most LM_REFERRERS are read; more is ELIMIT. */
 #define LM_REFERRERS 10000
 int lm_registry_referrers(struct lm_registry *registry, const char *digest,
 			  const char *artifact_type, struct lm_referrer **referrers, size_t *count,

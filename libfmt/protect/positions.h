@@ -98,6 +98,10 @@ uint64_t lm_positions_reader_count(const struct lm_positions_reader *reader);
  * `*count` 0 at the end, after which the end of the stream has been checked. */
 int lm_positions_reader_next(struct lm_positions_reader *reader, uint64_t *first, uint64_t *count,
 			     struct lmodel_error *error) LM_MUST_CHECK;
+/* The same for a set whose numbers are coded one by one: the next `most` of them at once. `*got` 0
+ * where they are not, and when there are none left: lm_positions_reader_next() goes on from there. */
+int lm_positions_reader_numbers(struct lm_positions_reader *reader, uint64_t *numbers, size_t most,
+				size_t *got, struct lmodel_error *error) LM_MUST_CHECK;
 void lm_positions_reader_free(struct lm_positions_reader *reader);
 
 #endif

@@ -363,6 +363,29 @@ int lm_positions_reader_next(struct lm_positions_reader *r, uint64_t *first, uin
 	return rc;
 }
 
+int lm_positions_reader_numbers(struct lm_positions_reader *r, uint64_t *numbers, size_t most,
+				size_t *got, struct lmodel_error *error)
+{
+	size_t n = (size_t)LM_MIN((uint64_t)most, r->left);
+
+	*got = 0;
+	if (r->failed)
+		return corrupt(r, "has failed before", error);
+	if (r->form.form != LM_POSITIONS_GAPS)
+		return LMODEL_OK;
+	for (size_t i = 0; i < n; i++) {
+		int rc = get_number(r, &numbers[i], error);
+
+		if (rc != LMODEL_OK)
+			return rc;
+		r->next = numbers[i] + 1;
+		r->left--;
+		r->given++;
+	}
+	*got = n;
+	return LMODEL_OK;
+}
+
 void lm_positions_reader_free(struct lm_positions_reader *reader)
 {
 	free(reader);

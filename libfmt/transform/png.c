@@ -1,9 +1,9 @@
 /* PNG files, whole in memory. Pixels are taken as they are stored, without any colour management;
  * palettes and less than 8 bits become 8 bits a sample. Other chunks are left behind. */
-#include <png.h>
 #include <setjmp.h>
 
 #include "base/io.h"
+#include "transform/libpng.h"
 #include "transform/picture.h"
 
 enum { CHUNK_LIMIT = 1 << 23 };
@@ -24,7 +24,7 @@ struct picture {
 
 static void on_error(png_structp png, png_const_charp message)
 {
-	struct picture *p = png_get_error_ptr(png);
+	struct picture *p = lm_libpng.get_error_ptr(png);
 
 	lm_fail(p->error, p->writes ? LMODEL_EFAILED : LMODEL_ECORRUPT, "%s: PNG: %s",
 		p->writes ? p->job->out_label : p->job->in->label, LM_QUOTE(message));
@@ -39,18 +39,18 @@ static void on_warning(png_structp png, png_const_charp message)
 
 static void read_bytes(png_structp png, png_bytep bytes, size_t len)
 {
-	struct picture *p = png_get_io_ptr(png);
+	struct picture *p = lm_libpng.get_io_ptr(png);
 
 	if (lm_input_read(p->job->in, bytes, len, p->error))
-		png_error(png, "read");
+		lm_libpng.error(png, "read");
 }
 
 static void write_bytes(png_structp png, png_bytep bytes, size_t len)
 {
-	struct picture *p = png_get_io_ptr(png);
+	struct picture *p = lm_libpng.get_io_ptr(png);
 
 	if (lm_write_all(p->job->out, p->job->out_label, bytes, len, p->error))
-		png_error(png, "write");
+		lm_libpng.error(png, "write");
 }
 
 static void flush(png_structp png)
@@ -77,57 +77,57 @@ static void read_head(struct picture *p)
 {
 	int depth, interlace, compression, filter;
 
-	png_set_read_fn(p->png, p, read_bytes);
-	png_set_user_limits(p->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-	png_set_chunk_malloc_max(p->png, CHUNK_LIMIT);
+	lm_libpng.set_read_fn(p->png, p, read_bytes);
+	lm_libpng.set_user_limits(p->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+	lm_libpng.set_chunk_malloc_max(p->png, CHUNK_LIMIT);
 	/* ancillary chunks: nothing in them has to do with the samples, but for tRNS */
-	png_set_keep_unknown_chunks(p->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-	png_read_info(p->png, p->info);
-	png_get_IHDR(p->png, p->info, &p->width, &p->height, &depth, &p->colour, &interlace,
+	lm_libpng.set_keep_unknown_chunks(p->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+	lm_libpng.read_info(p->png, p->info);
+	lm_libpng.get_IHDR(p->png, p->info, &p->width, &p->height, &depth, &p->colour, &interlace,
 		     &compression, &filter);
 	if (too_large(p, 1))
 		return;
 	if (p->colour == PNG_COLOR_TYPE_PALETTE)
-		png_set_palette_to_rgb(p->png);
+		lm_libpng.set_palette_to_rgb(p->png);
 	else if (depth < 8)
-		png_set_expand_gray_1_2_4_to_8(p->png);
-	if (png_get_valid(p->png, p->info, PNG_INFO_tRNS))
-		png_set_tRNS_to_alpha(p->png);
+		lm_libpng.set_expand_gray_1_2_4_to_8(p->png);
+	if (lm_libpng.get_valid(p->png, p->info, PNG_INFO_tRNS))
+		lm_libpng.set_tRNS_to_alpha(p->png);
 	if (depth == 16)
-		png_set_swap(p->png);
-	p->passes = png_set_interlace_handling(p->png);
-	png_read_update_info(p->png, p->info);
+		lm_libpng.set_swap(p->png);
+	p->passes = lm_libpng.set_interlace_handling(p->png);
+	lm_libpng.read_update_info(p->png, p->info);
 	p->type = depth == 16 ? LMODEL_SAMPLE_U16 : LMODEL_SAMPLE_U8;
-	p->colour = png_get_color_type(p->png, p->info);
-	p->samples = png_get_channels(p->png, p->info);
+	p->colour = lm_libpng.get_color_type(p->png, p->info);
+	p->samples = lm_libpng.get_channels(p->png, p->info);
 	p->channels = p->samples - ((p->colour & PNG_COLOR_MASK_ALPHA) != 0);
 }
 
 static void read_rows(struct picture *p)
 {
-	size_t row = png_get_rowbytes(p->png, p->info);
+	size_t row = lm_libpng.get_rowbytes(p->png, p->info);
 
 	for (int i = 0; i < p->passes; i++)
 		for (size_t y = 0; y < p->height; y++)
-			png_read_row(p->png, p->in + y * row, NULL);
-	png_read_end(p->png, NULL);
+			lm_libpng.read_row(p->png, p->in + y * row, NULL);
+	lm_libpng.read_end(p->png, NULL);
 }
 
 static void write_all(struct picture *p)
 {
 	size_t row = (size_t)p->width * p->samples * lm_sample_bytes(p->made);
 
-	png_set_write_fn(p->png, p, write_bytes, flush);
-	png_set_user_limits(p->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-	png_set_IHDR(p->png, p->info, p->width, p->height, (int)lm_sample_bytes(p->made) * 8,
+	lm_libpng.set_write_fn(p->png, p, write_bytes, flush);
+	lm_libpng.set_user_limits(p->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+	lm_libpng.set_IHDR(p->png, p->info, p->width, p->height, (int)lm_sample_bytes(p->made) * 8,
 		     p->colour, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
 		     PNG_FILTER_TYPE_DEFAULT);
-	png_write_info(p->png, p->info);
+	lm_libpng.write_info(p->png, p->info);
 	if (p->made == LMODEL_SAMPLE_U16)
-		png_set_swap(p->png);
+		lm_libpng.set_swap(p->png);
 	for (size_t y = 0; y < p->height; y++)
-		png_write_row(p->png, p->out + y * row);
-	png_write_end(p->png, NULL);
+		lm_libpng.write_row(p->png, p->out + y * row);
+	lm_libpng.write_end(p->png, NULL);
 }
 
 static int check_head(struct picture *p)
@@ -180,10 +180,12 @@ static int convert(struct picture *p)
 static int read_picture(struct picture *p)
 {
 	size_t count;
-	int r;
+	int r = lm_libpng_load(p->error);
 
-	p->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, p, on_error, on_warning);
-	p->info = p->png != NULL ? png_create_info_struct(p->png) : NULL;
+	if (r != LMODEL_OK)
+		return r;
+	p->png = lm_libpng.create_read_struct(PNG_LIBPNG_VER_STRING, p, on_error, on_warning);
+	p->info = p->png != NULL ? lm_libpng.create_info_struct(p->png) : NULL;
 	if (p->info == NULL)
 		return lm_fail_memory(p->error);
 	if (!guarded(p, read_head))
@@ -201,10 +203,10 @@ static int read_picture(struct picture *p)
 
 static int write_picture(struct picture *p)
 {
-	png_destroy_read_struct(&p->png, &p->info, NULL);
+	lm_libpng.destroy_read_struct(&p->png, &p->info, NULL);
 	p->writes = true;
-	p->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, p, on_error, on_warning);
-	p->info = p->png != NULL ? png_create_info_struct(p->png) : NULL;
+	p->png = lm_libpng.create_write_struct(PNG_LIBPNG_VER_STRING, p, on_error, on_warning);
+	p->info = p->png != NULL ? lm_libpng.create_info_struct(p->png) : NULL;
 	if (p->info == NULL)
 		return lm_fail_memory(p->error);
 	return guarded(p, write_all) ? LMODEL_OK : (int)p->error->code;
@@ -220,9 +222,9 @@ int lm_picture_png(const struct lm_picture_job *job, struct lmodel_error *error)
 	if (r == LMODEL_OK)
 		r = write_picture(&p);
 	if (p.png != NULL && p.writes)
-		png_destroy_write_struct(&p.png, &p.info);
+		lm_libpng.destroy_write_struct(&p.png, &p.info);
 	else if (p.png != NULL)
-		png_destroy_read_struct(&p.png, &p.info, NULL);
+		lm_libpng.destroy_read_struct(&p.png, &p.info, NULL);
 	free(p.in);
 	free(p.out);
 	return r;

@@ -26,16 +26,18 @@ from .loading import load, load_torch
 from .managing import extract, grant, keygen, rekey, revoke, sign
 from .opening import open
 from .packing import pack, save
+from .registry import Pulled, Pushed, pull, push
 from .reports import audit, inspect, positions, verify
 from .slices import TensorSlice
 from .views import (OBFUSCATION, AttachmentInfo, Info, ShardInfo, SlotInfo, TensorInfo, TierInfo)
 
 __all__ = [
     "OBFUSCATION", "Archive", "AttachmentInfo", "CorruptError", "DegradedWarning", "Info",
-    "LimitError", "LmodelError", "NoKeyError", "ObfuscationWarning", "Protection", "ShardInfo",
-    "SlotInfo", "TensorInfo", "TensorSlice", "TierInfo", "UnsupportedError", "UsageError", "audit",
-    "extract", "grant", "inspect", "keygen", "load", "load_torch", "open", "pack", "positions",
-    "rekey", "revoke", "safe_open", "save", "sign", "verify", "version",
+    "LimitError", "LmodelError", "NoKeyError", "ObfuscationWarning", "Protection", "Pulled",
+    "Pushed", "ShardInfo", "SlotInfo", "TensorInfo", "TensorSlice", "TierInfo",
+    "UnsupportedError", "UsageError", "audit", "extract", "grant", "inspect", "keygen", "load",
+    "load_torch", "open", "pack", "positions", "pull", "push", "rekey", "revoke", "safe_open",
+    "save", "sign", "verify", "version",
 ]
 
 

@@ -25,9 +25,12 @@ LMODEL_MASK_DPRM, LMODEL_MASK_ZERO, LMODEL_MASK_DEEP_LOCK, LMODEL_MASK_PERTURB =
 LMODEL_UNIT_DEFAULT, LMODEL_UNIT_ELEMENT, LMODEL_UNIT_SLICE = 0, 1, 2
 LMODEL_UNIT_ROW, LMODEL_UNIT_COLUMN, LMODEL_UNIT_BLOCK = 3, 4, 5
 LMODEL_SCOPE_EQUAL, LMODEL_SCOPE_MODEL, LMODEL_SCOPE_LAYER = 0, 1, 2
+LMODEL_LAYER_SENT, LMODEL_LAYER_MOUNTED, LMODEL_LAYER_THERE = 0, 1, 2
+LMODEL_LAYER_FETCHED, LMODEL_LAYER_COPIED, LMODEL_LAYER_LEFT = 3, 4, 5
 
 LMODEL_MESSAGE_SIZE = 1024
 LMODEL_RECIPIENT_SIZE = 128
+LMODEL_DIGEST_SIZE = 72
 
 # ---- callbacks ----
 
@@ -120,7 +123,8 @@ class Slot(Structure):
 
 class GrantOptions(Structure):
     _fields_ = [("size", c_size_t), ("detached", c_char_p), ("overwrite", c_bool),
-                ("book", c_char_p), ("notice", notice_fn), ("context", c_void_p)]
+                ("book", c_char_p), ("notice", notice_fn), ("context", c_void_p),
+                ("text", POINTER(c_char_p))]
 
 
 class Revocation(Structure):
@@ -134,6 +138,46 @@ class RevokeOptions(Structure):
 class RekeyOptions(Structure):
     _fields_ = [("size", c_size_t), ("run", Run), ("grants", c_char_p), ("book", c_char_p),
                 ("sign_key", c_char_p), ("unsigned_after", c_bool)]
+
+
+# ---- registry.h ----
+
+
+class Layer(Structure):
+    _fields_ = [("kind", c_char_p), ("tier", c_char_p), ("digest", c_char_p),
+                ("offset", c_uint64), ("length", c_uint64), ("fate", c_int)]
+
+
+layer_fn = CFUNCTYPE(None, c_void_p, POINTER(Layer))
+
+
+class PushReport(Structure):
+    _fields_ = [("digest", c_char * LMODEL_DIGEST_SIZE), ("sent", c_uint64),
+                ("received", c_uint64), ("requests", c_uint64), ("grants", c_size_t),
+                ("changed", c_bool)]
+
+
+class PushOptions(Structure):
+    _fields_ = [("size", c_size_t), ("run", Run), ("plain_http", c_bool), ("from", c_char_p),
+                ("chunk", c_uint64), ("state", c_char_p), ("layer", layer_fn)]
+
+
+class PullReport(Structure):
+    _fields_ = [("digest", c_char * LMODEL_DIGEST_SIZE), ("received", c_uint64),
+                ("sent", c_uint64), ("requests", c_uint64), ("copied", c_uint64),
+                ("changed", c_bool), ("tier", c_char * 65), ("absent", c_size_t),
+                ("grant", c_void_p), ("signed_by", c_void_p)]
+
+
+class PullOptions(Structure):
+    _fields_ = [("size", c_size_t), ("run", Run), ("plain_http", c_bool), ("output", c_char_p),
+                ("tier", c_char_p), ("base", c_bool), ("keyring", c_void_p),
+                ("overwrite", c_bool), ("allow_rollback", c_bool), ("signers", c_char_p),
+                ("layer", layer_fn)]
+
+
+class PushGrantOptions(Structure):
+    _fields_ = [("size", c_size_t), ("run", Run), ("plain_http", c_bool)]
 
 
 # ---- sign.h, check.h, extract.h ----
@@ -349,6 +393,11 @@ FUNCTIONS = {
     "lmodel_audit": (c_int, [_A, POINTER(AuditOptions), POINTER(POINTER(AuditReport)), _E]),
     "lmodel_audit_free": (None, [POINTER(AuditReport)]),
     "lmodel_audit_against": (c_int, [_A, _A, _RUN, change_fn, POINTER(AuditComparison), _E]),
+    "lmodel_push": (c_int, [c_char_p, c_char_p, POINTER(PushOptions), POINTER(PushReport), _E]),
+    "lmodel_pull": (c_int, [c_char_p, POINTER(PullOptions), POINTER(PullReport), _E]),
+    "lmodel_pull_report_free": (None, [POINTER(PullReport)]),
+    "lmodel_push_grant": (c_int, [c_char_p, c_char_p, c_char_p, c_size_t,
+                                  POINTER(PushGrantOptions), c_char_p, _E]),
     "lmodel_model_kind": (c_char_p, [c_char_p]),
     "lmodel_model_open": (c_int, [POINTER(_M), c_char_p, _RUN, _E]),
     "lmodel_model_close": (None, [_M]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from .archive import Archive
 
 _BLOCK = 1 << 16
+_WORTH_A_THREAD = 1 << 20  # bytes
 
 
 def check_bf16(bf16: str) -> bool:
@@ -26,10 +29,29 @@ def check_bf16(bf16: str) -> bool:
 
 def _widen_in_place(wide: np.ndarray, raw: np.ndarray) -> None:
     """float32 of the bfloat16 bits that stand in the upper half of the same memory. From the
-    front, what is written never reaches what is still to be read."""
+    front, what is written never reaches what is still to be read; within a block NumPy sees to
+    it."""
     bits = wide.reshape(-1).view("<u4")
     for i in range(0, bits.size, _BLOCK):
-        bits[i:i + _BLOCK] = raw[i:i + _BLOCK].astype("<u4") << 16
+        block = bits[i:i + _BLOCK]
+        block[:] = raw[i:i + _BLOCK]
+        np.left_shift(block, 16, out=block)
+
+
+def _widen_all(pairs: list[tuple[np.ndarray, np.ndarray]], jobs: int | None) -> None:
+    """The same for many, an array a thread: NumPy lets go of the interpreter's lock."""
+    large = [pair for pair in pairs if pair[1].nbytes >= _WORTH_A_THREAD]
+    for wide, raw in pairs:
+        if raw.nbytes < _WORTH_A_THREAD:
+            _widen_in_place(wide, raw)
+    threads = min(jobs or len(os.sched_getaffinity(0)), len(large))
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            for done in [pool.submit(_widen_in_place, *pair) for pair in large]:
+                done.result()
+    else:
+        for pair in large:
+            _widen_in_place(*pair)
 
 
 def _allocate(info: TensorInfo, dtype: Dtype, widen: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -63,8 +85,7 @@ def read(archive: Archive, wanted: list[TensorInfo], bf16: str, jobs: int | None
         if wide:
             later.append((array, raw.view("<u2")))
     archive._read_ranges(rows, jobs, progress)
-    for array, raw in later:
-        _widen_in_place(array, raw)
+    _widen_all(later, jobs)
     for name, original in copies:
         array = found[name][0]
         array[...] = found[original][0].reshape(array.shape)

@@ -187,8 +187,9 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
         running = Running(jobs, progress)
         with self._open() as handle:
             reads = (_abi.Read * len(rows))()
+            find = library().lmodel_tensor_find
             for read, (name, offset, length, address) in zip(reads, rows):
-                tensor = library().lmodel_tensor_find(handle, c_text(name))
+                tensor = find(handle, c_text(name))
                 if not tensor:
                     raise UsageError(f"{self._path}: has no tensor {name!r}")
                 read.tensor, read.offset, read.len, read.buffer = tensor, offset, length, address
@@ -199,7 +200,8 @@ class Archive(contextlib.AbstractContextManager["Archive"]):
               progress: Progress) -> dict[str, tuple[np.ndarray, Dtype]]:
         if isinstance(names, str):
             names = [names]
-        wanted = [self.tensor_info(n) for n in (self.keys() if names is None else names)]
+        wanted = list(self.tensors.values()) if names is None else \
+            [self.tensor_info(n) for n in names]
         return _arrays.read(self, wanted, bf16, jobs, progress)
 
     def load(self, names: Iterable[str] | None = None, *, jobs: int | None = None,

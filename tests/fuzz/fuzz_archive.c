@@ -75,6 +75,7 @@ static void make_archive(void)
 	struct lmodel_attach attach = { .path = side, .name = "notes.txt" };
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lm_slots slots;
+	struct lm_file view;
 	uint64_t len;
 
 	options.run.jobs = 1;
@@ -95,7 +96,8 @@ static void make_archive(void)
 	archive_len = (size_t)len;
 	archive = malloc(archive_len);
 	must(archive != NULL && lm_read_at(out, "a", archive, archive_len, 0, NULL) == LMODEL_OK);
-	must(lm_slots_locate(out, "a", len, &slots, NULL) == LMODEL_OK);
+	view = lm_file_local(out, "a");
+	must(lm_slots_locate(&view, len, &slots, NULL) == LMODEL_OK);
 	slot_size = slots.slot_size;
 }
 

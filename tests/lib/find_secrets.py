@@ -8,6 +8,7 @@ on something that does hold the keys.
 """
 import base64
 import os
+import platform
 import pty
 import re
 import resource
@@ -213,7 +214,10 @@ def forms():
 
 # ---- what others see of the process ----
 
-def looked_at(argv, call, seconds=3):
+NUMBERS = {"x86_64": {"pwrite64": "18 ", "read": "0 "}, "aarch64": {"pwrite64": "68 ", "read": "63 "}}
+
+
+def looked_at(argv, call, seconds=6):
     """A process that sleeps at a call: its command line, environment and memory."""
     p = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
                           f"inject={call}:delay_enter={int(seconds * 1e6)}:when=1"] + argv,
@@ -229,7 +233,9 @@ def looked_at(argv, call, seconds=3):
                     pid = int(child)
             except OSError:
                 pass                # it has ended
-    # until it sleeps at the call: nothing moves for a while (processor time counts in 10 ms)
+    # until it sleeps at the call: it is in there, where that can be seen, and nothing moves for a
+    # while (processor time counts in 10 ms)
+    number = NUMBERS.get(platform.machine(), {}).get(call, "") if ROOT else ""
     last, still = None, 0
     while pid and still < 10 and time.monotonic() < end:
         try:
@@ -237,7 +243,7 @@ def looked_at(argv, call, seconds=3):
             seen["cmdline"] += read(f"/proc/{pid}/cmdline")
         except (OSError, ProcessLookupError):
             break
-        still = still + 1 if now == last else 0
+        still = still + 1 if now == last and now.startswith(number.encode()) else 0
         last = now
         time.sleep(0.015)
     try:

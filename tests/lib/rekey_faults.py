@@ -224,8 +224,8 @@ def reader_beside(n, twice):
         with ThreadPoolExecutor(1) as reading:
             reader = reading.submit(lmodel, "extract", "-q", "-j1", "-f", "-i", top + "/alice.key",
                                     "-o", where + "/read", path,
-                                    inject=f"pread64:delay_enter=900000:when={n}")
-            until = time.monotonic() + 5
+                                    inject=f"pread64:delay_enter=4000000:when={n}")
+            until = time.monotonic() + 30
             while not is_read(path) and time.monotonic() < until:
                 time.sleep(0.005)
             time.sleep(0.1)

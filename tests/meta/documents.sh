@@ -59,7 +59,7 @@ constant LM_NAME_LIMIT $inputs '^\| name of a tensor \| @ bytes'
 constant LM_RANK_LIMIT $inputs '^\| dimensions of a tensor \| @ \|'
 constant LM_TENSOR_LIMIT $inputs '^\| tensors of one archive \| @ \|'
 constant LM_HEADER_LIMIT $inputs '^\| header of a safetensors input.*\| @ bytes'
-constant LM_DEPTH_LIMIT $inputs '^\| nesting of JSON in an input \| @ \|'
+constant LM_DEPTH_LIMIT base/json.h '^\| nesting of JSON in an input \| @ \|'
 tiers=manifest/manifest.h
 constant LM_TIER_ROW_LIMIT $tiers '^\| tiers \| @ \|'
 constant LM_TIER_ROW_LIMIT $tiers '^Table `tier`, lowest first, at most @ rows'
@@ -103,8 +103,10 @@ constant LM_PLANE_ENTRY codec/context.h '^A chunk of method 3 .*, @ bytes each:'
 constant DIGEST_AT container/slot.c '^\| @ \| 32 \| bytes \| digest \|'
 constant OP_LITERAL archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: literal \|'
 constant OP_TENSORS archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: tensors \|'
-constant SMALLEST container/slot.c 'clamp\(payload / 256, @, '
-constant LARGEST container/slot.c 'clamp\(payload / 256, [0-9]*, @\)'
+constant SMALLEST container/slot.c 'clamp\(payload / 32768, @, '
+constant LARGEST container/slot.c 'clamp\(payload / 32768, [0-9]*, @\)'
+constant FEW container/slot.c 'clamp\(payload / 1024, @, '
+constant MANY container/slot.c 'clamp\(payload / 1024, [0-9]*, @\)'
 constant CUT container/tar.c '^ *its first @ bytes'
 says "$(printf '0x%x\\) == 0x%x' "$(value DESCRIPTOR_MASK codec/chunk_decode.c)" \
 	"$(value DESCRIPTOR codec/chunk_decode.c)")" "frame descriptor"
@@ -188,8 +190,8 @@ ok $? "columns were found ($columns)"
 
 # ---- references ----
 
-# Sections that the code cites.
-grep -rhoE 'spec:? [0-9]+(\.[0-9]+)?( to [0-9]+\.[0-9]+)?' "$lib" "$srcdir/bin" "$srcdir/tests" \
+# Sections that the code cites; "distribution-spec 1.1" is another document.
+grep -rhoE '(^|[^-])spec:? [0-9]+(\.[0-9]+)?( to [0-9]+\.[0-9]+)?' "$lib" "$srcdir/bin" "$srcdir/tests" \
 	"$srcdir/schema" --include='*.[ch]' --include='*.sql' | grep -oE '[0-9]+(\.[0-9]+)?' | sort -u >cited
 missing=
 while read -r n; do

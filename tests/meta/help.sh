@@ -1,7 +1,7 @@
 # Help, manual pages and parser say the same.
 . "${srcdir:-.}/tests/lib/tap.sh"
 
-commands="pack list inspect extract cat audit verify diff keygen grant revoke rekey sign strip repack transform"
+commands="pack list inspect extract cat audit verify diff keygen grant revoke rekey sign strip repack transform push pull"
 man=$srcdir/bin/man
 
 page_of() {

@@ -7,6 +7,7 @@ root = sys.argv[1]
 ABOVE = {  # folder: what it may include besides itself
     "base": [],
     "crypto": ["base"],
+    "net": ["base", "crypto"],
     "codec": ["base"],
     "container": ["base", "crypto", "codec"],
     "manifest": ["base", "crypto", "codec", "container", "schema"],
@@ -16,7 +17,9 @@ ABOVE = {  # folder: what it may include besides itself
     "protect": ["base", "crypto", "import"],
     "transform": ["base", "crypto", "import", "export"],
     "archive": ["base", "crypto", "codec", "container", "manifest", "import", "export", "keys",
-                "protect", "transform"],
+                "protect", "transform", "net"],
+    "registry": ["base", "crypto", "codec", "container", "manifest", "import", "export", "keys",
+                 "protect", "transform", "net", "archive"],
 }
 OWNERS = {  # header: the only folders
     "sqlite3.h": ["libfmt/manifest"],
@@ -24,7 +27,8 @@ OWNERS = {  # header: the only folders
     "gcrypt.h": ["libfmt/crypto"],
     "zstd.h": ["libfmt/codec"], "zstd_errors.h": ["libfmt/codec"], "zdict.h": [],
     "png.h": ["libfmt/transform"],
-    "jansson.h": ["libfmt/import", "libfmt/export", "bin"],
+    "jansson.h": ["libfmt/base", "libfmt/import", "libfmt/export", "libfmt/registry", "bin"],
+    "curl/curl.h": ["libfmt/net"],
 }
 BANNED = ["sprintf", "vsprintf", "strcpy", "stpcpy", "strcat", "gets", "system", "popen", "tmpnam",
           "tempnam", "mktemp", "strtok", "alloca", "atoi", "atol", "atof", "sscanf"]
@@ -95,6 +99,8 @@ broken() {
 broken libfmt/base/error.c '#include "crypto/crypto.h"' "base may not include" "an include that looks up"
 broken libfmt/export/npy.c '#include "archive/archive.h"' "export may not include" "export above archive"
 broken libfmt/codec/codec.c '#include <sqlite3.h>' "belongs to" "a foreign header"
+broken libfmt/net/http.c '#include "container/slot.h"' "net may not include" "the network knows no format"
+broken libfmt/archive/pack.c '#include <curl/curl.h>' "belongs to" "libcurl in archive/"
 broken libfmt/archive/pack.c '#include <archive.h>' "belongs to" "libarchive in archive/"
 broken bin/main.c '#include "base/base.h"' "the program uses" "a private header in the program"
 broken libfmt/base/text.c 'static void x(char *p) { strcpy(p, "x"); }' "strcpy" "strcpy"

@@ -46,7 +46,7 @@ for name, fields in structs.items():
 # ---- enumerators and numbers ----
 
 names = sorted(set(re.findall(r"^\t(LMODEL_\w+) = ", code, flags=re.M)))
-names += ["LMODEL_MESSAGE_SIZE", "LMODEL_RECIPIENT_SIZE"]
+names += ["LMODEL_MESSAGE_SIZE", "LMODEL_RECIPIENT_SIZE", "LMODEL_DIGEST_SIZE"]
 ok(len(names) > 30, f"enumerators are found ({len(names)})")
 lines += [f'printf("%d\\n", (int){n});' for n in names]
 

@@ -6,6 +6,7 @@
 #include "crypto/curve.h"
 #include "crypto/kdf.h"
 #include "crypto/secret.h"
+#include "crypto/sha256.h"
 #include "lib/tap.h"
 
 #include <lmodel/error.h>
@@ -589,6 +590,27 @@ static void test_ed25519_to_x25519(void)
 	ok(lm_ed25519_to_x25519(u, three), "Ed25519 to X25519: y = 3");
 }
 
+/* Against one at a time; every place where padding begins, and messages of unlike length. */
+static void test_sha256_pair(void)
+{
+	static uint8_t bytes[4000];
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 167 >> 3);
+	for (size_t a = 0; a < 200; a++)
+		for (size_t b = 0; b < sizeof(bytes) - 200; b += b < 200 ? 1 : 611) {
+			const struct lm_message m[2] = { { bytes + 1, a }, { bytes + a, b } };
+			uint8_t both[2][LM_SHA256_SIZE], one[2][LM_SHA256_SIZE];
+
+			lm_sha256_pair(both, m);
+			lm_sha256(one[0], m[0].bytes, a);
+			lm_sha256(one[1], m[1].bytes, b);
+			wrong += memcmp(both, one, sizeof(both)) != 0;
+		}
+	ok(wrong == 0, "SHA-256 of two messages is that of each (%zu are not)", wrong);
+}
+
 int main(void)
 {
 	if (lm_crypto_init(NULL) != LMODEL_OK || lm_crypto_init(NULL) != LMODEL_OK)
@@ -597,6 +619,7 @@ int main(void)
 	test_secret_exhausted();
 	test_secret_pages();
 	test_wipe_and_equal();
+	test_sha256_pair();
 	test_hkdf_sha256();
 	test_hkdf_lengths();
 	test_hkdf_sha512();

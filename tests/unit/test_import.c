@@ -107,7 +107,7 @@ static void test_kinds(void)
 	import_as("x", tar, sizeof(tar), LMODEL_EUNSUPPORTED, "is a tar file", "another tar");
 	import_as("x", "", 0, LMODEL_ECORRUPT, "'x': is empty", "an empty file");
 	import_as("x", "hello", 5, LMODEL_ECORRUPT, "truncated: 5 bytes", "a short text");
-	import_as("x", "hello world", 11, LMODEL_ECORRUPT, "not safetensors, or truncated",
+	import_as("x", "hello world", 11, LMODEL_ECORRUPT, "none of the inputs that are known",
 		  "a longer text");
 
 	/* a header of 640 bytes starts like a pickle */

@@ -16,6 +16,7 @@ struct job {
 
 struct run {
 	unsigned workers;
+	uint64_t ring; /* jobs at a time, at most */
 	uint64_t jobs;
 	uint64_t fail_next, fail_work, fail_emit; /* job number, or NEVER */
 	uint64_t fail_work_from;                  /* all from this one on, each its own message */
@@ -45,7 +46,7 @@ static int next(void *context, void *job, struct lmodel_error *error)
 	}
 	j->number = r->made++;
 	j->worked = false;
-	r->too_many += r->made - r->emitted > 2 * (uint64_t)r->workers + 1;
+	r->too_many += r->made - r->emitted > r->ring;
 	return LMODEL_OK;
 }
 
@@ -93,14 +94,26 @@ static void release(void *job)
 	free(j->kept);
 }
 
-static const struct lm_pool_ops ops = {
+static atomic_uint pairs;
+
+/* The second of two before the first: results and errors have to go to their own job. */
+static void work_pair(void *context, unsigned worker, void *const job[2], int result[2],
+		      struct lmodel_error *const error[2])
+{
+	pairs++;
+	result[1] = work(context, worker, job[1], error[1]);
+	result[0] = work(context, worker, job[0], error[0]);
+}
+
+static struct lm_pool_ops ops = {
 	.job_size = sizeof(struct job), .next = next, .work = work, .emit = emit, .release = release,
 };
 
 static struct run run_of(unsigned workers, uint64_t jobs)
 {
 	return (struct run){
-		.workers = workers, .jobs = jobs, .fail_next = NEVER, .fail_work = NEVER,
+		.workers = workers, .jobs = jobs,
+		.ring = (ops.work_pair != NULL ? 4 : 2) * (uint64_t)workers + 1, .fail_next = NEVER, .fail_work = NEVER,
 		.fail_emit = NEVER, .fail_work_from = NEVER,
 	};
 }
@@ -175,7 +188,7 @@ static void test_failing_next(unsigned workers)
 	r.fail_next = 50;
 	is_int(lm_pool_run(workers, &ops, &r, &error), LMODEL_ELIMIT, "failing next");
 	is_error(&error, LMODEL_ELIMIT, "next 50", "failing next");
-	ok(r.emitted <= 50 && r.emitted + 2 * (uint64_t)workers + 1 >= 50, "... emitted before it");
+	ok(r.emitted <= 50 && r.emitted + r.ring >= 50, "... emitted before it");
 	sound(&r, "failing next");
 	r = run_of(workers, 100);
 	r.fail_next = 0;
@@ -190,9 +203,8 @@ static void test_workers(void)
 	ok(lm_pool_workers(0) >= 1 && lm_pool_workers(0) <= 64, "workers by processors");
 }
 
-int main(void)
+static void test_all(void)
 {
-	test_workers();
 	for (unsigned workers = 1; workers <= 8; workers++) {
 		test_whole(workers, 0);
 		test_whole(workers, 1);
@@ -202,5 +214,15 @@ int main(void)
 		test_failing_next(workers);
 	}
 	test_whole(4, 20000);
+}
+
+int main(void)
+{
+	test_workers();
+	test_all();
+	is_int(pairs, 0, "one job at a time");
+	ops.work_pair = work_pair;
+	test_all();
+	ok(pairs > 1000, "two at a time (%u)", pairs);
 	return done();
 }

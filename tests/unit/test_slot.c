@@ -33,6 +33,14 @@ static int file(void)
 	return fd;
 }
 
+static const struct lm_file *view(void)
+{
+	static struct lm_file f;
+
+	f = lm_file_local(file(), "test");
+	return &f;
+}
+
 /* Image number `n`: of another length and content than its neighbours. */
 static uint64_t image_of(unsigned n, uint8_t image[ROOM])
 {
@@ -87,7 +95,7 @@ static int reader_gets(struct lm_slot_footer *footer)
 	uint8_t *image = NULL;
 	int n;
 
-	if (lm_slots_read(file(), "test", &slots, &image, &f, &error) != LMODEL_OK)
+	if (lm_slots_read(view(), &slots, &image, &f, &error) != LMODEL_OK)
 		return -1;
 	n = (int)lm_get_u32(image);
 	if (image_of((unsigned)n, wanted) != f.image_len || memcmp(wanted, image, f.image_len) != 0)
@@ -100,7 +108,7 @@ static int reader_gets(struct lm_slot_footer *footer)
 
 static void look(struct lm_slot found[2])
 {
-	if (lm_slots_examine(file(), "test", &slots, found, NULL) != LMODEL_OK)
+	if (lm_slots_examine(view(), &slots, found, NULL) != LMODEL_OK)
 		abort();
 }
 
@@ -174,15 +182,15 @@ static void test_slot_size(void)
 	bool fits = true, aligned = true;
 
 	for (uint64_t len = 1; len <= LM_SLOT_LIMIT / 2; len = len * 3 + 7) {
-		uint64_t size = lm_slot_size_for(len, len * 5);
+		uint64_t size = lm_slot_size_for(len, len * 5, len % 2 != 0);
 
 		fits &= size >= len + len / 8 + LM_SLOT_FOOTER;
 		aligned &= size % LM_SLOT_ALIGN == 0;
 	}
 	ok(fits, "slot size: room for the image, an eighth more, and the footer");
 	ok(aligned, "slot size: aligned");
-	is_int((intmax_t)lm_slot_size_for(LM_SLOT_LIMIT, 0), 0, "slot size: over the limit");
-	is_int((intmax_t)lm_slot_size_for(UINT64_MAX - 5, UINT64_MAX), 0, "slot size: no overflow");
+	is_int((intmax_t)lm_slot_size_for(LM_SLOT_LIMIT, 0, false), 0, "slot size: over the limit");
+	is_int((intmax_t)lm_slot_size_for(UINT64_MAX - 5, UINT64_MAX, true), 0, "slot size: no overflow");
 }
 
 /* ---- finding and reading ---- */
@@ -197,7 +205,7 @@ static void locate_fails(const uint8_t *whole, size_t at, uint8_t byte, enum lmo
 	memcpy(bytes, whole, FILE_LEN);
 	bytes[at] = byte;
 	load(bytes);
-	is_int(lm_slots_locate(file(), "test", FILE_LEN, &found, &error), code, part);
+	is_int(lm_slots_locate(view(), FILE_LEN, &found, &error), code, part);
 	is_error(&error, code, part, "locate");
 }
 
@@ -209,7 +217,7 @@ static void test_locate(void)
 
 	create(1, 1);
 	save(whole);
-	is_int(lm_slots_locate(file(), "test", FILE_LEN, &found, NULL), LMODEL_OK, "locate");
+	is_int(lm_slots_locate(view(), FILE_LEN, &found, NULL), LMODEL_OK, "locate");
 	is_int((intmax_t)found.slot_size, SLOT, "... the slot size");
 	locate_fails(whole, 0, 'M', LMODEL_ECORRUPT, "is not an lmodel archive");
 	locate_fails(whole, 512, 'b', LMODEL_ECORRUPT, "is not an lmodel archive");
@@ -224,7 +232,7 @@ static void test_locate(void)
 	for (uint64_t len = 0; len < COMMITTED; len += 97) {
 		struct lmodel_error e = LMODEL_ERROR_INIT;
 
-		refused += lm_slots_locate(file(), "test", len, &found, &e) == LMODEL_ECORRUPT;
+		refused += lm_slots_locate(view(), len, &found, &e) == LMODEL_ECORRUPT;
 	}
 	is_int(refused, (COMMITTED + 96) / 97, "locate: cut anywhere within the slots");
 }
@@ -272,7 +280,7 @@ static void test_read(void)
 	ok(!found[0].valid && found[1].valid && strstr(found[0].problem, "SHA-256") != NULL,
 	   "... says which and why");
 	flip(b + SLOT - 512);
-	is_int(lm_slots_read(file(), "test", &slots, &got, &footer, &error), LMODEL_ECORRUPT,
+	is_int(lm_slots_read(view(), &slots, &got, &footer, &error), LMODEL_ECORRUPT,
 	       "read: both damaged");
 	is_error(&error, LMODEL_ECORRUPT, "slot A: SHA-256 does not match; slot B: no footer",
 		 "read: both damaged");
@@ -284,7 +292,7 @@ static void test_committed_beyond(void)
 	struct lm_slot found[2];
 
 	create(1, 1);
-	ok(lm_slots_examine(file(), "test", &shorter, found, NULL) == LMODEL_OK && !found[0].valid &&
+	ok(lm_slots_examine(view(), &shorter, found, NULL) == LMODEL_OK && !found[0].valid &&
 	   strstr(found[0].problem, "truncated") != NULL, "a file shorter than what was committed");
 }
 

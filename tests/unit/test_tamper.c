@@ -484,12 +484,14 @@ static void prepare(struct reader *holder, struct reader *base)
 	struct lmodel_extract_options options = LMODEL_EXTRACT_OPTIONS_INIT;
 	struct lmodel_error e = LMODEL_ERROR_INIT;
 	struct lmodel_archive *a = NULL;
+	struct lm_file file;
 	int fd;
 
 	good = slurp(AT("good.lmodel"));
 	fd = open_copy(O_CREAT);
 	put(fd, good.data, good.len, 0);
-	if (lm_slots_locate(fd, "t", good.len, &slots, &e))
+	file = lm_file_local(fd, "t");
+	if (lm_slots_locate(&file, good.len, &slots, &e))
 		die("slots", &e);
 	close(fd);
 	if (lmodel_open(&a, AT("good.lmodel"), &e) ||

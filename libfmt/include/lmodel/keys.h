@@ -159,6 +159,8 @@ struct lmodel_grant_options {
 	                                lmodel_keyring_remember(), or none */
 	void (*notice)(void *context, const char *message);
 	void *context;
+	char **text;                 /* takes such a grant as text, in fresh memory (free() it), with
+	                                `detached` or without; NULL: nobody does */
 };
 #define LMODEL_GRANT_OPTIONS_INIT { .size = sizeof(struct lmodel_grant_options) }
 

@@ -1,10 +1,8 @@
-#include "import/json.h"
+#include "base/json.h"
 
 #include <limits.h>
 
 #include <lmodel/archive.h>
-
-#include "import/source.h"
 
 /* What jansson's recursive parser would meet; counted before it allocates anything. */
 struct outline {

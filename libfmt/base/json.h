@@ -6,6 +6,8 @@
 
 #include <jansson.h>
 
+#define LM_DEPTH_LIMIT 2048u /* nesting of any document (spec: 9) */
+
 /* What the text may hold. A parsed document takes up to 75 times the memory of its text, and
  * nearly all of that goes into containers, so a format that needs few says so here. */
 struct lm_json_limits {
