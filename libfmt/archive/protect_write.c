@@ -9,6 +9,7 @@
 #include "archive/shard.h"
 #include "base/pool.h"
 #include "crypto/chunked.h"
+#include "crypto/crypto.h"
 #include "crypto/kdf.h"
 #include "crypto/secret.h"
 #include "protect/positions.h"
@@ -277,7 +278,8 @@ static void make_salt(const struct lm_protection *p, size_t shard, const uint8_t
 }
 
 static int begin_stream(struct tensor_job *job, size_t tier, enum lm_stream kind, uint64_t len,
-			const uint8_t base[LM_SHA256_SIZE], struct lmodel_error *error)
+			const uint8_t base[LM_SHA256_SIZE], const uint8_t random[LM_SEALED_SALT],
+			struct lmodel_error *error)
 {
 	struct lm_protection *p = job->p;
 	const struct lm_manifest *m = p->manifest;
@@ -295,7 +297,7 @@ static int begin_stream(struct tensor_job *job, size_t tier, enum lm_stream kind
 		make_salt(p, job->part[tier].shard, context, n, salt);
 	r = lm_stream_begin(&job->part[tier].stream[kind], job->out->fd, job->out->label,
 			    row->offset[kind] + shard->stream[kind].offset, key, context, n,
-			    p->seeded ? salt : NULL, len, error);
+			    p->seeded ? salt : random, len, error);
 	lm_wipe(key, sizeof(key));
 	return r;
 }
@@ -304,17 +306,22 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 			const uint64_t *values, struct lmodel_error *error)
 {
 	struct lm_protection *p = job->p;
-	uint8_t base[LM_SHA256_SIZE];
+	uint8_t base[LM_SHA256_SIZE], salts[LM_TIER_ROW_LIMIT][2][LM_SEALED_SALT];
 	int r = lm_content_base_digest(p->manifest, job->tensor, base, error);
+
+	if (!p->seeded) /* one call: libgcrypt stirs its pool at each */
+		lm_random(salts, p->manifest->tier_count * sizeof(salts[0]));
 
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
 		struct part *part = &job->part[t];
 
 		if (part->shard == LM_NONE)
 			continue;
-		r = begin_stream(job, t, LM_POSITIONS, forms[part->shard].len, base, error);
+		r = begin_stream(job, t, LM_POSITIONS, forms[part->shard].len, base,
+				 salts[t][LM_POSITIONS], error);
 		if (r == LMODEL_OK)
-			r = begin_stream(job, t, LM_VALUES, values[part->shard], base, error);
+			r = begin_stream(job, t, LM_VALUES, values[part->shard], base,
+					 salts[t][LM_VALUES], error);
 		if (r != LMODEL_OK)
 			break;
 		part->writer = lm_positions_writer_new(&forms[part->shard], to_stream,

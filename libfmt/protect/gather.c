@@ -276,7 +276,7 @@ static void settle(struct lm_keystream *random, const double *sum, const uint64_
 		}
 		scale[i] = (float)mean;
 	}
-	for (uint64_t i = 0; i < n && known != 0; i++) {
+	for (uint64_t i = 0; i < n && known != 0 && random != NULL; i++) {
 		uint8_t word[8];
 
 		if (count[i] != 0)
@@ -289,17 +289,23 @@ static void settle(struct lm_keystream *random, const double *sum, const uint64_
 static int settle_with(const struct lm_sample *sample, const char *label, const double *sum,
 		       const uint64_t *count, uint64_t n, float *scale, struct lmodel_error *error)
 {
-	struct lm_keystream *random;
+	struct lm_keystream *random = NULL;
 	uint8_t key[32];
-	int r = lm_sample_key(key, sample->key, label, sample->model->tensors[sample->tensor].name,
-			      error);
+	uint64_t i = 0;
 
-	if (r != LMODEL_OK)
-		return r;
-	random = lm_keystream_new(key, error);
-	lm_wipe(key, sizeof(key));
-	if (random == NULL)
-		return LMODEL_EFAILED;
+	while (i < n && count[i] != 0)
+		i++;
+	if (i < n) { /* there is something to be drawn */
+		int r = lm_sample_key(key, sample->key, label,
+				      sample->model->tensors[sample->tensor].name, error);
+
+		if (r != LMODEL_OK)
+			return r;
+		random = lm_keystream_new(key, error);
+		lm_wipe(key, sizeof(key));
+		if (random == NULL)
+			return LMODEL_EFAILED;
+	}
 	settle(random, sum, count, n, scale);
 	lm_keystream_free(random);
 	return LMODEL_OK;

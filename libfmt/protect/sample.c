@@ -88,13 +88,18 @@ static uint64_t place(struct walk *walk, uint64_t i, uint64_t strata, uint64_t t
 	return from + lm_get_u64(random) % (to - from - *n + 1);
 }
 
+static bool is_seen_whole(const struct lm_sample *sample)
+{
+	return sample->units.bytes <= SMALL || sample->whole;
+}
+
 static uint64_t count_strata(const struct lm_sample *sample, uint64_t piece, uint64_t total,
 			     uint64_t *window)
 {
 	const struct lm_units *units = &sample->units;
 	uint64_t rows = units->rank >= 2 ? units->shape[0] : 1, strata, bytes, budget;
 
-	if (units->bytes <= SMALL || sample->whole) {
+	if (is_seen_whole(sample)) {
 		*window = LM_MAX(WINDOW / piece, 1);
 		return total / *window + (total % *window != 0);
 	}
@@ -262,14 +267,16 @@ int lm_sample_run(const struct lm_sample *sample, lm_sample_visit *visit, void *
 
 	if (bytes == NULL || tiers == NULL)
 		return lm_fail_memory(error);
-	r = lm_sample_key(key, sample->key, "lmodel donors v1",
-			  sample->model->tensors[sample->tensor].name, error);
-	if (r != LMODEL_OK)
-		return r;
-	walk.places = lm_keystream_new(key, error);
-	lm_wipe(key, sizeof(key));
-	if (walk.places == NULL)
-		return LMODEL_EFAILED;
+	if (!is_seen_whole(sample)) { /* else there is nothing to be drawn */
+		r = lm_sample_key(key, sample->key, "lmodel donors v1",
+				  sample->model->tensors[sample->tensor].name, error);
+		if (r != LMODEL_OK)
+			return r;
+		walk.places = lm_keystream_new(key, error);
+		lm_wipe(key, sizeof(key));
+		if (walk.places == NULL)
+			return LMODEL_EFAILED;
+	}
 	r = walk_all(&walk, error);
 	lm_keystream_free(walk.places);
 	lm_chosen_free(&walk.chosen);
