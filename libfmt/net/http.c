@@ -134,7 +134,7 @@ static int may_lead(const struct lm_http *http, const struct lm_url *from, const
 	if (from->secure && !to->secure)
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: leads from https to http: %s",
 			       from->label, to->label);
-	if (to->loopback && !from->loopback) /* whose services trust who asks from there */
+	if (to->here && !from->here) /* whose services trust who asks from there */
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: leads to this machine itself: %s",
 			       from->label, to->label);
 	return allow(http, to, LMODEL_ECORRUPT, error);
