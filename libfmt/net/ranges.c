@@ -221,7 +221,8 @@ void lm_ranges_will_need(struct lm_ranges *r, uint64_t offset, uint64_t len)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Each block once: a source that goes on giving wrong bytes is wrong. */
+/* Each block once: a source that goes on giving wrong bytes is wrong. Who has read the same bytes
+ * before another thread doubted them reads again, too. */
 bool lm_ranges_doubt(struct lm_ranges *r, uint64_t offset, uint64_t len)
 {
 	bool again = false;
@@ -231,8 +232,10 @@ bool lm_ranges_doubt(struct lm_ranges *r, uint64_t offset, uint64_t len)
 	len = LM_MIN(len, r->source.size - offset);
 	pthread_mutex_lock(&r->lock);
 	for (uint64_t i = offset / LM_BLOCK; i <= (offset + len - 1) / LM_BLOCK; i++) {
-		if (lm_bit(r->doubted, i))
+		if (lm_bit(r->doubted, i)) {
+			again = again || !lm_store_has(r->store, i);
 			continue;
+		}
 		lm_bit_put(r->doubted, i, true);
 		lm_store_forget(r->store, i, i + 1);
 		again = true;
