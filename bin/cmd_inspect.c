@@ -195,8 +195,9 @@ static void print_text(const struct view *view, const char *path)
 	inspect_line("file", "%s (%s bytes)", text_human(a, info.file_bytes),
 		     text_count(count, info.file_bytes));
 	if (info.dead_bytes > 0)
-		inspect_line("", "%s of it is dead: lmodel repack frees it",
-			     text_human(a, info.dead_bytes));
+		inspect_line("", "%s of it is dead%s: lmodel repack frees it",
+			     text_human(a, info.dead_bytes),
+			     inspect_lacks_tiers(archive) ? " or of tiers not in this file" : "");
 	inspect_line("manifest", "%s, room for %s", text_human(a, info.manifest_bytes),
 		     text_human(b, info.manifest_room));
 	print_attachments(view, info.attachment_count);

@@ -79,6 +79,14 @@ static void print_method(const struct lmodel_tier *tier)
 	free(scope);
 }
 
+bool inspect_lacks_tiers(const struct lmodel_archive *archive)
+{
+	for (size_t i = 0; i < lmodel_tier_count(archive); i++)
+		if (lmodel_tier_at(archive, i)->absent)
+			return true;
+	return false;
+}
+
 void inspect_tiers(const struct lmodel_archive *archive)
 {
 	size_t count = lmodel_tier_count(archive);

@@ -2,6 +2,7 @@
 #ifndef INSPECT_H
 #define INSPECT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "json.h"
@@ -22,6 +23,9 @@ void inspect_line(const char *label, const char *format, ...);
 
 /* "... and 3 more", when a list of `count` was cut. */
 void inspect_more(size_t count);
+
+/* Whether a tier is not in this file. */
+bool inspect_lacks_tiers(const struct lmodel_archive *archive);
 
 void inspect_tiers(const struct lmodel_archive *archive);
 void inspect_slots(const struct lmodel_archive *archive);

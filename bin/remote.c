@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <lmodel.h>
 
@@ -62,6 +63,19 @@ int remote_operands(const struct cmd *cmd, int count, char **operands)
 	return LMODEL_OK;
 }
 
+/* After a name that is no file: it may be what push and pull take, or another kind of address. */
+static void hint(const char *name)
+{
+	const char *slash = strchr(name, '/'), *colon = strchr(name, ':');
+
+	if (access(name, F_OK) == 0 || slash == NULL || colon == NULL)
+		return;
+	if (colon + 1 == slash)
+		message_notice("addresses begin with https:// or oci://");
+	else if (name[0] != '/' && name[0] != '.')
+		message_notice("an archive in a registry is oci://HOST/NAME:TAG");
+}
+
 int remote_open(struct lmodel_archive **archive, const char *name,
 		const struct remote_options *options)
 {
@@ -77,7 +91,12 @@ int remote_open(struct lmodel_archive **archive, const char *name,
 	o.no_cache = options->no_cache;
 	r = address != NULL ? lmodel_open_remote(archive, address, &o, &error) :
 			      lmodel_open(archive, name, &error);
-	return r != LMODEL_OK ? message_fail(&error) : LMODEL_OK;
+	if (r == LMODEL_OK)
+		return r;
+	r = message_fail(&error);
+	if (address == NULL)
+		hint(name);
+	return r;
 }
 
 void remote_close(struct lmodel_archive *archive)

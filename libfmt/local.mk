@@ -272,6 +272,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
 	%D%/archive/writer.c %D%/archive/writer.h \
 	%D%/registry/assembly.c %D%/registry/assembly.h \
+	%D%/registry/exchange.c %D%/registry/exchange.h \
 	%D%/registry/grants.c %D%/registry/grants.h \
 	%D%/registry/image.c %D%/registry/image.h \
 	%D%/registry/image_make.c \
@@ -282,7 +283,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/registry/pull.c %D%/registry/pull.h \
 	%D%/registry/pull_target.c \
 	%D%/registry/push.c \
-	%D%/registry/exchange.c %D%/registry/exchange.h \
+	%D%/registry/push_grant.c \
 	%D%/registry/remote.c \
 	%D%/registry/remote_image.c %D%/registry/remote_image.h
 

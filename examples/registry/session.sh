@@ -6,7 +6,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$here/../..
-lmodel=${LMODEL:-$top/build/bin/lmodel}
+lmodel=$(realpath "${LMODEL:-$top/build/bin/lmodel}")
 model=${1:+$(realpath "$1")}
 work=$(mktemp -d "${TMPDIR:-/tmp}/lmodel-registry-XXXXXX")
 docker_pid=''

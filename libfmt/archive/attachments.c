@@ -88,7 +88,8 @@ const struct lmodel_attachment *lmodel_attachment_find(const struct lmodel_archi
 
 /* ---- reading ---- */
 
-int lm_sealed_check(const struct lmodel_archive *a, size_t sealed, struct lmodel_error *error)
+/* ENOKEY, ECORRUPT when the side file of a tier cannot be read: no key, or absent. */
+static int check_sealed(const struct lmodel_archive *a, size_t sealed, struct lmodel_error *error)
 {
 	const struct lm_sealed_row *s = &a->manifest.sealed[sealed];
 	const struct lmodel_tier *tier = &a->tiers[s->tier];
@@ -113,7 +114,7 @@ int lm_sealed_read(const struct lmodel_archive *a, size_t sealed, lm_sealed_take
 	struct lm_stream_reader in = { 0 };
 	uint64_t at = 0;
 	size_t got = 0;
-	int r = buffer == NULL ? lm_fail_memory(error) : lm_sealed_check(a, sealed, error);
+	int r = buffer == NULL ? lm_fail_memory(error) : check_sealed(a, sealed, error);
 
 	if (r == LMODEL_OK) {
 		lm_stream_will_need(a, s->tier, LM_VALUES, &s->stream);
@@ -183,7 +184,7 @@ int lmodel_attachment_read(struct lmodel_archive *a, const struct lmodel_attachm
 	if (index == LM_NONE)
 		return lm_fail(error, LMODEL_EUSAGE, "attachment of another archive");
 	if (index >= public)
-		r = lm_sealed_check(a, index - public, error);
+		r = check_sealed(a, index - public, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (offset > attachment->bytes || len > attachment->bytes - offset)

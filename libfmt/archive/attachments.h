@@ -12,10 +12,6 @@ int lm_archive_make_attachments(struct lmodel_archive *archive, struct lmodel_er
 	LM_MUST_CHECK;
 void lm_archive_show_attachments(struct lmodel_archive *archive);
 
-/* ENOKEY, ECORRUPT when the side file of a tier cannot be read: no key, or absent. */
-int lm_sealed_check(const struct lmodel_archive *archive, size_t sealed, struct lmodel_error *error)
-	LM_MUST_CHECK;
-
 typedef int lm_sealed_take_fn(void *context, uint64_t at, const uint8_t *bytes, size_t len,
 			      struct lmodel_error *error);
 

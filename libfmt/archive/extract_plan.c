@@ -186,7 +186,8 @@ static int plan_source(struct extraction *x, size_t source, const char *name,
 	return lm_skeleton_plan(x->archive, source, index, &x->plan, error);
 }
 
-bool lm_extraction_is_native(const struct extraction *x, bool whole)
+/* Whether the input itself is what is asked for. */
+static bool is_native(const struct extraction *x, bool whole)
 {
 	static const char *const formats[] = {
 		[LMODEL_FORMAT_SAFETENSORS] = "safetensors", [LMODEL_FORMAT_NPZ] = "npz",
@@ -409,7 +410,7 @@ int lm_extraction_plan_directory(struct extraction *x, bool whole, struct lmodel
 	if (native)
 		for (size_t i = 0; i < m->source_count && r == LMODEL_OK; i++)
 			r = plan_source(x, i, m->sources[i].name, error);
-	else if (lm_extraction_is_native(x, whole))
+	else if (is_native(x, whole))
 		r = plan_source(x, 0, name, error);
 	else
 		r = plan_converted(x, name, has_folders(x), error);
@@ -429,7 +430,7 @@ int lm_extraction_plan_file(struct extraction *x, const char *name, bool whole,
 	if (x->options->max_shard_bytes > 0)
 		return lm_fail(error, LMODEL_EUSAGE,
 			       "shards are written into a directory: -o DIR/");
-	if (lm_extraction_is_native(x, whole))
+	if (is_native(x, whole))
 		return plan_source(x, 0, name, error);
 	if (x->options->format == LMODEL_FORMAT_NATIVE)
 		return lm_fail(

@@ -48,9 +48,6 @@ bool lm_extraction_gguf_lacks(const struct lm_dtype *dtype);
 /* Tells what of the chosen tensors and their metadata the format cannot keep, or refuses. */
 int lm_extraction_check_loss(const struct extraction *x, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Whether the input itself is what is asked for. */
-bool lm_extraction_is_native(const struct extraction *x, bool whole);
-
 /* The NumPy description of an opaque tensor, and the rank of its array, which is one less when
  * the last dimension is the width of the elements. False when there is none that fits. */
 bool lm_extraction_describe(const struct extraction *x, size_t tensor, const char **descr,

@@ -11,7 +11,7 @@
 
 #include "crypto/secret.h"
 #include "net/credentials.h"
-#include "net/transfer.h"
+#include "net/http.h"
 
 extern char **environ;
 

@@ -116,4 +116,7 @@ void lm_http_usage(struct lm_http *http, struct lm_http_usage *usage);
 /* Host (without port) is this machine: localhost, 127.0.0.0/8, ::1 (in brackets or not). */
 bool lm_http_is_loopback(const char *host);
 
+/* CLOCK_MONOTONIC in milliseconds. */
+int64_t lm_http_clock(void);
+
 #endif

@@ -28,7 +28,4 @@ int lm_transfer(struct lm_http *http, struct lm_connection *connection,
 		const struct lm_http_request *request, const struct lm_url *url, bool authorize,
 		struct lm_http_response *response, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* CLOCK_MONOTONIC in milliseconds. */
-int64_t lm_http_clock(void);
-
 #endif

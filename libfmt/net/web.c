@@ -143,8 +143,8 @@ static int learn(struct lm_web *web, const struct sink *sink,
 		web->size = 0;
 	} else if (response->status != 206) {
 		return refused(web, response, error);
-	} else if (range == NULL || !lm_content_range_parse(range, &first, &last, &web->size) || first != 0 ||
-		   last + 1 != sink->len || (last != PROBE - 1 && last + 1 != web->size)) {
+	} else if (range == NULL || !lm_content_range_parse(range, &first, &last, &web->size) ||
+		   first != 0 || last + 1 != sink->len || (last != PROBE - 1 && last + 1 != web->size)) {
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: the server answers with other bytes than were asked for",
 			       web->label);

@@ -6,8 +6,8 @@
 
 #include "archive/archive.h"
 #include "base/publish.h"
-#include "registry/image.h"
 #include "registry/exchange.h"
+#include "registry/image.h"
 
 struct lm_assembly {
 	struct lm_exchange *exchange;

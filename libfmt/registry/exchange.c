@@ -21,21 +21,13 @@ static bool look(struct lm_exchange *s)
 	return atomic_load(&s->stop);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Requests that are under way get a moment to end: the chunk of an upload that is cut in two costs
  * all chunks before it in some registries, so that the next push could not go on. */
 static int stopped(void *context)
 {
 	enum { GRACE_MS = 3000 };
 	struct lm_exchange *s = context;
-	int_fast64_t first = 0, now = now_ms();
+	int_fast64_t first = 0, now = lm_http_clock();
 
 	if (!look(s))
 		return 0;

@@ -70,13 +70,6 @@ static json_t *make_document(const struct lm_grant_artifact *a, const char *subj
 	return NULL;
 }
 
-int lm_grant_artifact_make(const struct lm_grant_artifact *artifact, const char *subject,
-			   uint64_t subject_size, char **text, size_t *len,
-			   struct lmodel_error *error)
-{
-	return lm_json_text(make_document(artifact, subject, subject_size), text, len, error);
-}
-
 /* ---- attaching ---- */
 
 static int put_bytes(struct lm_exchange *s, const void *bytes, size_t len,
@@ -99,7 +92,7 @@ static int put_artifact(struct lm_exchange *s, const struct lm_grant_artifact *a
 {
 	LM_FREE char *text = NULL;
 	size_t len;
-	int r = lm_grant_artifact_make(artifact, subject, subject_size, &text, &len, error);
+	int r = lm_json_text(make_document(artifact, subject, subject_size), &text, &len, error);
 
 	return r != LMODEL_OK ? r :
 		lm_registry_put_referrer(s->registry, subject, LM_GRANT_ARTIFACT_TYPE, text, len,

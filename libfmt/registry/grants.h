@@ -21,16 +21,11 @@ struct lm_grant_artifact {
 int lm_grant_artifact_parse(struct lm_grant_artifact *artifact, const char *bytes, size_t len,
 			    const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* The manifest of one that refers to `subject`, in fresh memory. The same bytes for the same
- * artifact and subject. */
-int lm_grant_artifact_make(const struct lm_grant_artifact *artifact, const char *subject,
-			   uint64_t subject_size, char **text, size_t *len,
-			   struct lmodel_error *error) LM_MUST_CHECK;
-
-/* Puts the age file into the repository, and the artifact. */
+/* Puts the age file into the repository, and the artifact: the same one for the same grant and
+ * subject. */
 int lm_grants_attach(struct lm_exchange *exchange, const char *id, const void *grant,
-		     size_t grant_len, const char *subject, uint64_t subject_size, char digest[LM_DIGEST_SIZE],
-		     struct lmodel_error *error) LM_MUST_CHECK;
+		     size_t grant_len, const char *subject, uint64_t subject_size,
+		     char digest[LM_DIGEST_SIZE], struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Attaches the grants for this archive that `from` has to `to` as well. What is no grant is passed
  * over. */

@@ -297,3 +297,15 @@ int lm_image_matches(const struct lm_image *image, const struct lm_layers *layer
 		return bad(&p, "its dead ranges are not those of the archive");
 	return LMODEL_OK;
 }
+
+int lm_image_check(const struct lm_image *image, const struct lm_manifest *m, uint64_t slot_size,
+		   uint64_t committed_len, const char *label, struct lmodel_error *error)
+{
+	struct lm_layers layers = { 0 };
+	int r = lm_layers_plan(&layers, m, slot_size, committed_len, label, error);
+
+	if (r == LMODEL_OK)
+		r = lm_image_matches(image, &layers, m, label, error);
+	lm_layers_free(&layers);
+	return r;
+}

@@ -50,4 +50,9 @@ int lm_image_matches(const struct lm_image *image, const struct lm_layers *layer
 		     const struct lm_manifest *manifest, const char *label,
 		     struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The same, for an archive with slots of this size and this committed length. */
+int lm_image_check(const struct lm_image *image, const struct lm_manifest *manifest,
+		   uint64_t slot_size, uint64_t committed_len, const char *label,
+		   struct lmodel_error *error) LM_MUST_CHECK;
+
 #endif

@@ -1,5 +1,7 @@
 #include "registry/json_read.h"
 
+#include "net/fields.h"
+
 #include "registry/image.h"
 
 int lm_json_document(const char *bytes, size_t len, const char *label, json_t **root,
@@ -39,16 +41,6 @@ bool lm_json_read_descriptor(const json_t *value, const char **media_type,
 
 bool lm_decimal(const char *text, uint64_t *number)
 {
-	uint64_t value = 0;
-	size_t len = strlen(text);
-
-	if (len == 0 || len > 19 || (len > 1 && text[0] == '0'))
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-		value = value * 10 + (uint64_t)(text[i] - '0');
-	}
-	*number = value;
-	return value <= INT64_MAX;
+	return (text[0] != '0' || text[1] == '\0') &&
+	       lm_decimal_parse(text, strlen(text), number) && *number <= INT64_MAX;
 }

@@ -7,11 +7,10 @@
 #include "archive/options.h"
 #include "base/io.h"
 #include "keys/keyring.h"
-#include "registry/grants.h"
 
 /* ---- which tiers ---- */
 
-static int level_of(const struct pull *p, const char *tier, size_t *level,
+static int level_of(const struct lm_pull *p, const char *tier, size_t *level,
 		    struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &p->head->manifest;
@@ -26,7 +25,7 @@ static int level_of(const struct pull *p, const char *tier, size_t *level,
 }
 
 /* What the keys open by themselves, then what somebody left for them beside the archive. */
-static int find_keys(struct pull *p, struct lmodel_error *error)
+static int find_keys(struct lm_pull *p, struct lmodel_error *error)
 {
 	struct lmodel_error own = LMODEL_ERROR_INIT;
 	struct lm_sealed_grant one;
@@ -56,7 +55,7 @@ static int find_keys(struct pull *p, struct lmodel_error *error)
 }
 
 /* No tier without those below it. What is there already stays, if it is of this state. */
-static int choose_layers(struct pull *p, size_t level, struct lmodel_error *error)
+static int choose_layers(struct lm_pull *p, size_t level, struct lmodel_error *error)
 {
 	const struct lm_manifest *m = &p->head->manifest;
 	const struct lm_layers *layers = &p->image.layers;
@@ -81,7 +80,7 @@ static int choose_layers(struct pull *p, size_t level, struct lmodel_error *erro
 	return LMODEL_OK;
 }
 
-static int choose(struct pull *p, struct lmodel_error *error)
+static int choose(struct lm_pull *p, struct lmodel_error *error)
 {
 	size_t level = p->head->manifest.tier_count;
 	int r = LMODEL_OK;
@@ -102,7 +101,7 @@ static int choose(struct pull *p, struct lmodel_error *error)
 
 /* ---- what the registry says, and what its first layer says ---- */
 
-static int get_image(struct pull *p, struct lmodel_error *error)
+static int get_image(struct lm_pull *p, struct lmodel_error *error)
 {
 	int r = lm_registry_get_manifest(p->exchange.registry, NULL, &p->manifest, NULL, error);
 
@@ -110,25 +109,19 @@ static int get_image(struct pull *p, struct lmodel_error *error)
 						   p->exchange.reference.text, error);
 }
 
-static int check_image(struct pull *p, struct lmodel_error *error)
+static int check_image(struct lm_pull *p, struct lmodel_error *error)
 {
 	const struct lmodel_archive *a = p->head;
-	struct lm_layers layers;
-	int r = lm_layers_plan(&layers, &a->manifest, a->slots.slot_size, a->footer.committed_len,
-			       p->exchange.reference.text, error);
 
-	if (r == LMODEL_OK)
-		r = lm_image_matches(&p->image, &layers, &a->manifest, p->exchange.reference.text,
-				     error);
-	lm_layers_free(&layers);
-	return r;
+	return lm_image_check(&p->image, &a->manifest, a->slots.slot_size, a->footer.committed_len,
+			      p->exchange.reference.text, error);
 }
 
 /* ---- the whole ---- */
 
 static int on_progress(void *context, uint64_t done, uint64_t total)
 {
-	struct pull *p = context;
+	struct lm_pull *p = context;
 	uint64_t before = atomic_load(&p->exchange.total);
 
 	return p->options.run.progress(p->options.run.context, before + done, before + total);
@@ -136,14 +129,23 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
 
 static void on_finding(void *context, enum lmodel_severity severity, const char *message)
 {
-	struct pull *p = context;
+	struct lm_pull *p = context;
 
 	if (severity == LMODEL_FAULT)
 		lm_fail(&p->fault, LMODEL_ECORRUPT, "%s: %s", p->exchange.reference.text, message);
 }
 
+static void report_tiers(struct lm_pull *p, const struct lm_manifest *m)
+{
+	for (size_t t = 0; t < m->tier_count; t++) {
+		p->report.absent += m->tiers[t].absent;
+		if (!m->tiers[t].absent)
+			memcpy(p->report.tier, m->tiers[t].name, strlen(m->tiers[t].name) + 1);
+	}
+}
+
 /* Every byte, before anybody sees the file. */
-static int verify(struct pull *p, struct lmodel_error *error)
+static int verify(struct lm_pull *p, struct lmodel_error *error)
 {
 	const struct lmodel_run run = {
 		.jobs = p->options.run.jobs, .context = p,
@@ -159,18 +161,13 @@ static int verify(struct pull *p, struct lmodel_error *error)
 		*error = p->fault;
 		r = LMODEL_ECORRUPT;
 	}
-	for (size_t t = 0; r == LMODEL_OK && t < whole->manifest.tier_count; t++) {
-		const struct lm_tier_row *tier = &whole->manifest.tiers[t];
-
-		p->report.absent += tier->absent;
-		if (!tier->absent)
-			memcpy(p->report.tier, tier->name, strlen(tier->name) + 1);
-	}
+	if (r == LMODEL_OK)
+		report_tiers(p, &whole->manifest);
 	lmodel_close(whole);
 	return r;
 }
 
-static int assemble(struct pull *p, struct lmodel_error *error)
+static int assemble(struct lm_pull *p, struct lmodel_error *error)
 {
 	int r = lm_assembly_first(&p->assembly, error);
 
@@ -192,7 +189,7 @@ static int assemble(struct pull *p, struct lmodel_error *error)
 }
 
 /* The file that is there has every layer in its place: it is the archive. */
-static bool is_there(const struct pull *p)
+static bool is_there(const struct lm_pull *p)
 {
 	const struct lm_layers *layers = &p->image.layers;
 
@@ -207,7 +204,7 @@ static bool is_there(const struct pull *p)
 	return true;
 }
 
-static int leave_as_it_is(struct pull *p, struct lmodel_error *error)
+static int leave_as_it_is(struct lm_pull *p, struct lmodel_error *error)
 {
 	int r;
 
@@ -219,18 +216,12 @@ static int leave_as_it_is(struct pull *p, struct lmodel_error *error)
 		r = choose(p, error);
 	if (r == LMODEL_OK)
 		r = lm_pull_begin_grant(p, error);
-	for (size_t t = 0; t < p->head->manifest.tier_count; t++) {
-		const struct lm_tier_row *tier = &p->head->manifest.tiers[t];
-
-		p->report.absent += tier->absent;
-		if (!tier->absent)
-			memcpy(p->report.tier, tier->name, strlen(tier->name) + 1);
-	}
+	report_tiers(p, &p->head->manifest);
 	p->head = NULL;
 	return r;
 }
 
-static void tell_layers(const struct pull *p)
+static void tell_layers(const struct lm_pull *p)
 {
 	for (size_t i = 0; i < p->image.layers.count && p->options.layer != NULL; i++) {
 		const struct lm_layer *l = &p->image.layers.layers[i];
@@ -245,7 +236,7 @@ static void tell_layers(const struct pull *p)
 	}
 }
 
-static int run(struct pull *p, const char *reference, struct lmodel_error *error)
+static int run(struct lm_pull *p, const char *reference, struct lmodel_error *error)
 {
 	struct lm_http_usage usage;
 	int r = lm_exchange_begin(&p->exchange, reference, p->options.plain_http, &p->options.run,
@@ -293,7 +284,7 @@ void lmodel_pull_report_free(struct lmodel_pull_report *report)
 int lmodel_pull(const char *reference, const struct lmodel_pull_options *given,
 		struct lmodel_pull_report *report, struct lmodel_error *error)
 {
-	struct pull p = { .options = LMODEL_PULL_OPTIONS_INIT, .out = LM_OUTPUT_INIT,
+	struct lm_pull p = { .options = LMODEL_PULL_OPTIONS_INIT, .out = LM_OUTPUT_INIT,
 			  .grant_out = LM_OUTPUT_INIT, .lock = -1,
 			  .fault = LMODEL_ERROR_INIT };
 	struct lmodel_error local = LMODEL_ERROR_INIT;

@@ -7,7 +7,7 @@
 #include "registry/assembly.h"
 #include "registry/grants.h"
 
-struct pull {
+struct lm_pull {
 	struct lmodel_pull_options options;
 	struct lm_exchange exchange;
 	struct lm_registry_manifest manifest;
@@ -29,15 +29,15 @@ struct pull {
 
 /* pull_target.c: looks at what is there under the name of the output. EFAILED when it is something
  * else than this archive and may not be replaced. */
-int lm_pull_open_target(struct pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_pull_open_target(struct lm_pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Whether that is newer than what the registry has. */
-int lm_pull_check_rollback(const struct pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_pull_check_rollback(const struct lm_pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
 
-int lm_pull_begin_output(struct pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_pull_begin_output(struct lm_pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* The grant beside the output: begun before anything long, published after the archive. */
-int lm_pull_begin_grant(struct pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
-int lm_pull_publish_grant(struct pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_pull_begin_grant(struct lm_pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
+int lm_pull_publish_grant(struct lm_pull *pull, struct lmodel_error *error) LM_MUST_CHECK;
 
 #endif

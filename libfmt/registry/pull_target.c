@@ -7,7 +7,7 @@
 #include "container/lock.h"
 #include "registry/pull.h"
 
-static char *default_path(const struct pull *p, struct lmodel_error *error)
+static char *default_path(const struct lm_pull *p, struct lmodel_error *error)
 {
 	const char *slash = strrchr(p->exchange.reference.name, '/');
 
@@ -15,7 +15,7 @@ static char *default_path(const struct pull *p, struct lmodel_error *error)
 			 slash != NULL ? slash + 1 : p->exchange.reference.name);
 }
 
-static int exists_already(const struct pull *p, struct lmodel_error *error)
+static int exists_already(const struct lm_pull *p, struct lmodel_error *error)
 {
 	return lm_fail(error, LMODEL_EFAILED,
 		       "%s: exists already and is not the archive %s (-f replaces it)",
@@ -24,7 +24,7 @@ static int exists_already(const struct pull *p, struct lmodel_error *error)
 
 /* Under the writer lock from here on: what is copied from it does not change, and nobody's commit
  * is lost with it. */
-static int open_old(struct pull *p, struct lmodel_error *error)
+static int open_old(struct lm_pull *p, struct lmodel_error *error)
 {
 	struct lmodel_error e = LMODEL_ERROR_INIT;
 	struct lmodel_archive *old = NULL;
@@ -46,7 +46,7 @@ static int open_old(struct pull *p, struct lmodel_error *error)
 	return p->options.overwrite ? LMODEL_OK : exists_already(p, error);
 }
 
-int lm_pull_open_target(struct pull *p, struct lmodel_error *error)
+int lm_pull_open_target(struct lm_pull *p, struct lmodel_error *error)
 {
 	struct stat st;
 	char *real;
@@ -70,7 +70,7 @@ int lm_pull_open_target(struct pull *p, struct lmodel_error *error)
 	return open_old(p, error);
 }
 
-int lm_pull_check_rollback(const struct pull *p, struct lmodel_error *error)
+int lm_pull_check_rollback(const struct lm_pull *p, struct lmodel_error *error)
 {
 	const struct lmodel_archive *old = p->old, *new = p->head;
 	const struct { const char *what; uint64_t have, get; } counters[] = {
@@ -94,7 +94,7 @@ int lm_pull_check_rollback(const struct pull *p, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-int lm_pull_begin_output(struct pull *p, struct lmodel_error *error)
+int lm_pull_begin_output(struct lm_pull *p, struct lmodel_error *error)
 {
 	struct stat st;
 	int r = lm_output_begin(&p->out, p->path, p->old != NULL || p->options.overwrite, error);
@@ -108,7 +108,7 @@ int lm_pull_begin_output(struct pull *p, struct lmodel_error *error)
 
 /* Only an age file gives way: anything else of that name is somebody's. `*same` when it is this
  * one. */
-static int check_grant(const struct pull *p, const char *path, bool *same,
+static int check_grant(const struct lm_pull *p, const char *path, bool *same,
 		       struct lmodel_error *error)
 {
 	static const char magic[] = "-----BEGIN AGE ENCRYPTED FILE-----";
@@ -132,7 +132,7 @@ static int check_grant(const struct pull *p, const char *path, bool *same,
 			"%s: exists already and is no grant (-f replaces it)", LM_QUOTE(path));
 }
 
-int lm_pull_begin_grant(struct pull *p, struct lmodel_error *error)
+int lm_pull_begin_grant(struct lm_pull *p, struct lmodel_error *error)
 {
 	char *path;
 	bool same;
@@ -154,7 +154,7 @@ int lm_pull_begin_grant(struct pull *p, struct lmodel_error *error)
 					    p->grant.len, 0, error) : r;
 }
 
-int lm_pull_publish_grant(struct pull *p, struct lmodel_error *error)
+int lm_pull_publish_grant(struct lm_pull *p, struct lmodel_error *error)
 {
 	return p->grant_out.fd < 0 ? LMODEL_OK : lm_output_publish(&p->grant_out, error);
 }

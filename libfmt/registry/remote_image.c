@@ -142,13 +142,6 @@ int lm_remote_image_check(const struct lm_remote_image *image, struct lm_ranges 
 int lm_remote_image_matches(const struct lm_remote_image *image,
 			    const struct lmodel_archive *archive, struct lmodel_error *error)
 {
-	struct lm_layers layers = { 0 };
-	int r = lm_layers_plan(&layers, &archive->manifest, archive->slots.slot_size,
-			       archive->footer.committed_len, image->label, error);
-
-	if (r == LMODEL_OK)
-		r = lm_image_matches(&image->image, &layers, &archive->manifest, image->label,
-				     error);
-	lm_layers_free(&layers);
-	return r;
+	return lm_image_check(&image->image, &archive->manifest, archive->slots.slot_size,
+			      archive->footer.committed_len, image->label, error);
 }

@@ -73,6 +73,7 @@ like "$err" "tier gold is not in this file" "verify says what is absent"
 unlike "$err" "fault" "and finds no fault"
 run 0 lmodel inspect part.lmodel
 like "$out" "not in this file" "inspect says it"
+like "$out" "is dead or of tiers not in this file" "and whose the holes are"
 run 0 lmodel extract -q -i alice.key -o part.silver.safetensors part.lmodel
 same true.silver.safetensors part.silver.safetensors "silver is whole"
 run 4 lmodel extract -i owner.key -o part.gold.safetensors part.lmodel
