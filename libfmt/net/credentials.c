@@ -251,9 +251,11 @@ static int ask_helper(struct lm_credentials *credentials, const char *name, cons
 	/* what docker's helpers say when they know nobody there */
 	if (failed && strstr(output, "credentials not found") != NULL)
 		return LMODEL_OK;
+	/* it says why; but what has a brace in it may be an answer, with the secret */
 	if (failed)
-		return lm_fail(error, LMODEL_EFAILED, "docker-credential-%s fails for %s: %s", name,
-			       host, LM_QUOTE(output));
+		return lm_fail(error, LMODEL_EFAILED, "docker-credential-%s fails for %s%s%s", name,
+			       host, strchr(output, '{') == NULL ? ": " : "",
+			       strchr(output, '{') == NULL ? LM_QUOTE(output) : "");
 	snprintf(label, sizeof(label), "docker-credential-%s", name);
 	return lm_credentials_parse_answer(credentials, output, len, label, error);
 }

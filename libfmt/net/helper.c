@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "crypto/secret.h"
 #include "net/credentials.h"
@@ -14,7 +15,8 @@
 
 extern char **environ;
 
-enum { OUTPUT_LIMIT = 64 << 10, NAME_LIMIT = 64, TIMEOUT_MS = 60000 };
+enum { OUTPUT_LIMIT = 64 << 10, NAME_LIMIT = 64, TIMEOUT_MS = 60000,
+       END_MS = 5000 };
 
 /* It becomes a part of a program's name: a path, or an option, it must not become. */
 static bool is_helper_name(const char *name)
@@ -86,10 +88,28 @@ static int read_output(int fd, const char *program, char *output, size_t *len,
 	}
 }
 
+/* Its status. Who has closed his output has nothing more to do: a few seconds are enough. */
+static int end(pid_t pid)
+{
+	int64_t until = lm_http_clock() + END_MS;
+	const struct timespec slice = { .tv_nsec = 5000000 };
+	int status = -1;
+	pid_t ended;
+
+	while ((ended = waitpid(pid, &status, WNOHANG)) == 0 && lm_http_clock() < until)
+		nanosleep(&slice, NULL);
+	if (ended != 0)
+		return ended == pid ? status : -1;
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
 static int talk(const char *program, const char *host, char *output, size_t *len, bool *failed,
 		struct lmodel_error *error)
 {
-	int in[2], out[2], status = 0, failure, r;
+	int in[2], out[2], status, failure, r;
 	pid_t pid;
 
 	/* a socket, so that a helper that reads nothing brings no SIGPIPE */
@@ -120,8 +140,7 @@ static int talk(const char *program, const char *host, char *output, size_t *len
 	close(out[0]);
 	if (r != LMODEL_OK)
 		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	status = end(pid);
 	*failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 	return r;
 }

@@ -66,6 +66,14 @@ void lm_session_close(struct lm_session *session)
 	*session = (struct lm_session)LM_SESSION_INIT;
 }
 
+/* Whether nobody else could say in it where an upload goes on. */
+static bool is_own(const char *directory)
+{
+	struct stat st;
+
+	return stat(directory, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0;
+}
+
 int lm_session_open(struct lm_session *session, const char *directory, const char *base,
 		    const char *name, const char *digest, uint64_t length,
 		    struct lmodel_error *error)
@@ -78,6 +86,8 @@ int lm_session_open(struct lm_session *session, const char *directory, const cha
 		return LMODEL_OK;
 	if (lm_make_private(directory, error))
 		return LMODEL_EFAILED;
+	if (!is_own(directory))
+		return LMODEL_OK;
 	made.head = lm_format(error, HEAD, base, name, digest, (uintmax_t)length);
 	made.path = made.head == NULL ? NULL : make_path(directory, made.head, error);
 	if (made.path == NULL) {

@@ -16,8 +16,8 @@ struct lm_session {
 /* Opens the file of `digest` (of `length` bytes) for the repository `name` of the registry at
  * `base` in `directory`, made (0700) if it is missing; the file has mode 0600, since an address
  * of an upload can be all that is needed to go on with it. What is in it counts when it is about
- * just this, and is forgotten when not. Nothing is kept when `directory` is NULL or another
- * process has the file. */
+ * just this, and is forgotten when not. Nothing is kept when `directory` is NULL, is not the
+ * user's own, or another process has the file. */
 int lm_session_open(struct lm_session *session, const char *directory, const char *base,
 		    const char *name, const char *digest, uint64_t length,
 		    struct lmodel_error *error) LM_MUST_CHECK;

@@ -221,6 +221,22 @@ static void try_grant(struct lmodel_archive *archive, const struct lmodel_keyrin
 	sink->bytes = NULL;
 }
 
+/* The age file. ECORRUPT when the registry has none: whoever can push can take away what others
+ * refer to, and that keeps nobody from his own grant. */
+static int get_grant(struct lm_exchange *s, const struct lm_grant_artifact *artifact,
+		     struct sink *sink, struct lmodel_error *error)
+{
+	bool there = true;
+	int r = lm_registry_get_blob(s->registry, artifact->digest, artifact->size, take, sink,
+				     error);
+
+	if (r == LMODEL_EFAILED &&
+	    lm_registry_has_blob(s->registry, artifact->digest, artifact->size, &there, NULL) ==
+		    LMODEL_OK && !there)
+		return LMODEL_ECORRUPT;
+	return r;
+}
+
 static int look_at(struct lm_exchange *s, struct lmodel_archive *archive,
 		   const struct lmodel_keyring *ring, const struct lm_referrer *referrer,
 		   struct lm_grant_found *found, struct lmodel_error *error)
@@ -235,7 +251,7 @@ static int look_at(struct lm_exchange *s, struct lmodel_archive *archive,
 	sink.bytes = malloc(sink.size);
 	if (sink.bytes == NULL)
 		return lm_fail_memory(error);
-	r = lm_registry_get_blob(s->registry, artifact.digest, artifact.size, take, &sink, error);
+	r = get_grant(s, &artifact, &sink, error);
 	if (r == LMODEL_OK)
 		try_grant(archive, ring, &sink, found);
 	free(sink.bytes);

@@ -66,6 +66,10 @@ static int parse_layer(struct parse *p, size_t index, size_t count, const json_t
 	if ((index == 0) != (layer->kind == LM_LAYER_MANIFEST) ||
 	    (index + 1 == count) != (layer->kind == LM_LAYER_END))
 		return bad_layer(p, index, "is of a kind that does not belong there");
+	if (layer->kind == LM_LAYER_MANIFEST && layer->length > lm_slots_end(LM_SLOT_LIMIT))
+		return lm_fail(p->error, LMODEL_ELIMIT, "%s: has a manifest of %ju bytes; the limit is "
+			       "%ju", p->label, (uintmax_t)layer->length,
+			       (uintmax_t)lm_slots_end(LM_SLOT_LIMIT));
 	if (layer->kind == LM_LAYER_END && layer->length != LM_TAR_END)
 		return bad_layer(p, index, "is no end of an archive");
 	if (layer->kind == LM_LAYER_TIER)

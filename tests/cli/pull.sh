@@ -209,6 +209,14 @@ is "$(field tier)" silver "each finds his own"
 same bob.lkey bob.lmodel.grant "--detached writes the same one"
 run 0 lmodel pull --json -i bob.key -i bob.lkey -o bob2.lmodel "$ref"
 is "$(field grant)" None "who brings it along needs none"
+for pair in dora:bob bob:dora; do
+	gone=${pair%:*} who=${pair#*:}
+	faults "status=404,match=/blobs/sha256:$(sha256sum <$gone.lmodel.grant | cut -c 1-64)"
+	run 0 lmodel pull --json -i $who.key -o without.$gone.lmodel "$ref"
+	like "$(field grant)" "without.$gone.lmodel.grant" "a grant that is gone keeps $who from nothing"
+	run 3 lmodel pull -i $gone.key -o without.lmodel "$ref"
+done
+faults
 
 # Anyone who may write to the repository can attach something.
 echo nonsense >bob.lmodel.grant

@@ -109,6 +109,8 @@ helper good '[ "$*" = get ] || exit 9' 'host=$(cat)' 'tr "\0" "\n" </proc/$$/env
 helper none 'echo "credentials not found in native keychain"' 'exit 1'
 helper fails 'echo "the keychain is locked"' 'exit 1'
 helper deaf 'exec <&-' 'echo "{\"Username\":\"me\",\"Secret\":\"secret\"}"'
+helper changes 'echo "{\"Username\":\"me\",\"Secret\":\"secret\"}"' 'exit 3'
+helper stays 'echo "{\"Username\":\"me\",\"Secret\":\"secret\"}"' 'exec sleep 1000 >&-'
 helper garbage 'echo hello'
 helper chatty 'exec yes'
 with 0 "{\"credHelpers\":{\"$registry\":\"good\"}}"
@@ -123,6 +125,13 @@ like "$err" 'the keychain is locked' 'a helper that fails'
 with 4 '{"credsStore":"garbage"}'
 with 4 '{"credsStore":"chatty"}'
 like "$err" 'prints more than' 'a helper that never stops'
+printf '{"credsStore":"stays"}' >"$config"
+run 1 timeout 50 "$tool" "$ref" put blob
+like "$err" 'docker-credential-stays fails' 'a helper that does not end'
+unlike "$err" 'Secret' 'whose answer is not shown'
+with 1 '{"credsStore":"changes"}'
+like "$err" 'docker-credential-changes fails' 'a helper that answers and fails'
+unlike "$err" 'Secret' 'whose answer is not shown, either'
 with 1 '{"credsStore":"missing"}'
 like "$err" 'docker-credential-missing is not installed' 'a helper that is missing'
 for name in ../x 'a b' '' -x/y; do

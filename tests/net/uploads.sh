@@ -120,6 +120,9 @@ run 0 "$tool" --chunk 2000000 --state state "$ref" put blob
 whole 'while another process has it'
 is "$(ls state | wc -l)" 1 'whose session stays'
 exec 7<&-
+rm -rf state; mkdir state; chmod 777 state
+put 1 --state state --stop-bytes 4000000
+is "$(ls state)" '' 'nothing is kept where others can write'
 rm -rf state; mkdir state; chmod 700 state
 : >none; none=sha256:$(sha256sum none | cut -c1-64)
 clear_log

@@ -294,7 +294,7 @@ static void test_image(void)
 	struct lmodel_error e = LMODEL_ERROR_INIT;
 	struct lm_image image;
 	struct state s;
-	char *two;
+	char *two, size[40];
 
 	look(&s, at("x.lmodel"));
 	if (lm_image_make(&texts, &s.layers, &s.archive->manifest, "bert", &e) ||
@@ -357,6 +357,9 @@ static void test_image(void)
 	broken(two, "\"org.lmodel.offset\":\"0\"",
 	       "\"org.lmodel.offset\":\"9223372036854775808\"", LMODEL_ECORRUPT, "no offset",
 	       "an offset over 2^63");
+	snprintf(size, sizeof(size), "\"size\":%ju,", (uintmax_t)s.layers.layers[0].length);
+	broken(two, size, "\"size\":4294967296,", LMODEL_ELIMIT, "a manifest of 4294967296 bytes",
+	       "a first layer longer than slots can be");
 	broken(two, "\"size\":1024,", "\"size\":1536,", LMODEL_ECORRUPT, "no end",
 	       "an end of another length");
 	broken(two, "\"org.lmodel.size\":\"", "\"org.lmodel.size\":\"1", LMODEL_ECORRUPT, "size",
