@@ -207,8 +207,8 @@ int lm_ranges_read(struct lm_ranges *r, void *buffer, size_t len, uint64_t offse
 		/* Somebody has cut the cache's file off. */
 		forget(r, first, last);
 	}
-	return lm_fail(error, LMODEL_EFAILED, "%s: what was fetched cannot be read back from the cache",
-		       r->source.label);
+	return lm_fail(error, LMODEL_EFAILED,
+		       "%s: what was fetched cannot be read back from the cache", r->source.label);
 }
 
 void lm_ranges_will_need(struct lm_ranges *r, uint64_t offset, uint64_t len)
