@@ -307,6 +307,12 @@ static int take_part(void *context, const void *bytes, size_t len, struct lmodel
 		len -= skip;
 		p->at += skip;
 	}
+	if (p->response.status == 206 && len > end - p->at) {
+		p->complete = false;
+		return lm_fail(error, LMODEL_ECORRUPT,
+			       "%s: more of blob %s than was asked for", p->registry->label,
+			       p->digest);
+	}
 	if (len > 0 && p->at < end) {
 		size_t n = (size_t)LM_MIN((uint64_t)len, end - p->at);
 

@@ -134,7 +134,7 @@ static int may_lead(const struct lm_http *http, const struct lm_url *from, const
 	if (from->secure && !to->secure)
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: leads from https to http: %s",
 			       from->label, to->label);
-	if (to->loopback && !from->loopback) /* whose services trust who asks from there */
+	if (to->here && !from->here) /* whose services trust who asks from there */
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: leads to this machine itself: %s",
 			       from->label, to->label);
 	return allow(http, to, LMODEL_ECORRUPT, error);
@@ -277,9 +277,12 @@ int lm_http_wait(struct lm_http *http, unsigned ms, struct lmodel_error *error)
 int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
 		  struct lmodel_error *error)
 {
+	int64_t asked;
+
 	if (failures >= http->options.tries)
 		return lm_fail(error, LMODEL_EFAILED, "tried %u times", failures);
-	return wait_ms(http, LM_MAX(backoff(http, failures), retry_after(http, response)), error);
+	asked = LM_MIN(retry_after(http, response), (int64_t)LM_HTTP_WAIT_SECONDS * 1000);
+	return wait_ms(http, LM_MAX(backoff(http, failures), asked), error);
 }
 
 static int attempt(struct lm_http *http, const struct lm_http_request *request,

@@ -97,8 +97,8 @@ int lm_http_perform(struct lm_http *http, const struct lm_http_request *request,
 void lm_http_response_free(struct lm_http_response *response);
 
 /* Back-off for who repeats requests himself (`once`): waits after the `failures`th failure in a
- * row, as long as `response` (may be NULL) asks for. EFAILED when that was too often, or
- * "interrupted"; ask `response->broken` first. */
+ * row, as long as `response` (may be NULL) asks for, LM_HTTP_WAIT_SECONDS at most. EFAILED when that
+ * was too often, or "interrupted"; ask `response->broken` first. */
 int lm_http_pause(struct lm_http *http, unsigned failures, const struct lm_http_response *response,
 		  struct lmodel_error *error) LM_MUST_CHECK;
 

@@ -1,9 +1,16 @@
 #include "net/ranges.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Requests at once, however many threads read: so memory is bounded. */
 enum { REQUESTS = 4, AHEAD = LM_RANGES_AHEAD / LM_BLOCK };
+
+/* Blocks that are being read: [first, last). */
+struct reading {
+	uint64_t first, last;
+	struct reading *next;
+};
 
 struct lm_ranges {
 	struct lm_ranges_source source;
@@ -12,12 +19,19 @@ struct lm_ranges {
 	pthread_mutex_t lock;   /* for all that follows, and the store's map */
 	pthread_cond_t moved;   /* a request has ended */
 	unsigned requests;
+	struct reading *readings;
+	unsigned retreats;      /* of the store: what was there before is not */
+	uint64_t doubted_at;    /* by the clock below, when a block was doubted last */
 	uint64_t cached;
 	uint8_t *wanted;        /* bits: will be read */
 	uint8_t *busy;          /* a request for it is under way */
 	uint8_t *known;         /* was fetched by us, or counted as cached */
 	uint8_t *doubted;       /* was forgotten once, as its bytes were wrong */
 };
+
+/* Orders reads and doubts; and when the last read of a thread began, which is the one it doubts. */
+static atomic_uint_fast64_t ticks;
+static _Thread_local uint64_t read_at;
 
 struct lm_ranges *lm_ranges_new(const struct lm_ranges_source *source, struct lm_store *store,
 				struct lmodel_error *error)
@@ -109,9 +123,29 @@ static int request(struct lm_ranges *r, uint64_t from, uint64_t to, bool *kept,
 	return LMODEL_OK;
 }
 
+static bool is_being_read(const void *context, uint64_t block)
+{
+	const struct lm_ranges *r = context;
+
+	for (const struct reading *x = r->readings; x != NULL; x = x->next)
+		if (block >= x->first && block < x->last)
+			return true;
+	return false;
+}
+
+/* The disk is full, say. All is fetched again from here on, into memory. */
+static int retreat(struct lm_ranges *r, struct lmodel_error *error)
+{
+	if (r->retreats++ > 0)
+		return lm_fail(error, LMODEL_EFAILED, "%s: there is no room for what was fetched",
+			       r->source.label);
+	return lm_store_retreat(r->store, error);
+}
+
 /* One request for `block` and what goes with it. */
 static int fetch(struct lm_ranges *r, uint64_t block, uint64_t last, struct lmodel_error *error)
 {
+	unsigned retreats = r->retreats;
 	uint64_t from, to;
 	bool kept = false;
 	int code;
@@ -124,13 +158,13 @@ static int fetch(struct lm_ranges *r, uint64_t block, uint64_t last, struct lmod
 	pthread_mutex_lock(&r->lock);
 	r->requests--;
 	mark(r->busy, from, to, false);
-	if (code == LMODEL_OK && kept) {
+	/* what was written before a retreat went to the file before */
+	if (code == LMODEL_OK && kept && retreats == r->retreats) {
 		mark(r->wanted, from, to, false);
 		mark(r->known, from, to, true);
-		lm_store_add(r->store, from, to);
-	} else if (code == LMODEL_OK) {
-		/* The disk is full, say. All is fetched again from here on, into memory. */
-		code = lm_store_retreat(r->store, error);
+		lm_store_add(r->store, from, to, is_being_read, r);
+	} else if (code == LMODEL_OK && retreats == r->retreats) {
+		code = retreat(r, error);
 	}
 	pthread_cond_broadcast(&r->moved);
 	return code;
@@ -153,7 +187,6 @@ static int ensure(struct lm_ranges *r, uint64_t first, uint64_t last, struct lmo
 {
 	int code = LMODEL_OK;
 
-	pthread_mutex_lock(&r->lock);
 	for (uint64_t i = first, next; i < last && code == LMODEL_OK;) {
 		if (lm_store_has(r->store, i)) {
 			if (!lm_bit(r->known, i))
@@ -169,23 +202,54 @@ static int ensure(struct lm_ranges *r, uint64_t first, uint64_t last, struct lmo
 			pthread_cond_wait(&r->moved, &r->lock);
 		}
 	}
-	pthread_mutex_unlock(&r->lock);
 	return code;
 }
 
 /* ---- the file ---- */
 
-static void forget(struct lm_ranges *r, uint64_t first, uint64_t last)
+static void begin_reading(struct lm_ranges *r, struct reading *reading)
 {
 	pthread_mutex_lock(&r->lock);
-	lm_store_forget(r->store, first, last);
+	reading->next = r->readings;
+	r->readings = reading;
+}
+
+static void end_reading(struct lm_ranges *r, struct reading *reading)
+{
+	struct reading **at = &r->readings;
+
+	while (*at != reading)
+		at = &(*at)->next;
+	*at = reading->next;
 	pthread_mutex_unlock(&r->lock);
+}
+
+/* The blocks stay where they are meanwhile, but for a retreat. */
+static int read_blocks(struct lm_ranges *r, const struct reading *blocks, void *buffer, size_t len,
+		       uint64_t offset, bool *read, struct lmodel_error *error)
+{
+	unsigned retreats;
+	int code = ensure(r, blocks->first, blocks->last, error);
+
+	if (code != LMODEL_OK)
+		return code;
+	retreats = r->retreats;
+	pthread_mutex_unlock(&r->lock);
+	*read = lm_store_read(r->store, buffer, len, offset);
+	pthread_mutex_lock(&r->lock);
+	if (retreats != r->retreats)
+		*read = false;
+	else if (!*read) /* somebody has cut the cache's file off */
+		lm_store_forget(r->store, blocks->first, blocks->last);
+	return LMODEL_OK;
 }
 
 int lm_ranges_read(struct lm_ranges *r, void *buffer, size_t len, uint64_t offset,
 		   struct lmodel_error *error)
 {
-	uint64_t first = offset / LM_BLOCK, last;
+	struct reading reading = { .first = offset / LM_BLOCK };
+	bool read = false;
+	int code = LMODEL_OK;
 
 	if (offset > r->source.size || len > r->source.size - offset)
 		return lm_fail(error, LMODEL_ECORRUPT,
@@ -194,21 +258,20 @@ int lm_ranges_read(struct lm_ranges *r, void *buffer, size_t len, uint64_t offse
 			       (uintmax_t)(offset + len - r->source.size));
 	if (len == 0)
 		return LMODEL_OK;
+	read_at = atomic_fetch_add(&ticks, 1);
 	if (offset + len <= r->source.head_len) {
 		memcpy(buffer, r->source.head + offset, len);
 		return LMODEL_OK;
 	}
-	last = (offset + len - 1) / LM_BLOCK + 1;
-	for (int tries = 0; tries < 2; tries++) {
-		int code = ensure(r, first, last, error);
-
-		if (code != LMODEL_OK || lm_store_read(r->store, buffer, len, offset))
-			return code;
-		/* Somebody has cut the cache's file off. */
-		forget(r, first, last);
-	}
-	return lm_fail(error, LMODEL_EFAILED,
-		       "%s: what was fetched cannot be read back from the cache", r->source.label);
+	reading.last = (offset + len - 1) / LM_BLOCK + 1;
+	begin_reading(r, &reading);
+	for (int tries = 0; tries < 3 && code == LMODEL_OK && !read; tries++)
+		code = read_blocks(r, &reading, buffer, len, offset, &read, error);
+	end_reading(r, &reading);
+	if (code != LMODEL_OK || read)
+		return code;
+	return lm_fail(error, LMODEL_EFAILED, "%s: what was fetched cannot be read back from the cache",
+		       r->source.label);
 }
 
 void lm_ranges_will_need(struct lm_ranges *r, uint64_t offset, uint64_t len)
@@ -221,11 +284,11 @@ void lm_ranges_will_need(struct lm_ranges *r, uint64_t offset, uint64_t len)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Each block once: a source that goes on giving wrong bytes is wrong. Who has read the same bytes
- * before another thread doubted them reads again, too. */
+/* Each block once: a source that goes on giving wrong bytes is wrong. But who has read before
+ * somebody else doubted has not seen what came after. */
 bool lm_ranges_doubt(struct lm_ranges *r, uint64_t offset, uint64_t len)
 {
-	bool again = false;
+	bool again = false, fresh = false;
 
 	if (offset >= r->source.size || len == 0)
 		return false;
@@ -233,13 +296,15 @@ bool lm_ranges_doubt(struct lm_ranges *r, uint64_t offset, uint64_t len)
 	pthread_mutex_lock(&r->lock);
 	for (uint64_t i = offset / LM_BLOCK; i <= (offset + len - 1) / LM_BLOCK; i++) {
 		if (lm_bit(r->doubted, i)) {
-			again = again || !lm_store_has(r->store, i);
+			again |= read_at < r->doubted_at;
 			continue;
 		}
 		lm_bit_put(r->doubted, i, true);
 		lm_store_forget(r->store, i, i + 1);
-		again = true;
+		again = fresh = true;
 	}
+	if (fresh)
+		r->doubted_at = atomic_fetch_add(&ticks, 1);
 	pthread_mutex_unlock(&r->lock);
 	return again;
 }

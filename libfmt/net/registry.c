@@ -72,6 +72,17 @@ static int perform(struct lm_registry *registry, struct lm_http_request *request
 	return r;
 }
 
+/* Whether an answer is the registry's own. Who is asked for credentials along a redirect is asked by
+ * somebody else, who would name a token server of his own. */
+static bool is_own(const struct lm_registry *registry, const struct lm_http_response *response)
+{
+	LM_FREE char *url = NULL;
+	bool same = false;
+
+	return lm_http_resolve(registry->http, registry->base, response->url, &url, &same, NULL) ==
+	       LMODEL_OK && same;
+}
+
 int lm_registry_perform(struct lm_registry *registry, struct lm_http_request *request,
 			enum lm_access access, const char *mount_from,
 			struct lm_http_response *response, struct lmodel_error *error)
@@ -87,7 +98,7 @@ int lm_registry_perform(struct lm_registry *registry, struct lm_http_request *re
 		return scope == NULL || error == NULL ? LMODEL_EFAILED : (int)error->code;
 	r = perform(registry, request, scope, own, &age, response, error);
 	if (r != LMODEL_OK || response->status != 401 || !own ||
-	    response->header[LM_HTTP_AUTHENTICATE] == NULL)
+	    response->header[LM_HTTP_AUTHENTICATE] == NULL || !is_own(registry, response))
 		return r;
 	r = lm_auth_answer(registry->auth, scope, age, response->header[LM_HTTP_AUTHENTICATE],
 			   error);

@@ -74,15 +74,18 @@ static void save(struct lm_store *s)
 	s->fresh = 0;
 }
 
-/* Gives up blocks in the order of the file, round and round; none of [first, last). */
-static void give_up(struct lm_store *s, uint64_t most, uint64_t first, uint64_t last)
+/* Gives up blocks in the order of the file, round and round; none that is in use. */
+static void give_up(struct lm_store *s, uint64_t most, lm_store_in_use *in_use, const void *context)
 {
 	for (uint64_t looked = 0; s->held > most && looked < s->blocks; looked++) {
 		uint64_t i = s->hand;
 
 		s->hand = (s->hand + 1) % s->blocks;
-		if (lm_bit(s->here, i) && (i < first || i >= last))
-			lm_store_forget(s, i, i + 1);
+		if (!lm_bit(s->here, i) || (in_use != NULL && in_use(context, i)))
+			continue;
+		lm_store_forget(s, i, i + 1);
+		(void)fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				(off_t)(i * LM_BLOCK), LM_BLOCK);
 	}
 }
 
@@ -91,7 +94,7 @@ void lm_store_close(struct lm_store *s)
 	if (s == NULL)
 		return;
 	if (s->directory >= 0 && s->fd >= 0) {
-		give_up(s, (s->limit - s->limit / 16) / LM_BLOCK, 0, 0); /* file systems add to it */
+		give_up(s, (s->limit - s->limit / 16) / LM_BLOCK, NULL, NULL); /* file systems add to it */
 		save(s);
 	}
 	if (s->fd >= 0)
@@ -119,7 +122,8 @@ bool lm_store_has(const struct lm_store *s, uint64_t block)
 	return lm_bit(s->here, block);
 }
 
-void lm_store_add(struct lm_store *s, uint64_t first, uint64_t last)
+void lm_store_add(struct lm_store *s, uint64_t first, uint64_t last, lm_store_in_use *in_use,
+		  const void *context)
 {
 	for (uint64_t i = first; i < last; i++) {
 		s->held += !lm_bit(s->here, i);
@@ -127,7 +131,7 @@ void lm_store_add(struct lm_store *s, uint64_t first, uint64_t last)
 		lm_bit_put(s->added, i, true);
 		lm_bit_put(s->gone, i, false);
 	}
-	give_up(s, s->most, first, last);
+	give_up(s, s->most, in_use, context);
 	s->fresh += (last - first) * LM_BLOCK;
 	if (s->fresh >= SAVE_EVERY)
 		save(s);
@@ -141,8 +145,6 @@ void lm_store_forget(struct lm_store *s, uint64_t first, uint64_t last)
 		lm_bit_put(s->added, i, false);
 		lm_bit_put(s->gone, i, true);
 	}
-	(void)fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * LM_BLOCK),
-			(off_t)((last - first) * LM_BLOCK));
 }
 
 /* Threads may be reading by the descriptor: it stays, and becomes another file. */

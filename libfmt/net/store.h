@@ -22,8 +22,12 @@ bool lm_store_write(const struct lm_store *store, const void *bytes, size_t len,
 
 /* The map; one thread at a time. */
 bool lm_store_has(const struct lm_store *store, uint64_t block);
-/* Blocks [first, last) have been written; others are given up for them when it gets too much. */
-void lm_store_add(struct lm_store *store, uint64_t first, uint64_t last);
+/* Blocks [first, last) have been written; others are given up for them when it gets too much, but
+ * none that is in use: whoever was told that it is there has not read it yet. */
+typedef bool lm_store_in_use(const void *context, uint64_t block);
+void lm_store_add(struct lm_store *store, uint64_t first, uint64_t last, lm_store_in_use *in_use,
+		  const void *context);
+/* They have to be fetched again. Their bytes stay until then: somebody may be reading them. */
 void lm_store_forget(struct lm_store *store, uint64_t first, uint64_t last);
 /* From now on in memory, and empty: the cache cannot take what is written. */
 int lm_store_retreat(struct lm_store *store, struct lmodel_error *error) LM_MUST_CHECK;

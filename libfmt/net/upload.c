@@ -21,7 +21,7 @@ struct upload {
 	struct lm_session session;
 	uint64_t chunk, minimum;
 	uint64_t arrived;         /* what the registry has */
-	uint64_t failed_at;       /* `arrived` at the last failure */
+	uint64_t failed_at;       /* the most of `arrived` at a failure */
 	unsigned failures, restarts;
 	bool resumed;             /* some of it was sent before something broke */
 	bool done;
@@ -141,7 +141,7 @@ static int recover(struct upload *u, const struct lm_http_response *response,
 		   const struct lmodel_error *why, struct lmodel_error *error)
 {
 	u->failures = u->arrived >= u->failed_at + PROGRESS ? 1 : u->failures + 1;
-	u->failed_at = u->arrived;
+	u->failed_at = LM_MAX(u->failed_at, u->arrived); /* what is lost and sent again is no gain */
 	if (lm_http_pause(u->registry->http, u->failures, response, NULL) != LMODEL_OK)
 		return lm_fail(error, why->code, u->failures > 1 ? "%s (tried %u times)" : "%s",
 			       why->message, u->failures);
@@ -252,7 +252,7 @@ static int finish(struct upload *u, struct lmodel_error *error)
 		r = confirm(u, &response, error);
 	} else if (r == LMODEL_OK && (response.broken || response.status == 404)) {
 		lm_registry_unexpected(u->registry, "upload", &response, &local);
-		r = finish_again(u, &response, &local, error);
+		r = finish_again(u, response.broken ? &response : NULL, &local, error);
 	} else if (r == LMODEL_OK && response.status == 400) {
 		r = u->resumed ? restart(u, "the registry finds another digest", error) :
 		    lm_fail(error, LMODEL_ECORRUPT,

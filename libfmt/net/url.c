@@ -30,6 +30,39 @@ bool lm_http_is_loopback(const char *host)
 	return inet_pton(AF_INET6, plain, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
+static bool ends_with(const char *host, const char *end)
+{
+	size_t len = strlen(host), n = strlen(end);
+
+	return len >= n && strcasecmp(host + len - n, end) == 0;
+}
+
+/* Also by names and addresses that nobody uses but to get past a look for the usual ones: names
+ * below "localhost" (RFC 6761, section 6.3), the unspecified address, which the system takes for
+ * this machine, and IPv4 in IPv6. */
+static bool is_here(const char *host)
+{
+	struct in_addr four;
+	struct in6_addr six;
+	char plain[64];
+	size_t len = strlen(host);
+
+	if (lm_http_is_loopback(host) || ends_with(host, ".localhost") ||
+	    ends_with(host, ".localhost.") || strcasecmp(host, "localhost.") == 0)
+		return true;
+	if (inet_pton(AF_INET, host, &four) == 1)
+		return ntohl(four.s_addr) >> 24 == 0;
+	if (len < 3 || len >= sizeof(plain) || host[0] != '[')
+		return false;
+	memcpy(plain, host + 1, len - 2);
+	plain[len - 2] = '\0';
+	if (inet_pton(AF_INET6, plain, &six) != 1)
+		return false;
+	if (IN6_IS_ADDR_V4MAPPED(&six) || IN6_IS_ADDR_V4COMPAT(&six))
+		return six.s6_addr[12] == 127 || six.s6_addr[12] == 0;
+	return IN6_IS_ADDR_UNSPECIFIED(&six);
+}
+
 void lm_url_free(struct lm_url *url)
 {
 	free(url->text);
@@ -90,6 +123,7 @@ static int fill(struct lm_url *url, const struct lm_curl *curl, CURLU *handle,
 		*c = (char)tolower((unsigned char)*c);
 	url->secure = strcmp(scheme, "https") == 0;
 	url->loopback = lm_http_is_loopback(host);
+	url->here = is_here(host);
 	url->origin = lm_format(error, "%s://%s:%s", scheme, host, port);
 	url->label = label_of(url->text, error);
 	return url->origin == NULL || url->label == NULL ? LMODEL_EFAILED : LMODEL_OK;
@@ -116,7 +150,9 @@ static int set(struct lm_url *url, const struct lm_curl *curl, CURLU *handle, co
 	if (c == CURLUE_OK)
 		c = curl->url_get(handle, CURLUPART_SCHEME, &scheme, 0);
 	if (c != CURLUE_OK) {
-		LM_FREE char *label = label_of(text, error);
+		/* of what cannot be taken apart, all before an "@" may be a password */
+		const char *at = strrchr(text, '@');
+		LM_FREE char *label = label_of(at != NULL ? at + 1 : text, error);
 
 		return label == NULL ? LMODEL_EFAILED :
 		       lm_fail(error, code, "not an address: %s (%s)", label,

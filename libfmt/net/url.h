@@ -10,6 +10,7 @@ struct lm_url {
 	char *label;    /* for messages: no query, no credentials, escaped */
 	bool secure;    /* https */
 	bool loopback;  /* the host is this machine */
+	bool here;      /* ... or may be, by a name or address that is unusual */
 };
 
 #define LM_URL_LIMIT (16u << 10)

@@ -16,6 +16,17 @@ login() {
 	printf '{"auths":{"%s":{"auth":"%s"}}}' "$registry" "$(printf %s "$1" | base64 -w 0)" >"$config"
 }
 
+# stolen WHAT: a host that the registry leads to asks for credentials, for a token server of its own.
+stolen() {
+	clear_log
+	faults "redirect=http://$other/files/evil,match=/blobs/" 'status=401,match=/files/evil' \
+		"header=WWW-Authenticate: Bearer realm=\"http://$other/steal\",service=\"x\",match=/files/evil"
+	run 1 "$tool" "$ref" has "$blob" 3000000
+	is "$(requests /files/evil)" 1 "$1: the host that it leads to is asked, once"
+	is "$(requests /steal)" 0 "$1: nobody goes where that one sends him"
+	faults
+}
+
 # Basic
 start_registry --user 'me:se:cret'
 ref=$registry/some/model
@@ -41,7 +52,7 @@ run 0 "$tool" --chunk 1000000 "$registry/some/more" put blob
 is "$(log_lines 'PATCH' | grep -c '"server": "other"')" 2 'an upload that goes elsewhere, and back'
 is "$(log_lines . | grep '"server": "other"' | grep -vc '"authorization": null')" 0 \
 	'without a password, too'
-faults
+stolen 'Basic'
 stop_registry
 
 # files
@@ -141,6 +152,7 @@ run 0 "$tool" "$registry/other/model" mount "$blob" some/model
 is "$out" yes 'mounted'
 like "$(log_lines /token)" 'other%2Fmodel%3Apull%2Cpush&scope=repository%3Asome%2Fmodel%3Apull"' \
 	'with a token for both'
+stolen 'a token'
 rm "$config"
 run 0 "$tool" --output back "$ref" get "$blob" 3000000
 same back blob 'nobody pulls'

@@ -106,6 +106,10 @@ faults break-download=500,times=2
 range 0 3000000 1000
 faults truncate=500
 range 4 3000000 1000
+faults endless
+clear_log
+run 4 timeout 60 "$tool" "$ref" range "$blob" 3000000 1000
+like "$err" 'more of blob .* than was asked for' 'a part without an end'
 faults
 
 # whether it is there

@@ -157,7 +157,8 @@ like "$err" 'the connection broke' 'a body that is shorter than was said'
 faults
 
 # what may be asked
-for bad in ftp://x/ file:///etc/passwd http://user:secret@127.0.0.1/ 'http://[::' 'http://a b/' nothing; do
+for bad in ftp://x/ file:///etc/passwd http://user:secret@127.0.0.1/ 'http://[::' 'http://a b/' nothing \
+	'http://user:my secret@127.0.0.1/' http://user:a/secret@127.0.0.1/ 'http://user:secret?@127.0.0.1/'; do
 	run 2 "$tool" http GET "$bad"
 	unlike "$err" 'secret' "$bad: no password in the message"
 done
@@ -175,5 +176,13 @@ http_proxy=http://127.0.0.1:1 run 0 "$tool" --output back http GET "$url"
 counted 1 'no proxy for this machine'
 http_proxy=http://$registry run 0 "$tool" --plain-http http GET http://somewhere.invalid/files/t
 is "$(requests 'GET http://somewhere.invalid/files/t')" 1 'a proxy for others'
+
+# nobody elsewhere leads to this machine, by whatever name
+for here in localhost 127.0.0.1 127.1 2130706433 0x7f.1 0.0.0.0 0 localhost. x.localhost x.localhost. '[::1]' \
+	'[::]' '[::ffff:127.0.0.1]' '[::ffff:0.0.0.0]'; do
+	faults "redirect=http://$here:1/"
+	http_proxy=http://$registry run 4 "$tool" --plain-http http GET http://somewhere.invalid/files/t
+	like "$err" 'leads to this machine itself' "$here is this machine"
+done
 stop_registry
 done_testing

@@ -126,5 +126,38 @@ clear_log
 run 0 "$tool" --state state "$ref" put none
 is "$(requests .)" 2 'nothing at all takes two requests'
 run 2 "$tool" "$ref" put none md5:0
+
+faults 'status=404,match=(PUT|HEAD)' 'retry-after=3600,match=PUT'
+run 1 timeout 60 "$tool" "$ref" put none
+like "$err" 'status 404' 'an hour that is no reason to wait'
 stop_registry
+
+# A registry that takes, and then has none of it, for ever.
+"$registry_python" - >port <<'PYTHON' &
+from http.server import BaseHTTPRequestHandler, HTTPServer
+asked = 0
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_):
+        pass
+    def answer(self):
+        global asked
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        asked += self.command == "GET"
+        self.send_response({"POST": 202, "GET": 204, "HEAD": 404}.get(self.command, 500))
+        self.send_header("Location", "/upload")
+        self.send_header("Range", "0-3999999" if asked % 2 else "0-0")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = answer
+server = HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+PYTHON
+pid=$!
+for _ in $(seq 200); do [ -s port ] && break; sleep 0.05; done
+run 1 timeout 60 "$tool" --chunk 2000000 "127.0.0.1:$(cat port)/some/model" put blob
+like "$err" 'status 500\).*tried 5 times' 'bytes that come and go are no gain'
+kill $pid
+wait $pid 2>/dev/null
 done_testing

@@ -140,6 +140,49 @@ static void test_doubt(void)
 	lm_ranges_free(r);
 }
 
+/* Two read a block with wrong bytes; the one who says so second has not seen the right ones. */
+static void *read_and_doubt(void *argument)
+{
+	struct lm_ranges *r = argument;
+	static bool good;
+
+	good = reads(r, 0, 100) || (lm_ranges_doubt(r, 0, 100) && reads(r, 0, 100));
+	return &good;
+}
+
+static void test_two_doubts(void)
+{
+	struct lm_ranges *r = open_ranges(false, 0);
+	pthread_t id;
+	void *result;
+	bool good;
+
+	source.wrong = true;
+	good = reads(r, 0, 100);
+	source.wrong = false;
+	if (pthread_create(&id, NULL, read_and_doubt, r) != 0)
+		abort();
+	pthread_join(id, &result);
+	ok(!good && *(bool *)result, "one thread reads, doubts, and reads again");
+	ok(lm_ranges_doubt(r, 0, 100) && reads(r, 0, 100), "so does one that has read before");
+	ok(!lm_ranges_doubt(r, 0, 100), "once");
+	lm_ranges_free(r);
+}
+
+/* More than memory holds of it, at once: what came first is not given up for what comes last. */
+static void test_much(void)
+{
+	const uint64_t size = LM_STORE_LEAST + (UINT64_C(24) << 20);
+	const struct lm_ranges_source from = { .label = "there", .size = size, .fetch = fetch };
+	struct lm_ranges *r = lm_ranges_new(&from, lm_store_open(-1, key, size, 0, NULL), NULL);
+
+	ok(r != NULL && reads(r, 0, (size_t)size), "a read of more than is held");
+	clear();
+	ok(reads(r, size - 65536, 65536) && source.requests == 0, "its end is there");
+	ok(reads(r, size / 2, 10) && reads(r, 0, 10), "and all else, again");
+	lm_ranges_free(r);
+}
+
 /* ---- threads ---- */
 
 struct thread {
@@ -242,7 +285,7 @@ static void test_full_disk(void)
 					       NULL);
 	uint8_t block[65536] = { 1 }, back[10];
 
-	lm_store_add(store, 3, 4);
+	lm_store_add(store, 3, 4, NULL, NULL);
 	is_int(lm_store_retreat(store, NULL), LMODEL_OK, "from a cache that is full into memory");
 	ok(!lm_store_has(store, 3), "nothing is there then");
 	ok(lm_store_write(store, block, sizeof(block), 3 * 65536) &&
@@ -258,6 +301,8 @@ int main(void)
 		return 99;
 	test_requests();
 	test_doubt();
+	test_two_doubts();
+	test_much();
 	test_threads();
 	test_cache();
 	test_full_disk();
