@@ -129,7 +129,7 @@ usage "--tier, --audit and --owner exclude each other" $g -r age1x --tier gold -
 usage "--tier, --audit and --owner exclude each other" $g -r age1x --owner --audit
 usage "nobody to let in: --recipient, --recipients-file or --passphrase" $g --tier gold
 usage "an owner's key is missing: -i OWNER" grant m.lmodel --tier gold -r age1x
-usage "--detached is for a recipient: no passphrase" $g --tier gold --passphrase --detached x
+usage "--detached and --push are for a recipient: no passphrase" $g --tier gold --passphrase --detached x
 usage "--detached is for one recipient" $g --tier gold -r age1x -R people --detached x
 usage "--force is for --detached FILE" $g --tier gold -r age1x -f
 usage "--json and --detached - both need standard output" $g --tier gold -r age1x --json --detached -
