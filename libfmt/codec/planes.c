@@ -1,5 +1,7 @@
 #include "codec/planes.h"
 
+#include "codec/simd.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define LM_HAVE_AVX2 1
@@ -260,9 +262,9 @@ static size_t split_blocks(struct lm_coding coding, const uint8_t *words, size_t
 			   uint8_t *planes)
 {
 #ifdef LM_HAVE_AVX2
-	if (__builtin_cpu_supports("avx2") && coding.width == 2)
+	if (lm_simd() >= LM_SIMD_AVX2 && coding.width == 2)
 		return split2_avx2(coding.is_float, words, count, planes);
-	if (__builtin_cpu_supports("avx2") && coding.width == 4)
+	if (lm_simd() >= LM_SIMD_AVX2 && coding.width == 4)
 		return split4_avx2(coding.is_float, words, count, planes);
 #else
 	(void)coding, (void)words, (void)count, (void)planes;
@@ -274,9 +276,9 @@ static size_t merge_blocks(struct lm_coding coding, const uint8_t *const *planes
 			   uint8_t *words)
 {
 #ifdef LM_HAVE_AVX2
-	if (__builtin_cpu_supports("avx2") && coding.width == 2)
+	if (lm_simd() >= LM_SIMD_AVX2 && coding.width == 2)
 		return merge2_avx2(coding.is_float, planes, count, words);
-	if (__builtin_cpu_supports("avx2") && coding.width == 4)
+	if (lm_simd() >= LM_SIMD_AVX2 && coding.width == 4)
 		return merge4_avx2(coding.is_float, planes, count, words);
 #else
 	(void)coding, (void)planes, (void)count, (void)words;

@@ -124,7 +124,9 @@ static int allow(const struct lm_http *http, const struct lm_url *url, enum lmod
 {
 	if (url->secure || url->loopback || http->options.plain_http)
 		return LMODEL_OK;
-	return lm_fail(error, code, "%s: plain http is for this machine only", url->label);
+	return lm_fail(error, code,
+		       "%s: plain http is for this machine only (--plain-http allows it)",
+		       url->label);
 }
 
 /* Whether an answer from one address may send a client to another one. */

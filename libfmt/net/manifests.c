@@ -3,8 +3,7 @@
 #include <stdio.h>
 
 /* All kinds that can be answered with; what is in them is the caller's business. */
-static const char accept[] = "Accept: application/vnd.oci.image.manifest.v1+json, "
-			     "application/vnd.oci.image.index.v1+json, "
+static const char accept[] = "Accept: " LM_OCI_MANIFEST ", " LM_OCI_INDEX ", "
 			     "application/vnd.docker.distribution.manifest.v2+json, "
 			     "application/vnd.docker.distribution.manifest.list.v2+json";
 

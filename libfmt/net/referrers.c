@@ -7,9 +7,6 @@
 #include "base/json.h"
 #include "net/fields.h"
 
-#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
-#define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
-
 enum { PAGES = 1000, REPEATS = 5, SETTLE_MS = 100 };
 
 static const struct lm_json_limits limits = { .depth = 32, .containers = 1 << 17 };
@@ -143,7 +140,7 @@ static int next_page(struct lm_registry *registry, const struct lm_http_response
 static int one_page(struct lm_registry *registry, struct list *list, char **url,
 		    const char *artifact_type, bool *known, struct lmodel_error *error)
 {
-	static const char *const headers[] = { "Accept: " INDEX_TYPE, NULL };
+	static const char *const headers[] = { "Accept: " LM_OCI_INDEX, NULL };
 	struct lm_http_request request = { .method = "GET", .url = *url, .headers = headers };
 	struct lm_http_response response;
 	int r = lm_registry_perform(registry, &request, LM_ACCESS_PULL, NULL, &response, error);
@@ -256,7 +253,7 @@ static json_t *describe(const char *digest, const char *artifact_type, const cha
 			size_t len)
 {
 	json_t *manifest = NULL, *annotations;
-	json_t *made = json_pack("{s:s, s:s, s:I, s:s}", "mediaType", MANIFEST_TYPE, "digest",
+	json_t *made = json_pack("{s:s, s:s, s:I, s:s}", "mediaType", LM_OCI_MANIFEST, "digest",
 				 digest,
 				 "size", (json_int_t)len, "artifactType", artifact_type);
 
@@ -298,7 +295,7 @@ static int extend(const struct lm_registry *registry, const struct lm_registry_m
 	if (index->bytes != NULL)
 		r = parse_index(registry, index->bytes, index->len, &root, &descriptors, error);
 	else
-		root = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", INDEX_TYPE,
+		root = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", LM_OCI_INDEX,
 				 "manifests", descriptors = json_array());
 	if (r != LMODEL_OK)
 		return r;
@@ -334,7 +331,7 @@ static int add_to_tag(struct lm_registry *registry, const char *subject, const c
 			return r;
 		if (i == REPEATS)
 			break;
-		r = lm_registry_put_manifest(registry, tag, INDEX_TYPE, text, strlen(text), NULL,
+		r = lm_registry_put_manifest(registry, tag, LM_OCI_INDEX, text, strlen(text), NULL,
 					     error);
 		if (r == LMODEL_OK)
 			r = lm_http_wait(registry->http, SETTLE_MS, error);
@@ -358,7 +355,7 @@ int lm_registry_put_referrer(struct lm_registry *registry, const char *subject,
 	if (!lm_digest_check(subject))
 		return lm_fail(error, LMODEL_EUSAGE, "%s: not a SHA-256 digest: %s",
 			       registry->label, LM_QUOTE(subject));
-	r = lm_registry_put_manifest(registry, NULL, MANIFEST_TYPE, bytes, len, &known, error);
+	r = lm_registry_put_manifest(registry, NULL, LM_OCI_MANIFEST, bytes, len, &known, error);
 	if (r != LMODEL_OK || known)
 		return r;
 	descriptor = describe(digest, artifact_type, bytes, len);

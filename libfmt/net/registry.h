@@ -1,6 +1,6 @@
 /* One repository of a registry, by the OCI distribution specification 1.1: blobs, manifests,
  * referrers. Authentication (none, Basic, Bearer tokens) happens when the registry asks for it,
- * with the credentials that docker's config.json or its helpers have for the host.
+ * with the credentials that are kept for the host (net/credentials.h).
  *
  * Every digest is checked here: what lm_registry_get_* gives has the digest that was asked for. */
 #ifndef LM_REGISTRY_H
@@ -10,6 +10,10 @@
 #include "net/digest.h"
 #include "net/http.h"
 #include "net/reference.h"
+
+/* Media types. */
+#define LM_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define LM_OCI_INDEX "application/vnd.oci.image.index.v1+json"
 
 struct lm_registry; /* threads may share one */
 

@@ -1,4 +1,4 @@
-/* Blocks of one file that have been fetched: in the cache, or in memory when nothing is to be kept. */
+/* Blocks of one file that have been fetched: in the cache, or in memory when nothing is kept. */
 #ifndef LM_STORE_H
 #define LM_STORE_H
 
@@ -7,8 +7,8 @@
 
 struct lm_store;
 
-/* In `directory` (lm_cache_open(); taken over) as `key`; -1, or when that cannot be: in memory. `limit` bounds
- * what stays in the cache; while it is open a store may hold LM_STORE_LEAST. */
+/* In `directory` (lm_cache_open(); taken over) as `key`; -1, or when that cannot be: in memory.
+ * `limit` bounds what stays in the cache; while it is open a store may hold LM_STORE_LEAST. */
 #define LM_STORE_LEAST (UINT64_C(128) << 20)
 struct lm_store *lm_store_open(int directory, const uint8_t key[LM_SHA256_SIZE], uint64_t size,
 			       uint64_t limit, struct lmodel_error *error);

@@ -78,8 +78,8 @@ static double modulus(const double *value, unsigned components)
 }
 
 /* How large public values are, and how many significant bits they use: a model widened from BF16 to
- * F32 has eight, and a decoy with more would be told by its low bits. `bits` gathers all their mantissas: the lowest bit that one of them
- * uses is the lowest of these. */
+ * F32 has eight, and a decoy with more would be told by its low bits. `bits` gathers all their
+ * mantissas: the lowest bit that one of them uses is the lowest of these. */
 static void measure(struct lm_gather *g, const double *values, size_t components)
 {
 	struct lm_donors *d = g->donors;

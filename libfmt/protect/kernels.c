@@ -142,8 +142,9 @@ static size_t count(void)
 	__builtin_cpu_init();
 	if (!__builtin_cpu_supports("avx2"))
 		return 1;
-	return __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? 3 : 2;
+	return __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("avx512f") &&
+	       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512vl") ? 3 : 2;
 }
 
 #else

@@ -61,7 +61,7 @@ static json_t *make_document(const struct lm_grant_artifact *a, const char *subj
 	failed |= lm_json_put_text(notes, "org.lmodel.id", a->id);
 	failed |= json_object_set_new(root, "layers", layers) != 0;
 	failed |= json_object_set_new(root, "subject",
-				      lm_json_descriptor(LM_IMAGE_MEDIA_TYPE, subject,
+				      lm_json_descriptor(LM_OCI_MANIFEST, subject,
 							 subject_size)) != 0;
 	failed |= json_object_set_new(root, "annotations", notes) != 0;
 	if (!failed)

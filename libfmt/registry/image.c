@@ -209,7 +209,7 @@ static int check_type(const struct parse *p, const json_t *root)
 
 	if (!lm_json_u64(json_object_get(root, "schemaVersion"), &version) || version != 2)
 		return bad(p, "is no manifest of an artifact");
-	if (media != NULL && strcmp(media, LM_IMAGE_MEDIA_TYPE) != 0)
+	if (media != NULL && strcmp(media, LM_OCI_MANIFEST) != 0)
 		return lm_fail(p->error, LMODEL_EUNSUPPORTED, "%s: is %s, not one artifact",
 			       p->label, LM_QUOTE(media));
 	if (artifact == NULL || strcmp(artifact, LM_IMAGE_ARTIFACT_TYPE) != 0)

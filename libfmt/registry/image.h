@@ -6,7 +6,6 @@
 #include "base/base.h"
 #include "registry/layers.h"
 
-#define LM_IMAGE_MEDIA_TYPE "application/vnd.oci.image.manifest.v1+json"
 #define LM_IMAGE_ARTIFACT_TYPE "application/vnd.cncf.model.manifest.v1+json"
 #define LM_IMAGE_CONFIG_TYPE "application/vnd.cncf.model.config.v1+json"
 #define LM_IMAGE_LAYER_TYPE "application/vnd.cncf.model.weight.v1.raw"

@@ -25,7 +25,7 @@ json_t *lm_json_artifact(const char *artifact_type, json_t *config)
 	json_t *object = json_object();
 	bool failed = json_object_set_new(object, "schemaVersion", json_integer(2)) != 0;
 
-	failed |= lm_json_put_text(object, "mediaType", LM_IMAGE_MEDIA_TYPE);
+	failed |= lm_json_put_text(object, "mediaType", LM_OCI_MANIFEST);
 	failed |= lm_json_put_text(object, "artifactType", artifact_type);
 	failed |= json_object_set_new(object, "config", config) != 0;
 	if (!failed)

@@ -272,7 +272,7 @@ static int put_artifact(struct push *p, struct lmodel_error *error)
 		r = carry_grants(p, error);
 	if (r == LMODEL_OK && p->report.changed)
 		r = lm_registry_put_manifest(p->exchange.registry, p->exchange.reference.tag,
-					     LM_IMAGE_MEDIA_TYPE, p->texts.manifest,
+					     LM_OCI_MANIFEST, p->texts.manifest,
 					     p->texts.manifest_len, NULL, error);
 	return r;
 }

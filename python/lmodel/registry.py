@@ -51,7 +51,7 @@ def push(path: Path, reference: str, *, mount_from: str | None = None, plain_htt
     """Puts an archive into a registry; what that has already is not sent.
 
     Args:
-        reference: "[https://|http://]HOST[:PORT]/NAME[:TAG]".
+        reference: "[oci://|https://|http://]HOST[:PORT]/NAME[:TAG]".
         mount_from: a repository of the same registry to take layers from.
         plain_http: without TLS, to other machines too.
         chunk_bytes: of one request.

@@ -229,7 +229,7 @@ run 2 lmodel repack "$url" -o x.lmodel
 run 2 lmodel inspect "http://user:password@$registry/files/m.lmodel"
 unlike "$out$err" password "a password in an address is not told"
 run 2 lmodel inspect "http://192.0.2.1/m.lmodel"
-like "$err" "plain http is for this machine only" "http to other machines is refused"
+like "$err" "plain http is for this machine only .--plain-http allows it" "http to other machines is refused"
 run 2 lmodel inspect "https://"
 run 0 lmodel audit --against "$url?token=secret" -i owner.key files/m.lmodel
 unlike "$out$err" secret "audit --against takes an address"

@@ -1,5 +1,6 @@
 /* Byte planes (spec: 5): known answers, the vector path against the plain one, bounds. */
 #include "codec/planes.h"
+#include "codec/simd.h"
 #include "lib/tap.h"
 
 #define CANARY 0xa5
@@ -144,7 +145,7 @@ static void test_scattered_planes(void)
 	ok(memcmp(other, words, 400) == 0, "f4: merge from scattered planes");
 }
 
-int main(void)
+static void test_all(void)
 {
 	static const char *const codings[] = { "w1", "w2", "w4", "w8", "f2", "f4", "f8" };
 
@@ -154,5 +155,13 @@ int main(void)
 		test_paths_agree(codings[i]);
 	}
 	test_scattered_planes();
+}
+
+int main(void)
+{
+	test_all();
+	printf("# without vector instructions\n");
+	lm_simd_limit(LM_SIMD_PLAIN);
+	test_all();
 	return done();
 }

@@ -1,8 +1,9 @@
 /* Archives in registries of container images: push, pull, and grants beside them (spec: 16).
  *
  * A reference is [oci://|https://|http://]HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]. Credentials are
- * those that docker's config.json, or a helper that it names, has for the host. Connections are
- * by TLS, but for this machine, http:// in front, and `plain_http`. */
+ * those that $REGISTRY_AUTH_FILE, docker's config.json or podman's auth.json, or a helper that one
+ * of them names, has for the host. Connections are by TLS, but for this machine, http:// in front,
+ * and `plain_http`. */
 #ifndef LMODEL_REGISTRY_H
 #define LMODEL_REGISTRY_H
 
