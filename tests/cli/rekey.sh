@@ -97,7 +97,7 @@ run 2 lmodel rekey -i owner.key --key stan_key --unsigned m.lmodel
 run 2 lmodel rekey -i owner.key --book - m.lmodel
 run 2 lmodel revoke -i owner.key --book - m.lmodel 2
 run 2 lmodel grant -i owner.key --tier gold -r "$(pub bob)" --book b m.lmodel
-like "$err" "^lmodel: --book is for --detached FILE$" "--book without --detached"
+like "$err" "^lmodel: --book is for --detached FILE and --push$" "--book without --detached"
 run 2 lmodel grant -i owner.key --tier gold -r "$(pub bob)" --detached b.lkey --book - m.lmodel
 run 2 lmodel rekey -i owner.key -
 run 1 lmodel rekey -i owner.key --tier gold --grants vendor/model.safetensors m.lmodel
