@@ -25,8 +25,9 @@ struct lm_image {
 
 /* Reads a manifest. What is accepted: layers and dead ranges in file order that cover [0, size)
  * without gap or overlap; layers one manifest first, one end of 1024 bytes last, each tier once,
- * none over 2^63 - 1, the manifest no longer than slots can be. ECORRUPT for what contradicts itself, EUNSUPPORTED for an artifact of another
- * type, ELIMIT. What it says of the archive is a claim until the archive itself was read. */
+ * none over 2^63 - 1, the manifest no longer than slots can be. ECORRUPT for what contradicts
+ * itself, EUNSUPPORTED for an artifact of another type, ELIMIT. What it says of the archive is a
+ * claim until the archive itself was read. */
 int lm_image_parse(struct lm_image *image, const char *bytes, size_t len, const char *label,
 		   struct lmodel_error *error) LM_MUST_CHECK;
 void lm_image_free(struct lm_image *image);
