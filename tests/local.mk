@@ -279,6 +279,10 @@ lm_script_tests = \
 
 check_PROGRAMS += $(lm_unit_tests) $(lm_fuzz_targets) $(lm_test_tools)
 TESTS += $(lm_unit_tests) $(lm_script_tests)
+
+list-tests:
+	@echo $(TESTS)
+.PHONY: list-tests
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)'; export srcdir builddir;
 EXTRA_DIST += $(lm_script_tests) \
 	%D%/fuzz/corpus \
