@@ -103,7 +103,7 @@ helper() { # NAME LINE...: its script
 }
 # the test's own quoting, not this shell's
 # shellcheck disable=SC2016
-helper good '[ "$*" = get ] || exit 9' 'host=$(cat)' 'tr "\0" "\n" </proc/$$/environ | grep secret && exit 8' \
+helper good '[ "$*" = get ] || exit 9' 'host=$(cat)' 'tr "\0" "\n" </proc/$$/environ | grep -w secret && exit 8' \
 	"[ \"\$host\" = $registry ] || exit 7" \
 	'echo "{\"ServerURL\":\"$host\",\"Username\":\"me\",\"Secret\":\"secret\"}"'
 helper none 'echo "credentials not found in native keychain"' 'exit 1'
