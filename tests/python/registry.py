@@ -37,7 +37,7 @@ whole = lmodel.pull(ref, "part.lmodel")
 ok(whole.copied > 0 and filecmp.cmp("x.lmodel", "part.lmodel", shallow=False), "and the rest")
 equal(lmodel.pull(ref, "part.lmodel").changed, False, "nothing to do")
 
-subprocess.run([os.environ["builddir"] + "/bin/lmodel", "grant", "-q", "-i", "owner.key", "--tier",
+subprocess.run(["lmodel", "grant", "-q", "-i", "owner.key", "--tier",
                 "silver", "-r", ann, "--push", ref, "x.lmodel"], check=True)
 mine = lmodel.pull(ref, "ann.lmodel", "ann.key")
 equal((mine.tier, mine.grant), ("silver", "ann.lmodel.grant"), "a key finds its grant")
