@@ -29,18 +29,6 @@ static const struct option_row options[] = {
 	OPTIONS_COMMON,
 };
 
-/* As the XDG Base Directory Specification has it. NULL: there is none. */
-static char *upload_directory(void)
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-	if (cache != NULL && cache[0] == '/')
-		return text_format("%s/lmodel/uploads", cache);
-	if (home != NULL && home[0] == '/')
-		return text_format("%s/.cache/lmodel/uploads", home);
-	return NULL;
-}
-
 static void print_json(const char *archive, const char *reference,
 		       const struct lmodel_push_report *report, json_t *layers)
 {
@@ -76,7 +64,6 @@ static int run(int count, char **operands)
 	struct lmodel_push_options o = LMODEL_PUSH_OPTIONS_INIT;
 	struct lmodel_error error = LMODEL_ERROR_INIT;
 	struct lmodel_push_report report;
-	char *state = upload_directory();
 	json_t *layers = json ? json_array() : NULL;
 	int r = transfers_check(&cmd_push, operands[1]);
 
@@ -88,7 +75,6 @@ static int run(int count, char **operands)
 		o.plain_http = plain_http;
 		o.from = from;
 		o.chunk = chunk;
-		o.state = state;
 		o.layer = transfers_layer;
 		transfers_begin(layers);
 		progress_begin(&o.run, "push");
@@ -97,7 +83,6 @@ static int run(int count, char **operands)
 		if (r != LMODEL_OK)
 			r = message_fail(&error);
 	}
-	free(state);
 	if (r != LMODEL_OK) {
 		json_decref(layers);
 		return r;

@@ -96,7 +96,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/net/registry.c %D%/net/registry.h \
 	%D%/net/repository.h \
 	%D%/net/referrers.c \
-	%D%/net/session.c %D%/net/session.h \
+	%D%/net/upload_session.c %D%/net/upload_session.h \
 	%D%/net/store.c %D%/net/store.h \
 	%D%/net/token.c %D%/net/token.h \
 	%D%/net/upload.c \

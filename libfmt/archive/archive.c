@@ -141,14 +141,9 @@ static uint64_t newest_counter(const struct lmodel_archive *a)
 	uint64_t newest = 0;
 
 	for (int i = 0; i < 2; i++) {
-		uint64_t at = lm_slot_offset(a->slots.slot_size, i) + a->slots.slot_size -
-			      LM_SLOT_FOOTER;
-		uint8_t bytes[LM_SLOT_FOOTER];
 		struct lm_slot_footer footer;
-		char problem[160];
 
-		if (lm_file_read(&a->file, bytes, sizeof(bytes), at, NULL) == LMODEL_OK &&
-		    lm_slot_footer_decode(bytes, &footer, problem))
+		if (lm_slot_footer_read(&a->file, &a->slots, i, &footer))
 			newest = LM_MAX(newest, footer.commit_counter);
 	}
 	return newest;

@@ -162,14 +162,29 @@ int lm_slots_locate(const struct lm_file *file, uint64_t file_size, struct lm_sl
 	return LMODEL_OK;
 }
 
+static uint64_t footer_offset(const struct lm_slots *s, int which)
+{
+	return lm_slot_offset(s->slot_size, which) + s->slot_size - LM_SLOT_FOOTER;
+}
+
+bool lm_slot_footer_read(const struct lm_file *file, const struct lm_slots *s, int which,
+			 struct lm_slot_footer *footer)
+{
+	uint8_t bytes[LM_SLOT_FOOTER];
+	char problem[160];
+
+	return lm_file_read(file, bytes, sizeof(bytes), footer_offset(s, which), NULL) ==
+		       LMODEL_OK &&
+	       lm_slot_footer_decode(bytes, footer, problem);
+}
+
 static int read_footer(const struct lm_file *file, const struct lm_slots *s, int which,
 		       struct lm_slot *slot, uint8_t bytes[LM_SLOT_FOOTER],
 		       struct lmodel_error *error)
 {
-	uint64_t at = lm_slot_offset(s->slot_size, which) + s->slot_size - LM_SLOT_FOOTER;
 	struct lm_slot found = { .valid = false };
 
-	if (lm_file_read(file, bytes, LM_SLOT_FOOTER, at, error))
+	if (lm_file_read(file, bytes, LM_SLOT_FOOTER, footer_offset(s, which), error))
 		return error != NULL ? (int)error->code : LMODEL_EFAILED;
 	found.valid = lm_slot_footer_decode(bytes, &found.footer, found.problem);
 	if (found.valid && found.footer.slot_size != s->slot_size) {

@@ -75,6 +75,11 @@ int lm_slots_commit(int fd, const char *label, const struct lm_slots *slots, con
 int lm_slots_level(int fd, const char *label, const struct lm_slots *slots, bool *changed,
 		   struct lmodel_error *error) LM_MUST_CHECK;
 
+/* The footer of one slot as it stands in the file: neither its digest nor what it says of the file's
+ * size is looked at. False: it cannot be read, or is none. */
+bool lm_slot_footer_read(const struct lm_file *file, const struct lm_slots *slots, int which,
+			 struct lm_slot_footer *footer) LM_MUST_CHECK;
+
 /* A footer to bytes and back; decode only checks that it is one and that its fields can be. */
 void lm_slot_footer_encode(const struct lm_slot_footer *footer, uint8_t bytes[LM_SLOT_FOOTER]);
 bool lm_slot_footer_decode(const uint8_t bytes[LM_SLOT_FOOTER], struct lm_slot_footer *footer,

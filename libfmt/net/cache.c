@@ -30,7 +30,7 @@ int lm_cache_limit(uint64_t *limit, struct lmodel_error *error)
 
 /* ---- the directory ---- */
 
-static char *default_path(void)
+char *lm_cache_path(void)
 {
 	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 
@@ -41,7 +41,7 @@ static char *default_path(void)
 
 int lm_cache_open(const char *path)
 {
-	LM_FREE char *usual = path == NULL ? default_path() : NULL;
+	LM_FREE char *usual = path == NULL ? lm_cache_path() : NULL;
 	struct stat st;
 	int fd;
 

@@ -15,8 +15,12 @@
 /* `*limit` from $LMODEL_CACHE_BYTES. EUSAGE when that is no number. */
 int lm_cache_limit(uint64_t *limit, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* The directory, made when it is not there: `path`, or $XDG_CACHE_HOME/lmodel, or
- * ~/.cache/lmodel. -1 when there is no way to one that is the user's own. */
+/* $XDG_CACHE_HOME/lmodel or ~/.cache/lmodel, in fresh memory. Relative paths do not count (XDG Base
+ * Directory Specification). NULL: there is none. */
+char *lm_cache_path(void);
+
+/* The directory, made when it is not there: `path`, or lm_cache_path(). -1 when there is no way to
+ * one that is the user's own. */
 int lm_cache_open(const char *path);
 
 /* The file that holds the blocks of `key`, `size` bytes long, and the bits of those that are there.

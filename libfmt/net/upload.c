@@ -2,7 +2,7 @@
  * has arrived and where to go on, which is believed only when it is what was sent. */
 #include "net/fields.h"
 #include "net/repository.h"
-#include "net/session.h"
+#include "net/upload_session.h"
 
 #include <stdio.h>
 
@@ -18,7 +18,7 @@ struct upload {
 	const char *digest;
 	const struct lm_http_body *body;
 	const struct lm_upload_options *options;
-	struct lm_session session;
+	struct lm_upload_session session;
 	uint64_t chunk, minimum;
 	uint64_t arrived;         /* what the registry has */
 	uint64_t failed_at;       /* the most of `arrived` at a failure */
@@ -55,7 +55,7 @@ static int move(struct upload *u, const struct lm_http_response *response,
 	if (lm_http_resolve(u->registry->http, response->url, response->header[LM_HTTP_LOCATION],
 			    &location, NULL, error))
 		return LMODEL_ECORRUPT;
-	return lm_session_move(&u->session, location, error);
+	return lm_upload_session_move(&u->session, location, error);
 }
 
 static int report(struct upload *u, struct lmodel_error *error)
@@ -76,7 +76,7 @@ static int restart(struct upload *u, const char *why, struct lmodel_error *error
 			       u->registry->label, u->digest, why);
 	u->arrived = 0;
 	u->resumed = false;
-	return lm_session_move(&u->session, NULL, error);
+	return lm_upload_session_move(&u->session, NULL, error);
 }
 
 static int start(struct upload *u, struct lmodel_error *error)
@@ -301,7 +301,7 @@ int lm_registry_put_blob(struct lm_registry *registry, const char *digest,
 	struct upload u = {
 		.registry = registry, .digest = digest, .body = body,
 		.options = options != NULL ? options : &defaults,
-		.session = LM_SESSION_INIT,
+		.session = LM_UPLOAD_SESSION_INIT,
 	};
 	int r;
 
@@ -309,15 +309,15 @@ int lm_registry_put_blob(struct lm_registry *registry, const char *digest,
 		return lm_fail(error, LMODEL_EUSAGE, "%s: not a SHA-256 digest: %s",
 			       registry->label, LM_QUOTE(digest));
 	u.chunk = u.options->chunk != 0 ? u.options->chunk : CHUNK;
-	r = lm_session_open(&u.session, u.options->state, registry->base, registry->reference->name,
-			    digest, body->length, error);
+	r = lm_upload_session_open(&u.session, u.options->state, registry->base,
+				   registry->reference->name, digest, body->length, error);
 	if (r == LMODEL_OK)
 		r = run(&u, error);
 	if (r == LMODEL_OK) {
-		lm_session_remove(&u.session);
+		lm_upload_session_remove(&u.session);
 		u.arrived = body->length;
 		r = report(&u, error);
 	}
-	lm_session_close(&u.session);
+	lm_upload_session_close(&u.session);
 	return r;
 }

@@ -7,6 +7,7 @@
 #include "archive/options.h"
 #include "base/io.h"
 #include "base/publish.h"
+#include "net/cache.h"
 #include "registry/exchange.h"
 #include "registry/grants.h"
 #include "registry/image.h"
@@ -21,6 +22,7 @@ struct push {
 	struct lm_image_texts texts;
 	char digest[LM_DIGEST_SIZE];    /* of the manifest */
 	struct lmodel_push_report report;
+	char *state;                    /* directory of uploads that were cut off, or NULL */
 };
 
 static const uint8_t end_blocks[LM_TAR_END];
@@ -90,16 +92,9 @@ static int check_unchanged(struct push *p, struct lmodel_error *error)
 	struct lmodel_archive *a = p->archive;
 
 	for (int i = 0; i < 2; i++) {
-		uint64_t at = lm_slot_offset(a->slots.slot_size, i) + a->slots.slot_size -
-			      LM_SLOT_FOOTER;
-		uint8_t bytes[LM_SLOT_FOOTER];
 		struct lm_slot_footer footer;
-		char problem[160];
-		int r = lm_file_read(&a->file, bytes, sizeof(bytes), at, error);
 
-		if (r != LMODEL_OK)
-			return r;
-		if (!lm_slot_footer_decode(bytes, &footer, problem) ||
+		if (!lm_slot_footer_read(&a->file, &a->slots, i, &footer) ||
 		    memcmp(footer.digest, p->slots[i].footer.digest, LM_SHA256_SIZE) != 0)
 			return lm_fail(error, LMODEL_EFAILED,
 				       "%s: was changed while it was read; try again", a->label);
@@ -159,7 +154,7 @@ static int send_layer(struct push *p, const struct lm_layer *layer, struct lmode
 		.label = p->archive->label, .offset = layer->offset, .length = layer->length,
 	};
 	const struct lm_upload_options options = {
-		.chunk = p->options.chunk, .state = p->options.state, .progress = on_sent,
+		.chunk = p->options.chunk, .state = p->state, .progress = on_sent,
 		.context = &u,
 	};
 	int r = lm_registry_put_blob(p->exchange.registry, layer->digest, &body, &options, error);
@@ -308,6 +303,22 @@ static int check_reference(const struct push *p, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+/* Without a place for them, uploads that are cut off begin anew. */
+static void choose_state(struct push *p)
+{
+	LM_FREE char *cache = p->options.state == NULL ? lm_cache_path() : NULL;
+
+	if (p->options.state != NULL)
+		p->state = lm_strdup(p->options.state, NULL);
+	else if (cache != NULL)
+		p->state = lm_format(NULL, "%s/uploads", cache);
+	if (p->state != NULL &&
+	    (p->state[0] == '\0' || lm_make_private(p->state, NULL) != LMODEL_OK)) {
+		free(p->state);
+		p->state = NULL;
+	}
+}
+
 static int run(struct push *p, const char *path, const char *reference, struct lmodel_error *error)
 {
 	struct lm_http_usage usage;
@@ -316,9 +327,8 @@ static int run(struct push *p, const char *path, const char *reference, struct l
 
 	if (r == LMODEL_OK)
 		r = check_reference(p, error);
-	/* Without a place for them, uploads that are cut off begin anew. */
-	if (p->options.state != NULL && lm_make_private(p->options.state, NULL) != LMODEL_OK)
-		p->options.state = NULL;
+	if (r == LMODEL_OK)
+		choose_state(p);
 	if (r == LMODEL_OK)
 		r = lmodel_open(&p->archive, path, error);
 	if (r == LMODEL_OK)
@@ -355,6 +365,7 @@ int lmodel_push(const char *archive, const char *reference,
 	lm_layers_free(&p.layers);
 	lm_image_texts_free(&p.texts);
 	free(p.fate);
+	free(p.state);
 	if (r == LMODEL_OK && report != NULL)
 		*report = p.report;
 	return r;

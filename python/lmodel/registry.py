@@ -35,16 +35,6 @@ class Pulled(NamedTuple):
     signed_by: Optional[str]  #: who, of `signers`
 
 
-def _cache_directory() -> Optional[bytes]:
-    """Where the program notes uploads, too; relative paths do not count (XDG)."""
-    cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
-    if os.path.isabs(cache):
-        return os.fsencode(os.path.join(cache, "lmodel/uploads"))
-    if os.path.isabs(home):
-        return os.fsencode(os.path.join(home, ".cache/lmodel/uploads"))
-    return None
-
-
 def push(path: Path, reference: str, *, mount_from: str | None = None, plain_http: bool = False,
          chunk_bytes: int | None = None, jobs: int | None = None,
          progress: Progress = None) -> Pushed:
@@ -61,7 +51,7 @@ def push(path: Path, reference: str, *, mount_from: str | None = None, plain_htt
     """
     running, report = Running(jobs, progress), _abi.PushReport()
     how = options(_abi.PushOptions, run=running.struct, plain_http=plain_http,
-                  chunk=chunk_bytes or 0, state=_cache_directory(),
+                  chunk=chunk_bytes or 0,
                   **{"from": maybe(c_text, mount_from, "mount_from")})
     running.call("lmodel_push", c_path(path), c_text(reference, "reference"), ctypes.byref(how),
                  ctypes.byref(report))

@@ -63,7 +63,8 @@ struct lmodel_push_options {
 	                              NULL: none */
 	uint64_t chunk;            /* bytes of one request of an upload; 0: 16 MiB */
 	const char *state;         /* directory for uploads that were cut off, so that a later push
-	                              goes on with them; NULL: nowhere */
+	                              goes on with them; NULL: uploads/ in the directory of
+	                              lmodel_open_remote()'s cache; "": nowhere */
 	lmodel_layer_fn *layer;    /* called with `run.context`; NULL: nobody */
 };
 #define LMODEL_PUSH_OPTIONS_INIT { .size = sizeof(struct lmodel_push_options) }

@@ -1,4 +1,4 @@
-#include "net/session.h"
+#include "net/upload_session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,7 @@ static char *read_location(const char *text, size_t len, const char *head)
 	return strndup(text, line);
 }
 
-static void load(struct lm_session *session, const char *head)
+static void load(struct lm_upload_session *session, const char *head)
 {
 	LM_FREE char *text = NULL;
 	struct stat st;
@@ -56,14 +56,14 @@ static void load(struct lm_session *session, const char *head)
 	session->location = read_location(text, (size_t)st.st_size, head);
 }
 
-void lm_session_close(struct lm_session *session)
+void lm_upload_session_close(struct lm_upload_session *session)
 {
 	if (session->fd >= 0)
 		close(session->fd);
 	free(session->path);
 	free(session->head);
 	free(session->location);
-	*session = (struct lm_session)LM_SESSION_INIT;
+	*session = (struct lm_upload_session)LM_UPLOAD_SESSION_INIT;
 }
 
 /* Whether nobody else could say in it where an upload goes on. */
@@ -74,11 +74,11 @@ static bool is_own(const char *directory)
 	return stat(directory, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0;
 }
 
-int lm_session_open(struct lm_session *session, const char *directory, const char *base,
-		    const char *name, const char *digest, uint64_t length,
-		    struct lmodel_error *error)
+int lm_upload_session_open(struct lm_upload_session *session, const char *directory,
+			   const char *base, const char *name, const char *digest, uint64_t length,
+			   struct lmodel_error *error)
 {
-	struct lm_session made = LM_SESSION_INIT;
+	struct lm_upload_session made = LM_UPLOAD_SESSION_INIT;
 	struct stat by_name, by_fd;
 
 	*session = made;
@@ -91,20 +91,20 @@ int lm_session_open(struct lm_session *session, const char *directory, const cha
 	made.head = lm_format(error, HEAD, base, name, digest, (uintmax_t)length);
 	made.path = made.head == NULL ? NULL : make_path(directory, made.head, error);
 	if (made.path == NULL) {
-		lm_session_close(&made);
+		lm_upload_session_close(&made);
 		return LMODEL_EFAILED;
 	}
 	made.fd = open(made.path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (made.fd < 0) {
 		int r = lm_fail_errno(error, "%s", made.path);
 
-		lm_session_close(&made);
+		lm_upload_session_close(&made);
 		return r;
 	}
 	/* whoever had it before may have removed it between open() and flock() */
 	if (flock(made.fd, LOCK_EX | LOCK_NB) != 0 || fstat(made.fd, &by_fd) != 0 ||
 	    stat(made.path, &by_name) != 0 || by_name.st_ino != by_fd.st_ino) {
-		lm_session_close(&made);
+		lm_upload_session_close(&made);
 		return LMODEL_OK;
 	}
 	load(&made, made.head);
@@ -112,7 +112,8 @@ int lm_session_open(struct lm_session *session, const char *directory, const cha
 	return LMODEL_OK;
 }
 
-int lm_session_move(struct lm_session *session, char *location, struct lmodel_error *error)
+int lm_upload_session_move(struct lm_upload_session *session, char *location,
+			   struct lmodel_error *error)
 {
 	LM_FREE char *text = NULL;
 
@@ -131,7 +132,7 @@ int lm_session_move(struct lm_session *session, char *location, struct lmodel_er
 	return lm_write_at(session->fd, session->path, text, strlen(text), 0, error);
 }
 
-void lm_session_remove(struct lm_session *session)
+void lm_upload_session_remove(struct lm_upload_session *session)
 {
 	if (session->fd >= 0)
 		unlink(session->path);
