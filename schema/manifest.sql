@@ -12,16 +12,16 @@ CREATE TABLE archive (
 	must_understand TEXT NOT NULL          -- features that a reader must know, one a line, sorted
 ) STRICT;
 
-CREATE TABLE member (                          -- one member of the tar: chunks, then their SHA-256 list
+CREATE TABLE member (                          -- data in the tar: chunks, then their SHA-256 list
 	id INTEGER PRIMARY KEY,
-	path TEXT NOT NULL,                    -- name in the tar
+	path TEXT NOT NULL,                    -- name in the tar; '': in that of the row before
 	offset INTEGER NOT NULL,               -- of its data in the file
-	length INTEGER NOT NULL,               -- chunks and list
+	length INTEGER NOT NULL,               -- chunks, and the list of several
 	bytes INTEGER NOT NULL,                -- raw
 	coding TEXT NOT NULL,                  -- w1 w2 w4 w8 f2 f4 f8
 	chunk_bytes INTEGER NOT NULL,          -- raw bytes a chunk; the last may be shorter
 	chunks BLOB NOT NULL,                  -- u32 a chunk: method << 28 | stored length
-	digest BLOB NOT NULL                   -- SHA-256 of the SHA-256 list
+	digest BLOB NOT NULL                   -- SHA-256 of the only chunk, or of the SHA-256 list
 ) STRICT;
 
 CREATE TABLE source (                          -- an input file

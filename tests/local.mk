@@ -305,6 +305,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/mkonnx.py \
 	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
+	%D%/lib/places.py \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
 	%D%/lib/readgguf.py \

@@ -75,6 +75,22 @@ static int patch(struct lm_writer *w, uint64_t at, const void *bytes, size_t len
 
 /* ---- members ---- */
 
+static bool is_joined(const struct lm_manifest *m, size_t member)
+{
+	return member < m->member_count && m->members[member].joined;
+}
+
+/* Before any chunk is coded: stored chunks are never longer than raw ones. */
+static bool is_wide(const struct lm_manifest *m, size_t member)
+{
+	uint64_t most = 0;
+
+	do
+		most += m->members[member].bytes + lm_member_list(&m->members[member]);
+	while (is_joined(m, ++member));
+	return most >= LM_TAR_PAX_FROM;
+}
+
 int lm_writer_member_begin(struct lm_writer *w, size_t member, struct lmodel_error *error)
 {
 	struct lm_member *m = &w->manifest->members[member];
@@ -89,13 +105,16 @@ int lm_writer_member_begin(struct lm_writer *w, size_t member, struct lmodel_err
 		w->hash_capacity = list;
 	}
 	w->chunk = 0;
+	if (m->joined) {
+		m->offset = position(w);
+		return LMODEL_OK;
+	}
 	w->header_at = position(w);
-	/* Stored chunks are never longer than raw ones. */
-	w->wide = m->bytes + list >= LM_TAR_PAX_FROM;
+	w->wide = is_wide(w->manifest, member);
 	if (append(w, (const uint8_t[LM_TAR_HEADER_MAX]){ 0 },
 		   w->wide ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK, error))
 		return LMODEL_EFAILED;
-	m->offset = position(w);
+	w->data_at = m->offset = position(w);
 	return LMODEL_OK;
 }
 
@@ -116,14 +135,21 @@ int lm_writer_member_end(struct lm_writer *w, size_t member, struct lmodel_error
 	struct lm_member *m = &w->manifest->members[member];
 	size_t list = (size_t)m->chunk_count * LM_SHA256_SIZE, header_len;
 	uint8_t header[LM_TAR_HEADER_MAX];
+	uint64_t end;
 
-	lm_sha256(m->digest, w->hashes, list);
-	if (append(w, w->hashes, list, error))
+	if (m->chunk_count == 1)
+		memcpy(m->digest, w->hashes, list);
+	else
+		lm_sha256(m->digest, w->hashes, list);
+	if (append(w, w->hashes, (size_t)lm_member_list(m), error))
 		return LMODEL_EFAILED;
 	m->length = position(w) - m->offset;
-	if (append(w, zeros, (size_t)(lm_align(position(w), LM_TAR_BLOCK) - position(w)), error) ||
-	    lm_tar_header(m->path, m->length, w->manifest->created, w->wide, header, &header_len,
-			  error))
+	if (is_joined(w->manifest, member + 1))
+		return LMODEL_OK;
+	end = position(w);
+	if (append(w, zeros, (size_t)(lm_align(end, LM_TAR_BLOCK) - end), error) ||
+	    lm_tar_header(m->path, end - w->data_at, w->manifest->created, w->wide, header,
+			  &header_len, error))
 		return LMODEL_EFAILED;
 	return patch(w, w->header_at, header, header_len, error);
 }

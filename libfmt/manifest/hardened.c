@@ -41,8 +41,8 @@ static int check_header(const uint8_t *image, uint64_t len, const char *label,
 		  image[63];
 	if (version != LM_SQLITE_USER_VERSION)
 		return lm_fail(error, LMODEL_EUNSUPPORTED,
-			       "%s: manifest: schema version %u; this lmodel knows 1", label,
-			       version);
+			       "%s: manifest: schema version %u; this lmodel knows %d", label,
+			       version, LM_SQLITE_USER_VERSION);
 	if (image[18] != 3 || image[19] != 1)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: manifest: read and write versions %u, %u", label, image[19],

@@ -7,7 +7,7 @@
 #include "base/base.h"
 
 #define LM_SQLITE_APPLICATION_ID 0x4c4d444c /* "LMDL" */
-#define LM_SQLITE_USER_VERSION 2
+#define LM_SQLITE_USER_VERSION 3
 
 /* The schema text, as compiled in. */
 const char *lm_schema_text(void);

@@ -91,8 +91,8 @@ static int store_members(const struct lm_manifest *m, sqlite3 *db, struct lmodel
 		const struct lm_member *b = &m->members[i];
 
 		/* The index is little-endian in the file, and so are all machines supported. */
-		if (row(&ins, error, "ntiiitibb", i, b->path, b->offset, b->length, b->bytes,
-			b->coding_name, b->chunk_bytes, (const void *)b->chunks,
+		if (row(&ins, error, "ntiiitibb", i, lm_member_own_path(b), b->offset, b->length,
+			b->bytes, b->coding_name, b->chunk_bytes, (const void *)b->chunks,
 			(size_t)b->chunk_count * sizeof(uint32_t), (const void *)b->digest,
 			sizeof(b->digest)))
 			return LMODEL_EFAILED;
@@ -260,7 +260,8 @@ static unsigned page_size(const struct lm_manifest *m)
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < m->member_count; i++)
-		n += 80 + 2 * strlen(m->members[i].path) + 4 * (uint64_t)m->members[i].chunk_count;
+		n += 80 + 2 * strlen(lm_member_own_path(&m->members[i])) +
+		     4 * (uint64_t)m->members[i].chunk_count;
 	for (size_t i = 0; i < m->metadata_count; i++)
 		n += strlen(m->metadata[i].value);
 	n += 60 * (m->tensor_count + m->attachment_count) +

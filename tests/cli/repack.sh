@@ -133,8 +133,11 @@ ok $? "repack does not grow a new archive"
 
 # damage: nothing is replaced
 python3 - <<'P' || exit 99
+import os, sys
+sys.path.insert(0, os.environ["srcdir"] + "/tests/lib")
+from places import place
 raw = bytearray(open("original.lmodel", "rb").read())
-raw[raw.rindex(b"base/w\0") // 512 * 512 + 512 + 100] ^= 1
+raw[place(raw, "w")[0] + 100] ^= 1
 open("bad.lmodel", "wb").write(raw)
 P
 cp bad.lmodel bad.before

@@ -44,8 +44,9 @@ static struct lm_member *add_member(struct lm_manifest *m, const char *prefix, c
 		uint32_t len = 1 + (uint32_t)draw(lm_member_chunk_raw(b, i));
 
 		b->chunks[i] = (uint32_t)draw(4) << LM_CHUNK_LEN_BITS | len;
-		b->length += len + LM_SHA256_SIZE;
+		b->length += len;
 	}
+	b->length += lm_member_list(b);
 	for (size_t i = 0; i < sizeof(b->digest); i++)
 		b->digest[i] = (uint8_t)draw(256);
 	return b;
@@ -399,7 +400,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	{ "DROP TABLE dead", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead ADD COLUMN more INTEGER", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead RENAME COLUMN state TO stat", LMODEL_ECORRUPT, "schema" },
-	{ "PRAGMA user_version = 3", LMODEL_EUNSUPPORTED, "schema version 3" },
+	{ "PRAGMA user_version = 4", LMODEL_EUNSUPPORTED, "schema version 4" },
 	{ "PRAGMA application_id = 1", LMODEL_ECORRUPT, "application id" },
 	{ "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')",
 	  LMODEL_ECORRUPT, "" },
