@@ -132,8 +132,9 @@ def rows_of(image):
         f.flush()
         db = sqlite3.connect("file:%s?mode=ro&immutable=1" % f.name, uri=True)
         db.row_factory = sqlite3.Row
+        there = {r["name"] for r in db.execute("SELECT name FROM sqlite_schema")}
         rows = {t: [dict(r) for r in db.execute("SELECT * FROM %s%s" % (t, order))]
-                for t, order in TABLES.items()}
+                if t in there else [] for t, order in TABLES.items()}
         db.close()
     return rows
 
@@ -319,7 +320,7 @@ def explain_rows(rows):
     out("## The rows [3.2]", "", "Bytes are in hexadecimal.")
     for name, list_ in rows.items():
         if not list_:
-            out("", "Table `%s` is empty." % name)
+            out("", "Table `%s` has no rows, and is left out." % name)
             continue
         out("", "Table `%s`:" % name)
         table(list_[0].keys(), (

@@ -325,6 +325,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/lib/whole_schema.h \
 	%D%/lib/token_server.py \
 	%D%/registry/archive.sh \
 	%D%/registry/client.sh \

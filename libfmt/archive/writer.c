@@ -80,15 +80,20 @@ static bool is_joined(const struct lm_manifest *m, size_t member)
 	return member < m->member_count && m->members[member].joined;
 }
 
-/* Before any chunk is coded: stored chunks are never longer than raw ones. */
+/* Of a row's data, before they are coded: stored chunks are never longer than raw ones. */
+static uint64_t most(const struct lm_member *m)
+{
+	return m->bytes + lm_member_list(m);
+}
+
 static bool is_wide(const struct lm_manifest *m, size_t member)
 {
-	uint64_t most = 0;
+	uint64_t sum = 0;
 
 	do
-		most += m->members[member].bytes + lm_member_list(&m->members[member]);
+		sum += most(&m->members[member]);
 	while (is_joined(m, ++member));
-	return most >= LM_TAR_PAX_FROM;
+	return sum >= LM_TAR_PAX_FROM;
 }
 
 int lm_writer_member_begin(struct lm_writer *w, size_t member, struct lmodel_error *error)
@@ -348,16 +353,20 @@ int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmode
 
 /* ---- begin and finish ---- */
 
-/* The length of the manifest as it will be: numbers that are not known yet take the most bytes
- * that they can. */
+/* The length of the manifest as it will be: numbers that are not known yet take as many bytes as
+ * they can. */
 static int plan(struct lm_manifest *m, uint64_t *image_len, struct lmodel_error *error)
 {
 	static const uint8_t root[LM_SHA256_SIZE];
+	uint64_t end = 2 * LM_SLOT_LIMIT;
 	uint8_t *image;
 	int r;
 
-	for (size_t i = 0; i < m->member_count; i++)
-		m->members[i].offset = m->members[i].length = (uint64_t)INT64_MAX;
+	for (size_t i = 0; i < m->member_count; i++) {
+		m->members[i].offset = end += LM_TAR_HEADER_MAX;
+		m->members[i].length = most(&m->members[i]);
+		end += m->members[i].length + LM_TAR_BLOCK;
+	}
 	for (size_t i = 0; i < m->tier_count; i++)
 		m->tiers[i].offset[0] = m->tiers[i].offset[1] = (uint64_t)INT64_MAX;
 	free(m->statement);

@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 
 #include "archive/content.h"
+#include "lib/whole_schema.h"
 
 enum { BEGIN = 8192, COMMITTED = 1 << 20 };
 
@@ -145,14 +146,17 @@ static void load_after(const uint8_t *sql, size_t size)
 	uint8_t *copy, *out;
 	int left = 20;
 
-	if (image == NULL)
-		image = sound(&len);
+	if (image == NULL) {
+		uint8_t *bare = sound(&len);
+
+		image = whole_schema(bare, len, &len);
+		lm_manifest_image_free(bare);
+	}
 	copy = sqlite3_malloc64(len);
 	must(text != NULL && copy != NULL);
 	memcpy(text, sql, size);
 	text[size] = '\0';
 	memcpy(copy, image, len);
-	copy[18] = copy[19] = 1;
 	must(sqlite3_open(":memory:", &db) == SQLITE_OK);
 	must(sqlite3_deserialize(db, "main", copy, (sqlite3_int64)len, (sqlite3_int64)len,
 				 SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE) ==

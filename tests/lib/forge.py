@@ -11,6 +11,8 @@ tamper.py does the same to archives with tiers: it imports what is here.
 """
 import hashlib
 import json
+import os
+import re
 import sqlite3
 import struct
 import sys
@@ -21,6 +23,7 @@ FOOTER = 512
 SQLITE_WRITE_VERSION = 18
 SQLITE_ENCODING = 56
 STREAMS = ("positions", "values")
+SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../schema/manifest.sql")
 
 
 def sha256(data):
@@ -44,6 +47,27 @@ def tar_header(name, size, mtime, kind=b"0"):
         h[at:at + len(data)] = data
     h[148:156] = b"%06o\0 " % sum(h)
     return bytes(h)
+
+
+def whole_schema(image, only=None):
+    """A database with the rows of the image and all tables, those without rows too; or of these
+    only some."""
+    given = sqlite3.connect(":memory:", isolation_level=None)
+    given.deserialize(image)
+    there = [name for name, in given.execute("SELECT name FROM sqlite_schema")]
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    for pragma in ("page_size", "application_id", "user_version"):
+        db.execute("PRAGMA %s = %d" % (pragma, *given.execute("PRAGMA " + pragma).fetchone()))
+    with open(SCHEMA) as f:
+        statements = re.findall(r"CREATE TABLE [^;]*", f.read())
+    for statement in statements:
+        table = statement.split()[2]
+        if only is None or table in only or table in there:
+            db.execute(statement)
+    for table in there:
+        for row in given.execute("SELECT * FROM %s ORDER BY rowid" % table):
+            db.execute("INSERT INTO %s VALUES (%s)" % (table, ", ".join("?" * len(row))), row)
+    return db
 
 
 class Member:
@@ -79,8 +103,7 @@ class Archive:
         length, = struct.unpack_from("<Q", footer, 24)
         image = bytearray(self.file[SLOT_A:SLOT_A + length])
         image[SQLITE_WRITE_VERSION] = 1         # 3 is read-only for SQLite
-        self.db = sqlite3.connect(":memory:", isolation_level=None)
-        self.db.deserialize(bytes(image))
+        self.db = whole_schema(bytes(image))
         self.created = self.rows("SELECT created FROM archive")[0][0]
         self.members = [self.load(row) for row in self.rows(
             "SELECT path, offset, length, bytes, coding, chunk_bytes, chunks FROM member"

@@ -9,10 +9,8 @@ import sqlite3
 import sys
 import tempfile
 
-SQL = """SELECT offset, length FROM member WHERE id IN (
-    SELECT member FROM tensor WHERE name = :name UNION
-    SELECT member FROM attachment WHERE name = :name UNION
-    SELECT skeleton FROM source WHERE name = :name)"""
+SQL = "SELECT offset, length FROM member WHERE id IN (SELECT %s FROM %s WHERE name = ?)"
+USERS = (("member", "tensor"), ("member", "attachment"), ("skeleton", "source"))
 
 
 def image(raw: bytes) -> bytes:
@@ -29,9 +27,12 @@ def place(raw: bytes, name: str) -> "tuple[int, int]":
         with open(path, "wb") as f:
             f.write(image(raw))
         db = sqlite3.connect("file:%s?immutable=1" % path, uri=True)
-        (found,) = db.execute(SQL, {"name": name}).fetchall()
+        tables = {t for t, in db.execute("SELECT name FROM sqlite_schema")}
+        found = [row for column, table in USERS if table in tables
+                 for row in db.execute(SQL % (column, table), (name,))]
         db.close()
-    return found
+    (one,) = found
+    return one
 
 
 if __name__ == "__main__":
