@@ -227,22 +227,14 @@ static int get_head(struct lm_positions_reader *r, uint64_t universe, struct lmo
 	return LMODEL_OK;
 }
 
-struct lm_positions_reader *lm_positions_reader_new(uint64_t universe, lm_positions_read_fn *read,
-						    void *context, struct lmodel_error *error)
+static int begin(struct lm_positions_reader *r, uint64_t universe, struct lmodel_error *error)
 {
-	struct lm_positions_reader *r = malloc(sizeof(*r));
+	int rc = get_head(r, universe, error);
 
-	if (r == NULL) {
-		lm_fail_memory(error);
-		return NULL;
-	}
-	memset(r, 0, offsetof(struct lm_positions_reader, buffer));
-	r->read = read;
-	r->context = context;
-	if (get_head(r, universe, error) != LMODEL_OK || need(r, error) != LMODEL_OK) {
-		free(r);
-		return NULL;
-	}
+	if (rc == LMODEL_OK)
+		rc = need(r, error);
+	if (rc != LMODEL_OK)
+		return rc;
 	if (r->form.gap != 0) {
 		r->gap = lm_golomb(r->form.gap);
 		r->run = lm_golomb(r->form.run);
@@ -252,6 +244,33 @@ struct lm_positions_reader *lm_positions_reader_new(uint64_t universe, lm_positi
 	r->left = r->form.form == LM_POSITIONS_GAPS ? r->form.count :
 		  r->form.form == LM_POSITIONS_COMPLEMENT ? universe - r->form.count : r->form.runs;
 	r->tail = r->form.form == LM_POSITIONS_COMPLEMENT || r->form.form == LM_POSITIONS_ALL;
+	return LMODEL_OK;
+}
+
+int lm_positions_reader_open(struct lm_positions_reader **reader, uint64_t universe,
+			     lm_positions_read_fn *read, void *context, struct lmodel_error *error)
+{
+	struct lm_positions_reader *r = *reader;
+
+	if (r == NULL)
+		r = *reader = malloc(sizeof(*r));
+	if (r == NULL)
+		return lm_fail_memory(error);
+	memset(r, 0, offsetof(struct lm_positions_reader, buffer));
+	r->read = read;
+	r->context = context;
+	return begin(r, universe, error);
+}
+
+struct lm_positions_reader *lm_positions_reader_new(uint64_t universe, lm_positions_read_fn *read,
+						    void *context, struct lmodel_error *error)
+{
+	struct lm_positions_reader *r = NULL;
+
+	if (lm_positions_reader_open(&r, universe, read, context, error) != LMODEL_OK) {
+		free(r);
+		return NULL;
+	}
 	return r;
 }
 
