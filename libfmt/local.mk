@@ -178,7 +178,6 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
 	%D%/protect/gather.c %D%/protect/gather.h \
 	%D%/protect/golomb.h \
-	%D%/protect/golomb_table.c %D%/protect/golomb_table.h \
 	%D%/protect/grid.c %D%/protect/grid.h \
 	%D%/protect/kernels.c %D%/protect/kernels.h %D%/protect/kernels_lanes.h \
 	%D%/protect/key.c %D%/protect/key.h \

@@ -1,4 +1,4 @@
-#include "protect/golomb_table.h"
+#include "protect/golomb.h"
 
 #define CORRUPT "position stream: "
 
@@ -7,7 +7,7 @@ enum {
 	SLACK = 8,   /* zeros behind the last byte, so that 8 bytes can be loaded anywhere */
 	LOW = 64,    /* refilled when fewer bytes than this are left; more than a head */
 	VALID = 57,  /* bits that one load gives at least */
-	MANY = 1 << 14, /* codes for which a table is worth it */
+	GROUP = 4,   /* codes from one load, as far as they are in it */
 };
 
 struct lm_positions_reader {
@@ -23,8 +23,6 @@ struct lm_positions_reader {
 	bool ended, failed, eof;
 	size_t have;         /* bytes in the buffer */
 	size_t at;           /* the next bit */
-	bool tabled;         /* the table is for `gap` */
-	struct lm_golomb_table *table; /* NULL: there was no use for one; stays when read again */
 	uint8_t buffer[BUFFER + SLACK];
 };
 
@@ -230,20 +228,6 @@ static int get_head(struct lm_positions_reader *r, uint64_t universe, struct lmo
 	return LMODEL_OK;
 }
 
-/* Where there is no memory for a table it goes without. */
-static void make_table(struct lm_positions_reader *r)
-{
-	if (r->form.form != LM_POSITIONS_GAPS || r->left < MANY || r->gap.bits > LM_GOLOMB_WIDEST)
-		return;
-	if (r->table == NULL)
-		r->table = calloc(1, sizeof(*r->table));
-	if (r->table == NULL)
-		return;
-	if (r->table->m != r->gap.m)
-		lm_golomb_table_make(r->table, &r->gap);
-	r->tabled = true;
-}
-
 static int begin(struct lm_positions_reader *r, uint64_t universe, struct lmodel_error *error)
 {
 	int rc = get_head(r, universe, error);
@@ -261,7 +245,6 @@ static int begin(struct lm_positions_reader *r, uint64_t universe, struct lmodel
 	r->left = r->form.form == LM_POSITIONS_GAPS ? r->form.count :
 		  r->form.form == LM_POSITIONS_COMPLEMENT ? universe - r->form.count : r->form.runs;
 	r->tail = r->form.form == LM_POSITIONS_COMPLEMENT || r->form.form == LM_POSITIONS_ALL;
-	make_table(r);
 	return LMODEL_OK;
 }
 
@@ -269,14 +252,12 @@ int lm_positions_reader_open(struct lm_positions_reader **reader, uint64_t unive
 			     lm_positions_read_fn *read, void *context, struct lmodel_error *error)
 {
 	struct lm_positions_reader *r = *reader;
-	struct lm_golomb_table *table = r != NULL ? r->table : NULL;
 
 	if (r == NULL)
 		r = *reader = malloc(sizeof(*r));
 	if (r == NULL)
 		return lm_fail_memory(error);
 	memset(r, 0, offsetof(struct lm_positions_reader, buffer));
-	r->table = table;
 	r->read = read;
 	r->context = context;
 	return begin(r, universe, error);
@@ -402,34 +383,45 @@ int lm_positions_reader_next(struct lm_positions_reader *r, uint64_t *first, uin
 	return rc;
 }
 
-/* As many as the table gives while there is room for what all lookups of a load could give. That
- * they are within the universe is looked at behind them: they ascend. */
-static inline size_t get_tabled(struct lm_positions_reader *r, uint64_t *numbers, size_t most)
+/* Numbers in groups, without asking of each code whether all of it was loaded: that shows in where
+ * the group ends. The chain from code to code is short: it is what this takes its time for. Stops
+ * before a group that has to be read code by code. */
+static inline size_t get_groups(struct lm_positions_reader *r, uint64_t *numbers, size_t most,
+				bool power)
 {
-	const uint32_t *entry = r->table->entry;
+	const struct lm_golomb g = r->gap;
+	const uint64_t mask = ((uint64_t)1 << g.bits) - 1;
 	uint64_t next = r->next;
 	size_t n = 0, at = r->at;
 
-	while (n + 2 * LM_GOLOMB_FILLS <= most && at / 8 + 8 <= r->have) {
-		size_t before = n;
-		uint64_t word;
+	while (n + GROUP <= most && at / 8 + SLACK <= r->have) {
+		uint64_t word, behind = next;
+		unsigned used = 0;
 
 		memcpy(&word, r->buffer + at / 8, sizeof(word));
 		word >>= at % 8;
 #pragma GCC unroll 4
-		for (unsigned i = 0; i < LM_GOLOMB_FILLS; i++) {
-			uint32_t e = entry[word & (LM_COUNT(r->table->entry) - 1)];
-			uint64_t behind = next + lm_golomb_entry_way(e);
+		for (unsigned i = 0; i < GROUP; i++) {
+			unsigned quotient = (unsigned)__builtin_ctzll(word | (uint64_t)1 << 63);
+			uint64_t rest = word >> 1 >> quotient, x = rest & mask;
 
-			numbers[n] = next + lm_golomb_entry_first(e);
-			numbers[n + 1] = behind - 1;
-			n += lm_golomb_entry_codes(e);
-			at += lm_golomb_entry_bits(e);
-			word >>= lm_golomb_entry_bits(e);
-			next = behind;
+			word = rest >> g.bits;
+			used += quotient + 1 + g.bits;
+			if (!power) {
+				unsigned more = x >= g.longer;
+
+				x += -(uint64_t)more & (x + (word & 1) - g.longer);
+				word >>= more;
+				used += more;
+			}
+			behind += (power ? (uint64_t)quotient << g.bits : quotient * g.m) + x + 1;
+			numbers[n + i] = behind - 1;
 		}
-		if (n == before)
+		if (used > VALID || behind > r->form.universe)
 			break;
+		next = behind;
+		at += used;
+		n += GROUP;
 	}
 	r->next = next;
 	r->at = at;
@@ -449,13 +441,10 @@ int lm_positions_reader_numbers(struct lm_positions_reader *r, uint64_t *numbers
 	while (i < n) {
 		int rc;
 
-		if (r->tabled && n - i >= 2 * LM_GOLOMB_FILLS) {
-			i += get_tabled(r, numbers + i, n - i);
-			if (r->next > r->form.universe)
-				return corrupt(r, "a number beyond the tensor", error);
-			if (i == n)
-				break;
-		}
+		i += r->gap.inverse == 0 ? get_groups(r, numbers + i, n - i, true) :
+					   get_groups(r, numbers + i, n - i, false);
+		if (i == n)
+			break;
 		rc = get_number(r, &numbers[i], error);
 		if (rc != LMODEL_OK)
 			return rc;
@@ -469,7 +458,5 @@ int lm_positions_reader_numbers(struct lm_positions_reader *r, uint64_t *numbers
 
 void lm_positions_reader_free(struct lm_positions_reader *reader)
 {
-	if (reader != NULL)
-		free(reader->table);
 	free(reader);
 }
