@@ -42,12 +42,12 @@ static int put_patched(void *context, unsigned worker, const struct lm_scan_piec
 						piece->len, piece->at, error);
 }
 
-static void lost(void *context, size_t item)
+static void lost(void *context, size_t item, uint64_t at)
 {
 	const struct patching *p = context;
 
 	if (p->overlay != NULL)
-		lm_overlay_lost(p->overlay, item);
+		lm_overlay_lost(p->overlay, item, p->tensor, at);
 }
 
 static int fill_spool(struct patching *p, const struct lm_scan *scan, const struct lmodel_run *run,

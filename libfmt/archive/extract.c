@@ -54,12 +54,12 @@ static int put(void *context, unsigned worker, const struct lm_scan_piece *piece
 	return r == LMODEL_OK ? write_piece(x, piece, error) : r;
 }
 
-static void lost(void *context, size_t item)
+static void lost(void *context, size_t item, uint64_t at)
 {
 	struct extraction *x = context;
 
 	if (x->on_the_way[item])
-		lm_overlay_lost(x->overlay, item);
+		lm_overlay_lost(x->overlay, item, x->tensor_of[x->plan.items[item].member], at);
 }
 
 static int put_in_order(void *context, const struct lm_scan_piece *piece,

@@ -10,7 +10,7 @@
 struct covered {
 	struct covered *link;
 	size_t item, tensor;
-	bool broken;             /* no more of it can be put */
+	uint64_t stop;           /* from here on nothing can be put any more */
 	uint8_t base_digest[LM_SHA256_SIZE];
 	size_t count;
 	struct {
@@ -23,8 +23,8 @@ struct covered {
 struct lm_overlay {
 	const struct lmodel_archive *archive;
 	pthread_mutex_t lock;
-	pthread_cond_t moved;    /* some `next`, `broken` or `no_memory` */
-	bool no_memory;          /* to say which tensor is broken */
+	pthread_cond_t moved;    /* some `next`, `stop` or `no_memory` */
+	bool no_memory;          /* to say where a tensor stops */
 	struct covered *open;    /* as many as there are chunks at work, at most */
 	struct covered *idle;
 	/* Walks that are at their end: to be opened again, with their buffers. */
@@ -113,7 +113,8 @@ static struct covered *begin(struct lm_overlay *o, size_t item, size_t tensor,
 		lm_fail_memory(error);
 		return NULL;
 	}
-	*c = (struct covered){ .link = o->open, .item = item, .tensor = tensor };
+	*c = (struct covered){ .link = o->open, .item = item, .tensor = tensor,
+			       .stop = UINT64_MAX };
 	o->open = c;
 	for (size_t tier = 0; tier < a->level; tier++) {
 		size_t shard = lm_shard_find(&a->manifest, tier, tensor);
@@ -171,23 +172,29 @@ static int put_tier(const struct lm_overlay *o, struct covered *c, size_t tier, 
 
 /* ---- a piece ---- */
 
-/* Until it is this piece's turn. The failure that is told of a broken tensor is that of the piece
- * which broke it, and which comes before. */
+/* Until it is this piece's turn. What stopped the tensor is told by the piece that did, and comes
+ * before; pieces before that one go on. */
 static int wait_for(struct lm_overlay *o, const struct covered *c, size_t tier, uint64_t at,
 		    struct lmodel_error *error)
 {
-	while (!c->broken && !o->no_memory && tier < c->count && c->tier[tier].next != at)
+	while (at < c->stop && !o->no_memory && c->tier[tier].next != at)
 		pthread_cond_wait(&o->moved, &o->lock);
 	if (o->no_memory)
 		return lm_fail_memory(error);
-	return !c->broken ? LMODEL_OK :
-			    lm_fail(error, LMODEL_EFAILED, "what comes before it cannot be read");
+	return at < c->stop ? LMODEL_OK :
+			      lm_fail(error, LMODEL_EFAILED, "what comes before it cannot be read");
+}
+
+static void stop(struct lm_overlay *o, struct covered *c, uint64_t at)
+{
+	c->stop = LM_MIN(c->stop, at);
+	pthread_cond_broadcast(&o->moved);
 }
 
 static int put_tiers(struct lm_overlay *o, struct covered *c, uint64_t at, uint8_t *bytes,
 		     size_t len, struct lmodel_error *error)
 {
-	int r = wait_for(o, c, 0, at, error);
+	int r = LMODEL_OK;
 
 	for (size_t i = 0; i < c->count && r == LMODEL_OK; i++) {
 		r = wait_for(o, c, i, at, error);
@@ -203,9 +210,10 @@ static int put_tiers(struct lm_overlay *o, struct covered *c, uint64_t at, uint8
 			r = put_tier(o, c, i, at, bytes, len, error);
 		pthread_mutex_lock(&o->lock);
 		c->tier[i].next = at + len;
-		c->broken = c->broken || r != LMODEL_OK;
 		pthread_cond_broadcast(&o->moved);
 	}
+	if (r != LMODEL_OK)
+		stop(o, c, at);
 	return r;
 }
 
@@ -227,16 +235,15 @@ int lm_overlay_put(struct lm_overlay *o, size_t item, size_t tensor, uint64_t at
 	return r;
 }
 
-void lm_overlay_lost(struct lm_overlay *o, size_t item)
+void lm_overlay_lost(struct lm_overlay *o, size_t item, size_t tensor, uint64_t at)
 {
 	struct covered *c;
 
 	pthread_mutex_lock(&o->lock);
 	c = find(o, item);
 	if (c == NULL)
-		c = begin(o, item, LM_NONE, NULL);
+		c = begin(o, item, tensor, NULL);
 	if (c != NULL)
-		c->broken = true;
-	pthread_cond_broadcast(&o->moved);
+		stop(o, c, at);
 	pthread_mutex_unlock(&o->lock);
 }
