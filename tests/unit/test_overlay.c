@@ -81,7 +81,7 @@ static void make_model(void)
 static void make_archive(void)
 {
 	const struct lmodel_tier_amount tiers[] = { { .name = "silver", .share = .05 },
-						    { .name = "gold", .share = .2 } };
+						    { .name = "gold", .share = .6 } };
 	struct lmodel_protect_options protect = LMODEL_PROTECT_OPTIONS_INIT;
 	struct lmodel_pack_options options = LMODEL_PACK_OPTIONS_INIT;
 	struct lmodel_error e = LMODEL_ERROR_INIT;
