@@ -166,6 +166,14 @@ static bool begin(const struct state *s, struct job *job)
 	return job->failure.code == LMODEL_OK && prepare(s, job, &job->failure) == LMODEL_OK;
 }
 
+/* Its failure waits in the job, too. */
+static int lose(const struct state *s, const struct job *job)
+{
+	if (s->scan->lost != NULL)
+		s->scan->lost(s->scan->context, job->item);
+	return LMODEL_OK;
+}
+
 static int use(struct state *s, unsigned worker, struct job *job, struct lmodel_error *error)
 {
 	const struct lm_scan *scan = s->scan;
@@ -173,7 +181,7 @@ static int use(struct state *s, unsigned worker, struct job *job, struct lmodel_
 	if (!scan->stored_only &&
 	    lm_member_decode(scan->archive, s->codecs[worker], scan->items[job->item].member,
 			     job->chunk, job->stored, job->to, &job->failure) != LMODEL_OK)
-		return LMODEL_OK;
+		return lose(s, job);
 	return scan->work == NULL ? LMODEL_OK :
 				    scan->work(scan->context, worker, &job->piece, error);
 }
@@ -187,7 +195,7 @@ static int work(void *context, unsigned worker, void *argument, struct lmodel_er
 	    lm_member_chunk(s->scan->archive, s->scan->items[job->item].member, job->chunk,
 			    job->offset, job->hashes->list, job->stored,
 			    &job->failure) != LMODEL_OK)
-		return LMODEL_OK;
+		return lose(s, job);
 	return use(s, worker, job, error);
 }
 
@@ -216,7 +224,8 @@ static void work_pair(void *context, unsigned worker, void *const argument[2], i
 		};
 	lm_member_chunk_pair(s->scan->archive, chunk, r, failure);
 	for (size_t i = 0; i < 2; i++)
-		result[i] = r[i] == LMODEL_OK ? use(s, worker, job[i], error[i]) : LMODEL_OK;
+		result[i] = r[i] == LMODEL_OK ? use(s, worker, job[i], error[i]) :
+						lose(s, job[i]);
 }
 
 static int emit(void *context, void *argument, struct lmodel_error *error)

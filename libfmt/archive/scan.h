@@ -37,6 +37,8 @@ struct lm_scan {
 	/* On a worker, several at once. May be NULL. */
 	int (*work)(void *context, unsigned worker, const struct lm_scan_piece *piece,
 		    struct lmodel_error *error);
+	/* On a worker, instead of `work`: this piece of the item could not be had. May be NULL. */
+	void (*lost)(void *context, size_t item);
 	/* On the calling thread, in order. May be NULL. */
 	int (*emit)(void *context, const struct lm_scan_piece *piece, struct lmodel_error *error);
 	/* Given a failure of an item's reading, in order; the scan goes on when it returns
