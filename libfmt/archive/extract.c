@@ -204,7 +204,7 @@ static int open_scratch(struct extraction *x, const char *directory, struct lmod
 static int write_planned(struct extraction *x, struct lmodel_error *error)
 {
 	struct lm_scan scan = {
-		.archive = x->archive, .context = x, .work = put,
+		.archive = x->archive, .context = x, .put = put,
 		.items = x->plan.items, .item_count = x->plan.count,
 	};
 	int r = plan_patches(x, error);
