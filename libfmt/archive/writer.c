@@ -38,11 +38,20 @@ static uint64_t position(const struct lm_writer *w)
 	return w->flushed + w->buffered;
 }
 
+static int write_out(struct lm_writer *w, const void *bytes, size_t len, struct lmodel_error *error)
+{
+	if (lm_write_at(w->fd, w->label, bytes, len, w->flushed, error))
+		return LMODEL_EFAILED;
+	w->flushed += len;
+	if (w->behind != NULL)
+		lm_write_behind(w->fd, w->behind, len);
+	return LMODEL_OK;
+}
+
 static int flush(struct lm_writer *w, struct lmodel_error *error)
 {
-	if (lm_write_at(w->fd, w->label, w->buffer, w->buffered, w->flushed, error))
+	if (write_out(w, w->buffer, w->buffered, error))
 		return LMODEL_EFAILED;
-	w->flushed += w->buffered;
 	w->buffered = 0;
 	return LMODEL_OK;
 }
@@ -51,12 +60,8 @@ static int append(struct lm_writer *w, const void *bytes, size_t len, struct lmo
 {
 	if (len > BUFFER - w->buffered && flush(w, error))
 		return LMODEL_EFAILED;
-	if (len > BUFFER) {
-		if (lm_write_at(w->fd, w->label, bytes, len, w->flushed, error))
-			return LMODEL_EFAILED;
-		w->flushed += len;
-		return LMODEL_OK;
-	}
+	if (len > BUFFER)
+		return write_out(w, bytes, len, error);
 	memcpy(w->buffer + w->buffered, bytes, len);
 	w->buffered += len;
 	return LMODEL_OK;
