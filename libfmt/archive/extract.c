@@ -32,11 +32,15 @@ static int file_of(void *context, size_t file, const char **label)
 static int write_piece(struct extraction *x, const struct lm_scan_piece *piece,
 		       struct lmodel_error *error)
 {
+	size_t file = x->plan.file[piece->item];
 	const char *label;
-	int fd = file_of(x, x->plan.file[piece->item], &label);
+	int fd = file_of(x, file, &label);
+	int r = lm_write_at(fd, label, piece->bytes, piece->len,
+			    x->plan.to[piece->item] + piece->at, error);
 
-	return lm_write_at(fd, label, piece->bytes, piece->len,
-			   x->plan.to[piece->item] + piece->at, error);
+	if (file != LM_SCRATCH && x->spool < 0)
+		lm_write_behind(fd, &x->outputs.files[file].output.behind, piece->len);
+	return r;
 }
 
 /* True values come over a chunk before it is written. */
@@ -196,7 +200,7 @@ static int open_scratch(struct extraction *x, const char *directory, struct lmod
 static int write_planned(struct extraction *x, struct lmodel_error *error)
 {
 	struct lm_scan scan = {
-		.archive = x->archive, .context = x, .work = put,
+		.archive = x->archive, .context = x, .put = put,
 		.items = x->plan.items, .item_count = x->plan.count,
 	};
 	int r = plan_patches(x, error);
@@ -259,9 +263,15 @@ static int write_stream(struct extraction *x, struct lmodel_error *error)
 
 static int write_outputs(struct extraction *x, struct lmodel_error *error)
 {
-	int r = lm_outputs_begin(&x->outputs, error);
-	LM_FREE char *directory = r != LMODEL_OK ? NULL : lm_outputs_place(&x->outputs, error);
+	LM_FREE char *directory = NULL;
+	int r;
 
+	for (size_t i = 0; i < x->plan.count; i++)
+		if (x->plan.file[i] != LM_SCRATCH)
+			x->outputs.files[x->plan.file[i]].planned += x->plan.items[i].len;
+	r = lm_outputs_begin(&x->outputs, error);
+	if (r == LMODEL_OK)
+		directory = lm_outputs_place(&x->outputs, error);
 	if (r == LMODEL_OK)
 		r = directory == NULL ? LMODEL_EFAILED : open_scratch(x, directory, error);
 	if (r == LMODEL_OK)
