@@ -29,7 +29,6 @@ lm_unit_tests = \
 	%D%/unit/test_minisign \
 	%D%/unit/test_npy \
 	%D%/unit/test_permute \
-	%D%/unit/test_literals \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
@@ -39,6 +38,7 @@ lm_unit_tests = \
 	%D%/unit/test_publish \
 	%D%/unit/test_reference \
 	%D%/unit/test_ranges \
+	%D%/unit/test_rans \
 	%D%/unit/test_residual \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
@@ -80,7 +80,6 @@ lm_unit_tests = \
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
-%C%_unit_test_literals_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
@@ -90,6 +89,7 @@ lm_unit_tests = \
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_reference_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_ranges_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_rans_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_residual_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)

@@ -1,6 +1,7 @@
 #include "codec/context.h"
-#include "codec/literals.h"
+#include "codec/frame.h"
 #include "codec/planes.h"
+#include "codec/rans_plane.h"
 
 /* What the encoder tries on a chunk. Any choice is valid (spec: 5): it moves size and speed
  * only. It depends on the bytes and the level alone, so that the result is deterministic. */
@@ -21,6 +22,10 @@ struct plan {
 /* Up to here trying costs less than deciding wrongly. */
 #define SMALL_CHUNK 65536
 #define SMALL_PLANE 65536
+
+/* From how many bytes on a plane is tried by rANS, and by it alone. */
+#define RANS_MIN 1024
+#define RANS_ALONE 65536
 
 /* A sample: this many windows, spread over the chunk, of so many bytes of words in all. */
 #define WINDOWS 4
@@ -74,25 +79,6 @@ static bool is_constant(const uint8_t *bytes, size_t len, size_t width)
 	return memcmp(bytes, bytes + width, len - width) == 0;
 }
 
-/* Compresses into the scratch frame; `*len` is what it took. */
-static int make_frame(struct lm_codec *codec, ZSTD_CCtx *context, const uint8_t *bytes,
-		      size_t count, size_t *len, struct lmodel_error *error)
-{
-	int window = 10; /* the least that zstd takes */
-	size_t n;
-
-	/* A window that holds the input makes zstd write a single-segment frame. */
-	while ((size_t)1 << window < count)
-		window++;
-	n = ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window);
-	if (!ZSTD_isError(n))
-		n = ZSTD_compress2(context, codec->frame.bytes, codec->frame.size, bytes, count);
-	if (ZSTD_isError(n))
-		return lm_fail(error, LMODEL_EFAILED, "zstd: %s", ZSTD_getErrorName(n));
-	*len = n;
-	return LMODEL_OK;
-}
-
 static int make_matched_frame(struct lm_codec *codec, int level, const uint8_t *bytes, size_t count,
 			      size_t *len, struct lmodel_error *error)
 {
@@ -100,7 +86,8 @@ static int make_matched_frame(struct lm_codec *codec, int level, const uint8_t *
 
 	if (ZSTD_isError(n))
 		return lm_fail(error, LMODEL_EFAILED, "zstd: %s", ZSTD_getErrorName(n));
-	return make_frame(codec, codec->match, bytes, count, len, error);
+	return lm_frame_encode(codec->match, bytes, count, codec->frame.bytes, codec->frame.size,
+			       len, error);
 }
 
 /* Whether entropy coding cannot gain on `len` bytes, by a sample. zstd itself gives up below
@@ -115,36 +102,43 @@ static bool looks_like_noise(const uint8_t *bytes, size_t len)
 	return entropy_of(sample, sizeof(sample)) > sizeof(sample) * (uint64_t)BIT * 63 / 8;
 }
 
-/* Takes the frame of `n` bytes for a plane when it is the shortest so far. */
-static void keep_frame(const uint8_t *frame, size_t n, uint8_t *out, size_t room,
+/* Takes the scratch frame of `n` bytes for a plane when it is the shortest so far. */
+static void keep_frame(struct lm_codec *codec, size_t n, uint8_t *out, size_t room,
 		       enum lm_plane_method *method, size_t *len)
 {
 	if (n >= *len)
 		return;
 	*method = LM_PLANE_ZSTD;
 	*len = n;
-	if (frame != out)
-		memcpy(out, frame, LM_MIN(n, room));
+	memcpy(out, codec->frame.bytes, LM_MIN(n, room));
 }
 
-/* The entropy stage alone: written here, or by zstd where bytes have values too high for it. */
-static int entropy_frame(struct lm_codec *codec, const uint8_t *plane, size_t count, uint8_t *out,
+/* The entropy stage alone: by rANS, or by zstd where a plane is too short for 64 states. A gain of
+ * less than one part in 64 is not worth decoding. */
+static int entropy_plane(struct lm_codec *codec, const uint8_t *plane, size_t count, uint8_t *out,
 			 size_t room, enum lm_plane_method *method, size_t *len,
 			 struct lmodel_error *error)
 {
-	uint8_t *frame = room >= lm_literals_bound(count) ? out : codec->frame.bytes;
-	size_t n = count >= LM_LITERALS_MIN ? lm_literals_frame(plane, count, frame) : 0;
+	size_t n = 0;
 	int rc;
 
-	if (n == 0) {
-		frame = codec->frame.bytes;
-		rc = make_frame(codec, codec->entropy, plane, count, &n, error);
+	if (count >= RANS_MIN) {
+		rc = lm_rans_plane_encode(codec, plane, count, out, room, &n, error);
 		if (rc != LMODEL_OK)
 			return rc;
+		if (n != 0 && n < count - count / 64) {
+			*method = LM_PLANE_RANS;
+			*len = n;
+		}
 	}
-	/* As zstd does: a gain of less than one part in 64 is not worth decoding. */
-	if (n < count - count / 64)
-		keep_frame(frame, n, out, room, method, len);
+	if (count < RANS_ALONE) {
+		rc = lm_frame_encode(codec->entropy, plane, count, codec->frame.bytes,
+				     codec->frame.size, &n, error);
+		if (rc != LMODEL_OK)
+			return rc;
+		if (n < count - count / 64)
+			keep_frame(codec, n, out, room, method, len);
+	}
 	return LMODEL_OK;
 }
 
@@ -163,16 +157,16 @@ static int encode_plane(struct lm_codec *codec, const struct plan *plan, const u
 		*method = LM_PLANE_RUN;
 		*len = 1;
 	} else if (plan->try_all || count <= SMALL_PLANE || !looks_like_noise(plane, count)) {
-		rc = entropy_frame(codec, plane, count, out, room, method, len, error);
+		rc = entropy_plane(codec, plane, count, out, room, method, len, error);
 		if (rc == LMODEL_OK && plan->match_planes) {
 			rc = make_matched_frame(codec, plan->level, plane, count, &n, error);
 			if (rc == LMODEL_OK)
-				keep_frame(codec->frame.bytes, n, out, room, method, len);
+				keep_frame(codec, n, out, room, method, len);
 		}
 		if (rc != LMODEL_OK)
 			return rc;
 	}
-	if (*method != LM_PLANE_ZSTD)
+	if (*method == LM_PLANE_RAW || *method == LM_PLANE_RUN)
 		memcpy(out, plane, LM_MIN(*len, room));
 	return LMODEL_OK;
 }
@@ -252,8 +246,6 @@ static int sample_plane(struct lm_codec *codec, const uint8_t *plane, size_t cou
 		*bits = len * 8;
 		return LMODEL_OK;
 	}
-	/* Huffman codes take a bit a byte at least. */
-	*bits = LM_MAX(*bits, len);
 	return sample_matches(codec, sample, tried, *bits * tried / len, pays, error);
 }
 
@@ -314,7 +306,8 @@ static int make_plan(struct lm_codec *codec, struct lm_coding coding, enum lmode
 	return plan_by_sample(codec, coding, raw, planes, raw_len, plan, error);
 }
 
-/* A single plane needs no table: its methods are the chunk's. It is no run, that was seen to. */
+/* A single plane needs no table where its method is one of the chunk's, too. It is no run, that was
+ * seen to. */
 static int encode_bytes(struct lm_codec *codec, struct plan *plan, const uint8_t *raw,
 			size_t raw_len, uint8_t *out, enum lm_method *method, size_t *out_len,
 			struct lmodel_error *error)
@@ -324,8 +317,18 @@ static int encode_bytes(struct lm_codec *codec, struct plan *plan, const uint8_t
 
 	plan->match_planes |= plan->match_raw;
 	rc = encode_plane(codec, plan, raw, raw_len, out, raw_len, &plane_method, out_len, error);
+	if (rc != LMODEL_OK)
+		return rc;
 	*method = plane_method == LM_PLANE_ZSTD ? LM_METHOD_ZSTD : LM_METHOD_RAW;
-	return rc;
+	if (plane_method != LM_PLANE_RANS)
+		return LMODEL_OK;
+	/* A gain of one part in 64 of so much is more than the entry takes. */
+	memmove(out + LM_PLANE_ENTRY, out, *out_len);
+	out[0] = LM_PLANE_RANS;
+	lm_put_u32(out + 1, (uint32_t)*out_len);
+	*out_len += LM_PLANE_ENTRY;
+	*method = LM_METHOD_PLANES;
+	return LMODEL_OK;
 }
 
 static int encode_words(struct lm_codec *codec, const struct plan *plan, struct lm_coding coding,
@@ -370,9 +373,7 @@ int lm_chunk_encode(struct lm_codec *codec, struct lm_coding coding, enum lmodel
 		memcpy(out, raw, coding.width);
 		return LMODEL_OK;
 	}
-	rc = lm_scratch_reserve(&codec->frame,
-				LM_MAX(ZSTD_compressBound(raw_len), lm_literals_bound(raw_len)),
-				error);
+	rc = lm_scratch_reserve(&codec->frame, ZSTD_compressBound(raw_len), error);
 	if (rc != LMODEL_OK)
 		return rc;
 	if (coding.width > 1) {

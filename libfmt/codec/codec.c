@@ -86,5 +86,7 @@ void lm_codec_free(struct lm_codec *codec)
 	ZSTD_freeDCtx(codec->decode);
 	free(codec->planes.bytes);
 	free(codec->frame.bytes);
+	free(codec->stream.bytes);
+	free(codec->list.bytes);
 	free(codec);
 }

@@ -24,6 +24,7 @@ enum lm_plane_method {
 	LM_PLANE_RAW = 0,
 	LM_PLANE_RUN = 1,     /* one byte, repeated */
 	LM_PLANE_ZSTD = 2,    /* one zstd frame */
+	LM_PLANE_RANS = 3,    /* a range asymmetric numeral system */
 };
 
 /* How words are cut into planes. */

@@ -24,6 +24,8 @@ struct lm_codec {
 	ZSTD_DCtx *decode;
 	struct lm_scratch planes; /* the planes of one chunk */
 	struct lm_scratch frame;  /* a frame that may turn out too long to keep */
+	struct lm_scratch stream; /* of a plane that is coded by rANS */
+	struct lm_scratch list;   /* what such a plane escapes */
 };
 
 /* Makes room for `size` bytes, whose old content is lost. */

@@ -32,14 +32,51 @@ def zstd(frame, length):
     return done.stdout
 
 
+def rans(stored, count):
+    """5.3"""
+    first, last, kind = stored[:3]
+    freqs = stored[3:4 + last - first]
+    at = 4 + last - first
+    need(first < last and freqs[0] and freqs[-1] and sum(freqs) == 256 and kind < 2,
+         "a rans plane's table")
+    slots = [(first + k, f, r) for k, f in enumerate(freqs) for r in range(f)]
+    if kind:
+        marker, method, size, length = struct.unpack_from("<BBII", stored, at)
+        need(1 <= size <= count and method in (0, 2), "a list")
+        escaped = stored[at + 10:at + 10 + length]
+        at += 10 + length
+        escaped = zstd(escaped, size) if method else escaped
+        need(len(escaped) == size, "a list's length")
+    need(len(stored) >= at + 192, "a rans plane's states")
+    states = [int.from_bytes(stored[k:k + 3], "little") for k in range(at, at + 192, 3)]
+    need(min(states) >= 65536, "a rans plane's states")
+    at, out = at + 192, bytearray(count)
+    for i in range(count):
+        x = states[i % 64]
+        out[i], freq, rank = slots[x % 256]
+        x = freq * (x // 256) + rank
+        if x < 65536:
+            need(at < len(stored), "a rans plane's stream")
+            x, at = 256 * x + stored[at], at + 1
+        states[i % 64] = x
+    need(at == len(stored) and set(states) == {65536}, "a rans plane's end")
+    if kind:
+        places = [i for i, byte in enumerate(out) if byte == marker]
+        need(len(places) == size, "a rans plane's escapes")
+        for i, byte in zip(places, escaped):
+            out[i] = byte
+    return bytes(out)
+
+
 def planes(stored, raw, width, is_float):
     count, at, parts = raw // width, 5 * width, []
     for k in range(width):
         method, length = struct.unpack_from("<BI", stored, 5 * k)
         piece = stored[at:at + length]
         at += length
-        need(len(piece) == length and method <= 2, "a plane")
-        parts.append(zstd(piece, count) if method == 2 else piece * (count if method == 1 else 1))
+        need(len(piece) == length and method <= 3, "a plane")
+        parts.append(rans(piece, count) if method == 3 else zstd(piece, count) if method == 2 else
+                     piece * (count if method == 1 else 1))
         need(len(parts[-1]) == count, "a plane's length")
     need(at == len(stored), "bytes behind the planes")
     out = bytearray(raw)

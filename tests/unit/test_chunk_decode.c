@@ -152,8 +152,10 @@ static void test_plane_tables(void)
 
 	PLANES(48, "plane table is cut short", "nine bytes of a table of ten",
 	       ENTRY(2, 10), 1, 1, 0, 0);
-	PLANES(48, "unknown plane method 3", "a plane method of a later version",
+	PLANES(48, "rans plane is cut short", "a frame that is called rans",
 	       ENTRY(3, 10), ENTRY(1, 1), FRAME, 'b');
+	PLANES(48, "unknown plane method 9", "a plane method of a later version",
+	       ENTRY(9, 10), ENTRY(1, 1), FRAME, 'b');
 	PLANES(24, "raw plane of 11 bytes instead of 12", "a raw plane too short",
 	       ENTRY(1, 1), ENTRY(0, 11), 'a', 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
 	PLANES(24, "raw plane of 13 bytes instead of 12", "a raw plane too long",

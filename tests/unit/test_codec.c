@@ -285,18 +285,10 @@ static void test_sizes(void)
 	enum lm_method method;
 	long fast, normal, small;
 
-	/* Without the experimental parameter it is zstd's level 1, which is worse (spec: 5.3). */
-#ifdef HAVE_ZSTD_LITERAL_MODE
-	is_share("bf16 weights", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 650000, 662500);
-	is_share("bf16 weights", LMODEL_LEVEL_FAST, MIB, LM_METHOD_PLANES, 650000, 662500);
-	is_share("f32 weights", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 820000, 832000);
-	is_share("widened bf16", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 325000, 331500);
-#else
-	is_share("bf16 weights", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 650000, 700000);
-	is_share("bf16 weights", LMODEL_LEVEL_FAST, MIB, LM_METHOD_PLANES, 650000, 700000);
-	is_share("f32 weights", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 820000, 860000);
-	is_share("widened bf16", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 325000, 370000);
-#endif
+	is_share("bf16 weights", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 650000, 659800);
+	is_share("bf16 weights", LMODEL_LEVEL_FAST, MIB, LM_METHOD_PLANES, 650000, 659800);
+	is_share("f32 weights", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 820000, 830000);
+	is_share("widened bf16", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 325000, 330500);
 	is_share("small I64", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_PLANES, 200000, 250000);
 	is_share("noise", LMODEL_LEVEL_DEFAULT, MIB, LM_METHOD_RAW, 1000000, 1000000);
 	is_share("noise", LMODEL_LEVEL_SMALL, 65536, LM_METHOD_RAW, 1000000, 1000000);
