@@ -18,6 +18,7 @@ lm_unit_tests = \
 	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
+	%D%/unit/test_even \
 	%D%/unit/test_export \
 	%D%/unit/test_fields \
 	%D%/unit/test_gguf \
@@ -69,6 +70,7 @@ lm_unit_tests = \
 %C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_even_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_fields_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)

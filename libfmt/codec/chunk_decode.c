@@ -1,4 +1,5 @@
 #include "codec/context.h"
+#include "codec/even.h"
 #include "codec/frame.h"
 #include "codec/planes.h"
 #include "codec/rans_plane.h"
@@ -26,6 +27,8 @@ static int decode_plane(struct lm_codec *codec, unsigned method, const uint8_t *
 		return lm_frame_decode(codec, stored, len, scratch, count, error);
 	case LM_PLANE_RANS:
 		return lm_rans_plane_decode(codec, stored, len, scratch, count, error);
+	case LM_PLANE_EVEN:
+		return lm_even_decode(stored, len, scratch, count, error);
 	default:
 		return lm_fail(error, LMODEL_ECORRUPT, "unknown plane method %u", method);
 	}
@@ -102,6 +105,12 @@ int lm_chunk_decode(struct lm_codec *codec, struct lm_coding coding, enum lm_met
 		return decode_run(coding, stored, stored_len, raw, raw_len, error);
 	case LM_METHOD_ZSTD:
 		return lm_frame_decode(codec, stored, stored_len, raw, raw_len, error);
+	case LM_METHOD_TURNED:
+		if (coding.turn == 0)
+			return lm_fail(error, LMODEL_ECORRUPT, "turned planes of words that are no "
+				       "floats");
+		coding.turn = LM_TURNED;
+		return decode_planes(codec, coding, stored, stored_len, raw, raw_len, error);
 	case LM_METHOD_PLANES:
 		return decode_planes(codec, coding, stored, stored_len, raw, raw_len, error);
 	default:

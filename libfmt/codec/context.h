@@ -11,6 +11,7 @@
 #include "codec/codec.h"
 
 #define LM_PLANES_MAX 8  /* the widest word */
+#define LM_TURNED 2      /* bits by which words of LM_METHOD_TURNED are turned */
 #define LM_PLANE_ENTRY 5 /* bytes of a plane's entry: u8 method, u32 length (spec: 5) */
 
 struct lm_scratch {

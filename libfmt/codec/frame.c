@@ -58,3 +58,14 @@ int lm_frame_encode(ZSTD_CCtx *context, const uint8_t *bytes, size_t count, uint
 	*len = n;
 	return LMODEL_OK;
 }
+
+int lm_frame_match(struct lm_codec *codec, int level, const uint8_t *bytes, size_t count,
+		   size_t *len, struct lmodel_error *error)
+{
+	size_t n = ZSTD_CCtx_setParameter(codec->match, ZSTD_c_compressionLevel, level);
+
+	if (ZSTD_isError(n))
+		return lm_fail(error, LMODEL_EFAILED, "zstd: %s", ZSTD_getErrorName(n));
+	return lm_frame_encode(codec->match, bytes, count, codec->frame.bytes, codec->frame.size,
+			       len, error);
+}

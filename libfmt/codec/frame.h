@@ -9,6 +9,10 @@
 int lm_frame_encode(ZSTD_CCtx *context, const uint8_t *bytes, size_t count, uint8_t *out,
 		    size_t room, size_t *len, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Looks for matches, at a level of zstd's. Into the scratch frame, which is large enough. */
+int lm_frame_match(struct lm_codec *codec, int level, const uint8_t *bytes, size_t count,
+		   size_t *len, struct lmodel_error *error) LM_MUST_CHECK;
+
 /* Decodes exactly one frame of `len` bytes into exactly `raw_len` bytes. */
 int lm_frame_decode(struct lm_codec *codec, const uint8_t *frame, size_t len, void *raw,
 		    size_t raw_len, struct lmodel_error *error) LM_MUST_CHECK;

@@ -102,8 +102,8 @@ static int pack_list(struct lm_codec *codec, struct parts *p, uint8_t *out, size
 	return rc;
 }
 
-int lm_rans_plane_encode(struct lm_codec *codec, const uint8_t *plane, size_t count, uint8_t *out,
-			 size_t room, size_t *len, struct lmodel_error *error)
+int lm_rans_plane_encode(struct lm_codec *codec, const uint8_t *plane, size_t count, size_t limit,
+			 uint8_t *out, size_t room, size_t *len, struct lmodel_error *error)
 {
 	size_t needed = count + LM_RANS_LANES, frame = ZSTD_compressBound(count);
 	struct lm_rans_model model;
@@ -125,6 +125,8 @@ int lm_rans_plane_encode(struct lm_codec *codec, const uint8_t *plane, size_t co
 	rc = pack_list(codec, &parts, codec->list.bytes, frame, error);
 	if (rc != LMODEL_OK)
 		return rc;
+	if (total(&parts) >= limit)
+		return LMODEL_OK;
 	*len = total(&parts);
 	if (*len <= room)
 		put_parts(&parts, out);

@@ -97,7 +97,7 @@ static size_t encode(size_t len, uint8_t *out)
 	size_t room = 2 * len + 1024, n;
 
 	memset(out, CANARY, room + 1);
-	if (lm_rans_plane_encode(codec, input, len, out, room, &n, NULL) != LMODEL_OK ||
+	if (lm_rans_plane_encode(codec, input, len, room, out, room, &n, NULL) != LMODEL_OK ||
 	    out[room] != CANARY || n > room)
 		exit(99);
 	return n;
@@ -314,8 +314,10 @@ static void test_refused(void)
 		input[i] = geometric(i);
 	n = encode(5000, stored);
 	memset(other, CANARY, n);
-	ok(lm_rans_plane_encode(codec, input, 5000, other, n - 1, &n, NULL) == LMODEL_OK &&
-	   other[0] == CANARY, "without room nothing is written");
+	ok(lm_rans_plane_encode(codec, input, 5000, n + 1, other, n - 1, &n, NULL) == LMODEL_OK &&
+	   n > 0 && other[0] == CANARY, "without room nothing is written");
+	ok(lm_rans_plane_encode(codec, input, 5000, n, other, n, &n, NULL) == LMODEL_OK &&
+	   n == 0 && other[0] == CANARY, "nor is what is not shorter");
 }
 
 static void test_histogram(void)
