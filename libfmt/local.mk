@@ -112,7 +112,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/codec/frame.c %D%/codec/frame.h \
 	%D%/codec/plan.c %D%/codec/plan.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
-	%D%/codec/rans.h %D%/codec/rans_avx512.h \
+	%D%/codec/rans.h %D%/codec/rans_avx2.c %D%/codec/rans_avx512.h \
 	%D%/codec/rans_decode.c %D%/codec/rans_decode_avx512.c \
 	%D%/codec/rans_encode.c %D%/codec/rans_encode_avx512.c \
 	%D%/codec/rans_plane.c %D%/codec/rans_plane.h \

@@ -26,6 +26,11 @@ struct lm_rans_model {
 	uint8_t has_slots[256];
 };
 
+static inline bool lm_rans_is_escaped(const struct lm_rans_model *model, uint8_t byte)
+{
+	return model->escapes && (model->has_slots[byte] == 0 || byte == model->marker);
+}
+
 /* False: the bytes cannot be coded in this way, since fewer than two occur. */
 bool lm_rans_model(struct lm_rans_model *model, const uint32_t counts[256], size_t count);
 
@@ -51,9 +56,11 @@ struct lm_rans_coder {
 void lm_rans_encode(const struct lm_rans_model *model, const uint8_t *bytes, size_t count,
 		    struct lm_rans_coder *coder);
 
-/* The vector path: whole groups of LM_RANS_LANES bytes. */
+/* The vector paths: whole groups of LM_RANS_LANES bytes. */
 void lm_rans_encode_avx512(const struct lm_rans_model *model, const uint8_t *bytes, size_t groups,
 			   struct lm_rans_coder *coder);
+void lm_rans_encode_avx2(const struct lm_rans_model *model, const uint8_t *bytes, size_t groups,
+			 struct lm_rans_coder *coder);
 
 /* The other way; the stream's position moves up. */
 struct lm_rans_reader {

@@ -55,6 +55,8 @@ static size_t decode_most(const struct lm_rans_slots *slots, struct lm_rans_read
 #if defined(__x86_64__)
 	if (lm_simd() >= LM_SIMD_AVX512)
 		return lm_rans_decode_avx512(slots, r, bytes, groups);
+	if (lm_simd() >= LM_SIMD_AVX2)
+		return lm_rans_decode_avx2(slots, r, bytes, groups);
 #endif
 	return decode_groups(slots, r, bytes, groups);
 }

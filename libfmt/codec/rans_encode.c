@@ -24,7 +24,7 @@ static void make_divisors(const struct lm_rans_model *m, struct divisor d[256])
 		d[s].limit = freq << 16;
 		d[s].complement = LM_RANS_SLOTS - freq;
 		d[s].start = m->start[s];
-		d[s].escaped = m->escapes && (m->has_slots[s] == 0 || s == m->marker);
+		d[s].escaped = lm_rans_is_escaped(m, (uint8_t)s);
 	}
 }
 
@@ -67,6 +67,10 @@ void lm_rans_encode(const struct lm_rans_model *model, const uint8_t *bytes, siz
 #if defined(__x86_64__)
 	if (lm_simd() >= LM_SIMD_AVX512) {
 		lm_rans_encode_avx512(model, bytes, groups, coder);
+		return;
+	}
+	if (lm_simd() >= LM_SIMD_AVX2) {
+		lm_rans_encode_avx2(model, bytes, groups, coder);
 		return;
 	}
 #endif
