@@ -18,12 +18,8 @@ static struct lm_key_scope scope_of(const struct lm_manifest *m, size_t tier)
 void lm_unlocked_stream_key(const struct lmodel_archive *a, size_t tier, enum lm_stream kind,
 			    uint8_t key[LM_KEY])
 {
-	const struct lm_key_scope scope = scope_of(&a->manifest, tier);
-
-	if (kind == LM_POSITIONS)
-		memcpy(key, a->unlocked->tier[tier].position_key, LM_KEY);
-	else
-		lm_derive(key, a->unlocked->tier[tier].key, LM_LABEL_VALUES, &scope);
+	memcpy(key, kind == LM_POSITIONS ? a->unlocked->tier[tier].position_key :
+					   a->unlocked->tier[tier].value_key, LM_KEY);
 }
 
 void lm_statement_mac(uint8_t mac[LM_SHA256_SIZE], const uint8_t key[LM_KEY], const char *label,
@@ -102,6 +98,7 @@ static void take_tier(struct opening *o, const struct lm_grant_tier *given, bool
 		memcpy(o->u->tier[i].key, given->key, LM_KEY);
 		o->u->tier[i].values = true;
 		lm_derive(o->u->tier[i].position_key, given->key, LM_LABEL_POSITIONS, &scope);
+		lm_derive(o->u->tier[i].value_key, given->key, LM_LABEL_VALUES, &scope);
 	} else if (!o->u->tier[i].positions) {
 		memcpy(o->u->tier[i].position_key, given->key, LM_KEY);
 	}
