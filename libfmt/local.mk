@@ -246,6 +246,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/member.c %D%/archive/member.h \
 	%D%/archive/options.h \
 	%D%/archive/outputs.c %D%/archive/outputs.h \
+	%D%/archive/overlay.c %D%/archive/overlay.h \
 	%D%/archive/pack.c \
 	%D%/archive/positions.c \
 	%D%/archive/protect.c %D%/archive/protect.h \

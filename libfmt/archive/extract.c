@@ -46,32 +46,30 @@ static int write_piece(struct extraction *x, const struct lm_scan_piece *piece,
 static int put(void *context, unsigned worker, const struct lm_scan_piece *piece,
 	       struct lmodel_error *error)
 {
-	struct extraction *x = context;
-
 	(void)worker;
-	if (x->on_the_way != NULL && x->on_the_way[piece->item])
-		return LMODEL_OK;
-	return write_piece(x, piece, error);
+	return write_piece(context, piece, error);
 }
 
-/* Streams of true values go forward only, and so do the pieces that come here. */
-static int put_patched(void *context, const struct lm_scan_piece *piece,
+/* True values come over a chunk before it is put. */
+static int patch_piece(void *context, unsigned worker, const struct lm_scan_piece *piece,
 		       struct lmodel_error *error)
 {
 	struct extraction *x = context;
 	const struct lm_scan_item *item = &x->plan.items[piece->item];
-	int r;
 
+	(void)worker;
 	if (!x->on_the_way[piece->item])
 		return LMODEL_OK;
-	if (piece->at == 0) {
-		lm_patcher_release(&x->patcher);
-		lm_patcher_begin(&x->patcher, x->archive, x->tensor_of[item->member]);
-	}
-	r = lm_patcher_over(&x->patcher, piece->at, piece->bytes, piece->len, error);
-	if (r == LMODEL_OK && piece->at + piece->len == item->len)
-		r = lm_patcher_end(&x->patcher, error);
-	return r == LMODEL_OK ? write_piece(x, piece, error) : r;
+	return lm_overlay_put(x->overlay, piece->item, x->tensor_of[item->member], piece->at,
+			      piece->bytes, piece->len, error);
+}
+
+static void lost(void *context, size_t item, uint64_t at)
+{
+	struct extraction *x = context;
+
+	if (x->on_the_way[item])
+		lm_overlay_lost(x->overlay, item, x->tensor_of[x->plan.items[item].member], at);
 }
 
 static int put_in_order(void *context, const struct lm_scan_piece *piece,
@@ -102,14 +100,14 @@ static int plan_patches(struct extraction *x, struct lmodel_error *error)
 	for (size_t i = 0; i < x->plan.count; i++) {
 		const struct lm_scan_item *item = &x->plan.items[i];
 		size_t tensor = x->tensor_of[item->member];
-		struct lm_patcher p;
 
 		if (tensor != LM_NONE)
 			lm_patch_will_need(x->archive, tensor);
 		x->on_the_way[i] = tensor != LM_NONE && item->len > 0 &&
-				   lm_patcher_begin(&p, x->archive, tensor) && p.count > 0;
+				   lm_overlay_covers(x->archive, tensor);
 	}
-	return LMODEL_OK;
+	x->overlay = lm_overlay_new(x->archive, error);
+	return x->overlay != NULL ? LMODEL_OK : LMODEL_EFAILED;
 }
 
 struct patching {
@@ -213,8 +211,10 @@ static int write_planned(struct extraction *x, struct lmodel_error *error)
 	};
 	int r = plan_patches(x, error);
 
-	if (x->on_the_way != NULL)
-		scan.emit = put_patched;
+	if (x->on_the_way != NULL) {
+		scan.work = patch_piece;
+		scan.lost = lost;
+	}
 	if (r == LMODEL_OK)
 		r = lm_scan_run(&scan, &x->options->run, error);
 	if (r == LMODEL_OK)
@@ -349,6 +349,6 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 	free(x.sealed_file);
 	free(x.on_the_way);
 	free(x.tensor_of);
-	lm_patcher_release(&x.patcher);
+	lm_overlay_free(x.overlay);
 	return r;
 }

@@ -167,6 +167,17 @@ static bool begin(struct state *s, struct job *job)
 	return job->failure.code == LMODEL_OK && prepare(s, job, &job->failure) == LMODEL_OK;
 }
 
+/* Its failure waits in the job, too. */
+static int lose(const struct state *s, const struct job *job)
+{
+	uint64_t at = (uint64_t)job->chunk * member_of(s->scan, job->item)->chunk_bytes;
+	uint64_t from = s->scan->items[job->item].from;
+
+	if (s->scan->lost != NULL)
+		s->scan->lost(s->scan->context, job->item, at > from ? at - from : 0);
+	return LMODEL_OK;
+}
+
 static int use(struct state *s, unsigned worker, struct job *job, struct lmodel_error *error)
 {
 	const struct lm_scan *scan = s->scan;
@@ -180,7 +191,7 @@ static int use(struct state *s, unsigned worker, struct job *job, struct lmodel_
 		job->stored = NULL;
 		job->piece.stored = NULL;
 		if (r != LMODEL_OK)
-			return LMODEL_OK;
+			return lose(s, job);
 	}
 	return scan->work == NULL ? LMODEL_OK :
 				    scan->work(scan->context, worker, &job->piece, error);
@@ -195,7 +206,7 @@ static int work(void *context, unsigned worker, void *argument, struct lmodel_er
 	    lm_member_chunk(s->scan->archive, s->scan->items[job->item].member, job->chunk,
 			    job->offset, job->hashes->list, job->stored,
 			    &job->failure) != LMODEL_OK)
-		return LMODEL_OK;
+		return lose(s, job);
 	return use(s, worker, job, error);
 }
 
@@ -226,7 +237,8 @@ static void work_pair(void *context, unsigned worker, void *const argument[2], i
 		};
 	lm_member_chunk_pair(s->scan->archive, chunk, r, failure);
 	for (size_t i = 0; i < 2; i++)
-		result[i] = r[i] == LMODEL_OK ? use(s, worker, job[i], error[i]) : LMODEL_OK;
+		result[i] = r[i] == LMODEL_OK ? use(s, worker, job[i], error[i]) :
+						lose(s, job[i]);
 }
 
 /* Nobody is to see the bytes in order: they are let go as soon as they are put. */
