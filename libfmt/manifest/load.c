@@ -85,7 +85,7 @@ static int read_chunks(struct lm_table *t, struct lm_member *b)
 	for (uint32_t i = 0; i < b->chunk_count; i++) {
 		uint32_t entry = lm_get_u32(index + 4 * (size_t)i), len = entry & LM_CHUNK_LEN_MASK;
 
-		if (entry >> LM_CHUNK_LEN_BITS > LM_METHOD_PLANES)
+		if (entry >> LM_CHUNK_LEN_BITS > LM_METHOD_TURNED)
 			return lm_table_bad(t, "chunk method is not defined");
 		if (len == 0 || len > lm_member_chunk_raw(b, i))
 			return lm_table_bad(t, "chunk length is out of range");
