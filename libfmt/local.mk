@@ -278,6 +278,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
+	%D%/archive/bundle.c %D%/archive/bundle.h \
 	%D%/archive/writer.c %D%/archive/writer.h \
 	%D%/registry/assembly.c %D%/registry/assembly.h \
 	%D%/registry/exchange.c %D%/registry/exchange.h \

@@ -311,6 +311,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/mkonnx.py \
 	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
+	%D%/lib/places.py \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
 	%D%/lib/readgguf.py \
@@ -330,6 +331,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/lib/whole_schema.h \
 	%D%/lib/token_server.py \
 	%D%/registry/archive.sh \
 	%D%/registry/client.sh \
