@@ -9,6 +9,7 @@ lm_unit_tests = \
 	%D%/unit/test_age_text \
 	%D%/unit/test_archive \
 	%D%/unit/test_attachments \
+	%D%/unit/test_blocks \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
@@ -85,6 +86,7 @@ lm_unit_tests = \
 %C%_unit_test_overlay_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_blocks_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_kernels_CPPFLAGS = $(lm_test_cppflags)

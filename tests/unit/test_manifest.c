@@ -340,7 +340,7 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	{ "UPDATE member SET chunks = x'' WHERE id = 2", LMODEL_ECORRUPT, "chunk index does not" },
 	{ "UPDATE member SET chunks = x'00000000' WHERE id = 2", LMODEL_ECORRUPT, "chunk length" },
 	{ "UPDATE member SET chunks = x'19000000' WHERE id = 2", LMODEL_ECORRUPT, "chunk length" },
-	{ "UPDATE member SET chunks = x'01000040' WHERE id = 2", LMODEL_ECORRUPT, "chunk method" },
+	{ "UPDATE member SET chunks = x'010000f0' WHERE id = 2", LMODEL_ECORRUPT, "chunk method" },
 	{ "UPDATE member SET digest = x'00' WHERE id = 2", LMODEL_ECORRUPT, "member 2: digest" },
 	/* joined to the row before */
 	{ "UPDATE member SET path = '' WHERE id = 0", LMODEL_ECORRUPT, "0: path is not safe" },
