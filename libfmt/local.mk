@@ -55,6 +55,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/curve.c %D%/crypto/curve.h \
 	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
+	%D%/crypto/keystream.c \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
 	%D%/crypto/sha256.c %D%/crypto/sha256.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
