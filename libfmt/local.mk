@@ -177,6 +177,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/donors.c %D%/protect/donors.h \
 	%D%/protect/draw.h \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
+	%D%/protect/find.c \
 	%D%/protect/gather.c %D%/protect/gather.h \
 	%D%/protect/golomb.h \
 	%D%/protect/grid.c %D%/protect/grid.h \

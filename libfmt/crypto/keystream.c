@@ -53,6 +53,9 @@ static int begin_library(struct lm_keystream *stream, const uint8_t key[32],
 
 enum aes { LIBRARY, BLOCKS, VECTORS };
 
+/* Numbers of a loop stay in registers when there is no loop. */
+#define UNROLL _Pragma("GCC unroll 16")
+
 #define TARGET_AES __attribute__((target("aes,ssse3,sse4.1")))
 #define TARGET_VAES __attribute__((target("aes,vaes,avx512f,avx512bw")))
 
@@ -144,12 +147,17 @@ static TARGET_AES void by_blocks(const struct lm_keystream *stream, uint64_t blo
 	for (size_t at = 0; at < len; at += LANES * BLOCK, block += LANES) {
 		__m128i x[LANES];
 
+		UNROLL
 		for (size_t k = 0; k < LANES; k++)
 			x[k] = _mm_xor_si128(_mm_set_epi64x((long long)__builtin_bswap64(block + k),
 							    0), key[0]);
-		for (size_t i = 1; i < ROUNDS; i++)
+		UNROLL
+		for (size_t i = 1; i < ROUNDS; i++) {
+			UNROLL
 			for (size_t k = 0; k < LANES; k++)
 				x[k] = _mm_aesenc_si128(x[k], key[i]);
+		}
+		UNROLL
 		for (size_t k = 0; k < LANES; k++)
 			_mm_storeu_si128((void *)(out + at + k * BLOCK),
 					 _mm_aesenclast_si128(x[k], key[ROUNDS]));
@@ -172,13 +180,18 @@ static TARGET_VAES void by_vectors(const struct lm_keystream *stream, uint64_t b
 	for (size_t at = 0; at < len; at += LANES * VECTOR) {
 		__m512i x[LANES];
 
+		UNROLL
 		for (size_t k = 0; k < LANES; k++) {
 			x[k] = _mm512_xor_si512(_mm512_shuffle_epi8(number, swap), key[0]);
 			number = _mm512_add_epi64(number, _mm512_setr_epi64(0, 4, 0, 4, 0, 4, 0, 4));
 		}
-		for (size_t i = 1; i < ROUNDS; i++)
+		UNROLL
+		for (size_t i = 1; i < ROUNDS; i++) {
+			UNROLL
 			for (size_t k = 0; k < LANES; k++)
 				x[k] = _mm512_aesenc_epi128(x[k], key[i]);
+		}
+		UNROLL
 		for (size_t k = 0; k < LANES; k++)
 			_mm512_storeu_si512(out + at + k * VECTOR,
 					    _mm512_aesenclast_epi128(x[k], key[ROUNDS]));

@@ -13,6 +13,7 @@ struct job {
 	size_t byte_capacity, key_capacity;
 	uint8_t *bytes;
 	uint64_t *keys;
+	struct lm_keys_found found;
 	void *result;
 };
 
@@ -58,7 +59,7 @@ static int make_room(struct job *j, size_t bytes, struct lmodel_error *error)
 			return lm_fail_memory(error);
 		j->byte_capacity = bytes;
 	}
-	if (j->n > j->key_capacity) {
+	if (j->walk->find == NULL && j->n > j->key_capacity) {
 		free(j->keys);
 		j->key_capacity = 0;
 		j->keys = malloc(j->n * sizeof(*j->keys));
@@ -113,6 +114,13 @@ static int visit_window(void *context, unsigned worker, void *job, struct lmodel
 	if (lm_scorer_needs_bytes(s))
 		r = lm_model_read(s->model, s->tensor, j->first * s->units->unit_bytes, j->bytes,
 				  window_bytes(s, j), error);
+	if (r == LMODEL_OK && walk->find != NULL) {
+		r = lm_scorer_find(s, j->first, j->n, j->bytes, walk->least, &j->found, error);
+		if (r == LMODEL_OK)
+			r = walk->find(walk->context, worker, j->part, j->first, j->n, &j->found,
+				       &j->result, error);
+		return r;
+	}
 	if (r == LMODEL_OK)
 		r = lm_scorer_keys(s, j->first, j->n, j->bytes, j->keys, error);
 	if (r == LMODEL_OK)
@@ -139,6 +147,7 @@ static void release(void *job)
 
 	free(j->bytes);
 	free(j->keys);
+	lm_keys_found_free(&j->found);
 	if (j->result != NULL)
 		j->walk->release(j->result);
 }
