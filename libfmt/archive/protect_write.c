@@ -27,6 +27,8 @@ struct part {
 	uint64_t values;                     /* bytes */
 	uint8_t *pending;                    /* values on their way into the stream */
 	size_t pending_len;
+	uint32_t *at;                        /* of a window, the units of this tier */
+	size_t at_count, at_capacity;
 };
 
 struct tensor_job {
@@ -69,6 +71,32 @@ each_run(struct tensor_job *job, run_fn *fn, uint64_t first, const struct lm_cho
 	return LMODEL_OK;
 }
 
+/* Units of each tier by themselves: then all of one kind is done at once. */
+static int split(struct tensor_job *job, const struct lm_chosen *chosen, struct lmodel_error *error)
+{
+	const size_t tiers = job->p->manifest->tier_count;
+	uint32_t *at[LM_TIER_ROW_LIMIT];
+
+	for (size_t t = 0; t < tiers; t++) {
+		struct part *part = &job->part[t];
+
+		if (chosen->count > part->at_capacity) {
+			free(part->at);
+			part->at_capacity = 0;
+			part->at = malloc(chosen->count * sizeof(*part->at));
+			if (part->at == NULL)
+				return lm_fail_memory(error);
+			part->at_capacity = chosen->count;
+		}
+		at[t] = part->at;
+	}
+	for (size_t i = 0; i < chosen->count; i++)
+		*at[chosen->tier[i]]++ = chosen->at[i];
+	for (size_t t = 0; t < tiers; t++)
+		job->part[t].at_count = chosen->count == 0 ? 0 : (size_t)(at[t] - job->part[t].at);
+	return LMODEL_OK;
+}
+
 /* ---- measuring ---- */
 
 static int measure_run(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
@@ -93,8 +121,23 @@ static int measure_window(void *context, uint64_t first, uint64_t count,
 			  const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
 			  struct lmodel_error *error)
 {
+	struct tensor_job *job = context;
+	int r;
+
 	(void)count;
-	return each_run(context, measure_run, first, chosen, bytes, len, error);
+	if (job->columns || job->p->seeded)
+		return each_run(job, measure_run, first, chosen, bytes, len, error);
+	r = split(job, chosen, error);
+	for (size_t t = 0; t < job->p->manifest->tier_count && r == LMODEL_OK; t++) {
+		struct part *part = &job->part[t];
+
+		if (part->at_count == 0)
+			continue;
+		lm_positions_meter_numbers(part->meter, first, part->at, part->at_count);
+		part->values += (part->at_count - 1) * job->units->unit_bytes +
+				lm_unit_len(job->units, first + part->at[part->at_count - 1]);
+	}
+	return r;
 }
 
 /* A locked tensor is one unit of the only tier; its record is in the place of values. */
@@ -147,6 +190,7 @@ static void end_job(struct tensor_job *job)
 		if (part->pending != NULL)
 			lm_wipe(part->pending, PENDING);
 		free(part->pending);
+		free(part->at);
 		lm_stream_release(&part->stream[0]);
 		lm_stream_release(&part->stream[1]);
 		if (part->hash != NULL)
@@ -246,12 +290,58 @@ static int write_run(struct part *part, uint64_t first, uint64_t count, const ui
 	return r == LMODEL_OK ? add_values(part, values, len, error) : r;
 }
 
+/* The values of the units of a window. */
+static int add_units(const struct tensor_job *job, struct part *part, const uint8_t *bytes,
+		     size_t len, struct lmodel_error *error)
+{
+	const size_t unit = (size_t)job->units->unit_bytes;
+	int r = LMODEL_OK;
+
+	for (size_t i = 0, n; i < part->at_count && r == LMODEL_OK; i += n) {
+		const uint32_t *at = part->at + i;
+		uint8_t *to = part->pending + part->pending_len;
+
+		n = LM_MIN(part->at_count - i, (PENDING - part->pending_len) / unit);
+		if (n == 0 || (unit != 2 && unit != 4)) {
+			const size_t from = *at * unit;
+
+			n = 1;
+			r = add_values(part, bytes + from, LM_MIN(unit, len - from), error);
+			continue;
+		}
+		if (unit == 2)
+			for (size_t k = 0; k < n; k++)
+				memcpy(to + 2 * k, bytes + 2 * (size_t)at[k], 2);
+		else
+			for (size_t k = 0; k < n; k++)
+				memcpy(to + 4 * k, bytes + 4 * (size_t)at[k], 4);
+		part->pending_len += n * unit;
+	}
+	return r;
+}
+
 static int write_window(void *context, uint64_t first, uint64_t count,
 			const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
 			struct lmodel_error *error)
 {
+	struct tensor_job *job = context;
+	int r;
+
 	(void)count;
-	return each_run(context, write_run, first, chosen, bytes, len, error);
+	if (job->columns)
+		return each_run(job, write_run, first, chosen, bytes, len, error);
+	r = split(job, chosen, error);
+	for (size_t t = 0; t < job->p->manifest->tier_count && r == LMODEL_OK; t++) {
+		struct part *part = &job->part[t];
+
+		if (part->at_count == 0)
+			continue;
+		r = lm_positions_writer_numbers(part->writer, first, part->at, part->at_count,
+						error);
+		if (r == LMODEL_OK)
+			r = add_units(job, part, bytes, len, error);
+	}
+	return r;
 }
 
 static int write_piece(void *context, const uint8_t *bytes, size_t len,
