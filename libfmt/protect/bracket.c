@@ -11,7 +11,7 @@ enum {
 	COARSE_BITS = 14,
 	FINE_BITS = 18,
 	MOST = 1 << 19,        /* units near one line */
-	HELD = 32,             /* windows of a set that is kept in one piece, at most */
+	HELD = 256,            /* windows of a set that is kept in one piece, at most */
 	KEPT_PART = 4,         /* of the units: larger sets are not kept */
 };
 
@@ -222,13 +222,14 @@ static int find_window(void *context, unsigned worker, size_t part, uint64_t fir
 	int r;
 
 	(void)worker;
+	(void)n;
 	if (found == NULL)
 		found = *result = calloc(1, sizeof(*found));
 	if (found == NULL)
 		return lm_fail_memory(error);
 	memset(found->above, 0, sizeof(found->above));
 	memset(found->count, 0, sizeof(found->count));
-	r = lm_pick_list_begin(&found->list, s->keeps ? n : 0, error);
+	r = lm_pick_list_begin(&found->list, s->keeps ? high->count : 0, error);
 	if (r != LMODEL_OK)
 		return r;
 	for (size_t h = 0; h < high->count; h++) {

@@ -28,6 +28,9 @@ struct lm_kernels {
 	/* sums[i] += values[i] / by */
 	void (*add_quotients)(double *sums, const double *values, double by, size_t n);
 
+	/* out[i] = in[i] + add */
+	void (*widen)(const uint16_t *in, uint32_t add, size_t n, uint32_t *out);
+
 	/* Places of the keys that are `least` or more, and how many those are. `at` takes
 	 * n + LM_KERNELS_SLACK. */
 	size_t (*at_least)(const uint64_t *keys, size_t n, uint64_t least, uint32_t *at);

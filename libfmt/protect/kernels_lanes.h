@@ -249,6 +249,22 @@ static TARGET void NAME(add_quotients)(double *sums, const double *values, doubl
 		sums[i] += values[i] / by;
 }
 
+static TARGET void NAME(widen)(const uint16_t *in, uint32_t add, size_t n, uint32_t *out)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES) {
+		NAME(halves) half;
+		NAME(words) word;
+
+		memcpy(&half, in + i, sizeof(half));
+		word = __builtin_convertvector(half, NAME(words)) + add;
+		memcpy(out + i, &word, sizeof(word));
+	}
+	for (; i < n; i++)
+		out[i] = in[i] + add;
+}
+
 static const struct lm_kernels NAME(kernels) = {
 	.lanes = LANES,
 	.magnitudes_f32 = NAME(magnitudes_f32),
@@ -260,6 +276,7 @@ static const struct lm_kernels NAME(kernels) = {
 	.hopeful_f32 = NAME(hopeful_f32),
 	.hopeful_bf16 = NAME(hopeful_bf16),
 	.hopeful_f16 = NAME(hopeful_f16),
+	.widen = NAME(widen),
 	.at_least = AT_LEAST,
 	.add_rows = NAME(add_rows),
 	.add_in_turn = NAME(add_in_turn),

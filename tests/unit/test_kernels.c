@@ -141,6 +141,16 @@ static void test_keys(const struct lm_kernels *k, const struct lm_kernels *plain
 		good &= count == wanted_count;
 	}
 	ok(good, "%u lanes: keys from a line on", k->lanes);
+	for (size_t n = 0; n < 70; n++) {
+		uint16_t in[70];
+
+		for (size_t i = 0; i < n; i++)
+			in[i] = (uint16_t)word();
+		k->widen(in, (uint32_t)n << 16, n, at);
+		for (size_t i = 0; i < n; i++)
+			good &= at[i] == in[i] + ((uint32_t)n << 16);
+	}
+	ok(good, "%u lanes: places by a wider count", k->lanes);
 }
 
 /* Against magnitudes and single products. */
