@@ -179,6 +179,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
 	%D%/protect/find.c \
 	%D%/protect/gather.c %D%/protect/gather.h \
+	%D%/protect/gather_all.c \
 	%D%/protect/golomb.h \
 	%D%/protect/grid.c %D%/protect/grid.h \
 	%D%/protect/kernels.c %D%/protect/kernels.h %D%/protect/kernels_lanes.h \

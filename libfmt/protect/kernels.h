@@ -28,6 +28,13 @@ struct lm_kernels {
 	/* sums[i] += values[i] / by */
 	void (*add_quotients)(double *sums, const double *values, double by, size_t n);
 
+	/* The sum of `n` magnitudes, and the largest. */
+	float (*sum)(const float *magnitudes, size_t n, float *largest);
+
+	/* sums[i] += magnitudes[i] * by; counts[i]++ */
+	void (*add_shares)(float *sums, uint32_t *counts, const float *magnitudes, float by,
+			   size_t n);
+
 	/* out[i] = in[i] + add */
 	void (*widen)(const uint16_t *in, uint32_t add, size_t n, uint32_t *out);
 

@@ -249,6 +249,58 @@ static TARGET void NAME(add_quotients)(double *sums, const double *values, doubl
 		sums[i] += values[i] / by;
 }
 
+/* In sixteen sums, however many lanes there are: the order of additions is part of the result. */
+static TARGET float NAME(sum)(const float *magnitudes, size_t n, float *largest)
+{
+	float sums[16] = { 0 }, most[16] = { 0 };
+	FLOATS sum[16 / LANES], high[16 / LANES];
+	size_t i = 0;
+
+	memset(sum, 0, sizeof(sum));
+	memset(high, 0, sizeof(high));
+	for (; i + 16 <= n; i += 16)
+		for (size_t k = 0; k < 16 / LANES; k++) {
+			const FLOATS v = NAME(load)(magnitudes + i + k * LANES);
+			const INTS more = (INTS)(v > high[k]);
+
+			sum[k] += v;
+			high[k] = (FLOATS)(((INTS)v & more) | ((INTS)high[k] & ~more));
+		}
+	memcpy(sums, sum, sizeof(sums));
+	memcpy(most, high, sizeof(most));
+	for (; i < n; i++) {
+		sums[i % 16] += magnitudes[i];
+		most[i % 16] = LM_MAX(most[i % 16], magnitudes[i]);
+	}
+	for (size_t step = 8; step > 0; step /= 2)
+		for (size_t k = 0; k < step; k++) {
+			sums[k] += sums[k + step];
+			most[k] = LM_MAX(most[k], most[k + step]);
+		}
+	*largest = most[0];
+	return sums[0];
+}
+
+static TARGET void NAME(add_shares)(float *sums, uint32_t *counts, const float *magnitudes,
+				    float by, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES) {
+		const FLOATS v = NAME(load)(sums + i) + NAME(load)(magnitudes + i) * by;
+		INTS count;
+
+		memcpy(sums + i, &v, sizeof(v));
+		memcpy(&count, counts + i, sizeof(count));
+		count += 1;
+		memcpy(counts + i, &count, sizeof(count));
+	}
+	for (; i < n; i++) {
+		sums[i] += magnitudes[i] * by;
+		counts[i]++;
+	}
+}
+
 static TARGET void NAME(widen)(const uint16_t *in, uint32_t add, size_t n, uint32_t *out)
 {
 	size_t i = 0;
@@ -276,6 +328,8 @@ static const struct lm_kernels NAME(kernels) = {
 	.hopeful_f32 = NAME(hopeful_f32),
 	.hopeful_bf16 = NAME(hopeful_bf16),
 	.hopeful_f16 = NAME(hopeful_f16),
+	.sum = NAME(sum),
+	.add_shares = NAME(add_shares),
 	.widen = NAME(widen),
 	.at_least = AT_LEAST,
 	.add_rows = NAME(add_rows),

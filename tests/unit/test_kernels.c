@@ -275,6 +275,40 @@ static void test_rows(const struct lm_kernels *k)
 	ok(quotients, "%u lanes: sums of quotients", k->lanes);
 }
 
+/* Sums whose order is a part of the result: those of the narrowest kernels. */
+static void test_sums(const struct lm_kernels *k, const struct lm_kernels *plain)
+{
+	float in[N], sums[N], wanted[N];
+	uint32_t counts[N], wanted_counts[N];
+	bool good = true, shares = true;
+
+	for (size_t n = 0; n < 200; n++) {
+		float largest, wanted_largest, most = 0;
+		double sum = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			in[i] = (float)(word() >> 40) / 3;
+			most = fmaxf(most, in[i]);
+			sum += (double)in[i];
+			sums[i] = wanted[i] = in[i] / 7;
+			counts[i] = wanted_counts[i] = (uint32_t)word();
+		}
+		good &= k->sum(in, n, &largest) == plain->sum(in, n, &wanted_largest) &&
+			largest == most && wanted_largest == most &&
+			fabs((double)k->sum(in, n, &largest) - sum) <= sum * 1e-5;
+		k->add_shares(sums, counts, in, 0.3f, n);
+		for (size_t i = 0; i < n; i++) {
+			float v = in[i] * 0.3f;
+
+			wanted[i] += v;
+			wanted_counts[i]++;
+		}
+		shares &= same(sums, wanted, 4 * n) && same(counts, wanted_counts, 4 * n);
+	}
+	ok(good, "%u lanes: sum and maximum", k->lanes);
+	ok(shares, "%u lanes: shares of columns", k->lanes);
+}
+
 int main(void)
 {
 	const struct lm_kernels *plain = lm_kernels_number(0), *k = plain;
@@ -287,6 +321,7 @@ int main(void)
 		test_hopeful(k);
 		test_slope(k);
 		test_rows(k);
+		test_sums(k, plain);
 	}
 	ok(n > 0 && lm_kernels() == lm_kernels_number(n - 1), "the widest of %zu is used", n);
 	return done();
