@@ -200,6 +200,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/ridge.c %D%/protect/ridge.h \
 	%D%/protect/sample.c %D%/protect/sample.h \
 	%D%/protect/scale.c %D%/protect/scale.h \
+	%D%/protect/scale_all.c \
 	%D%/protect/scope.c %D%/protect/scope.h \
 	%D%/protect/score.c %D%/protect/score.h \
 	%D%/protect/select.c %D%/protect/select.h \

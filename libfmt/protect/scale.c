@@ -9,14 +9,15 @@
 
 enum {
 	SAMPLE = 256,     /* elements a row or column, where there are as many */
-	FEWEST = 16,      /* slices in a row or column that say something of its scale */
 	FEWEST_ROWS = 32, /* that are read, however many elements a slice has */
 	LONG_SLICE = 256, /* elements of a slice above which only its start is read */
 	SLICE_START = 64,
 };
 
 /* The scale of a row that is a billion times the mean is a defect of the sample. */
-static const double extreme = 1e9;
+static const double extreme = LM_SCALE_EXTREME;
+
+enum { FEWEST = LM_SCALE_FEWEST };
 
 struct sampler {
 	struct lm_scale *scale;
@@ -248,6 +249,13 @@ static int sample_places(struct sampler *s, struct lmodel_error *error)
 	return sample_rows(s, mean, error);
 }
 
+static bool is_plain(const struct lm_units *units)
+{
+	const char *name = units->dtype->name;
+
+	return strcmp(name, "BF16") == 0 || strcmp(name, "F32") == 0 || strcmp(name, "F16") == 0;
+}
+
 static int sample(struct sampler *s, struct lmodel_error *error)
 {
 	const struct lm_units *units = s->units;
@@ -260,7 +268,9 @@ static int sample(struct sampler *s, struct lmodel_error *error)
 		scale->rows = units->shape[0];
 		scale->columns = units->shape[1];
 		scale->inner = elements / scale->rows / scale->columns;
-		return sample_places(s, error);
+		return is_plain(units) && scale->inner == 1 ?
+			       lm_scale_all(scale, s->model, s->tensor, units, error) :
+			       sample_places(s, error);
 	}
 	scale->rows = scale->columns = 1;
 	scale->inner = elements;
