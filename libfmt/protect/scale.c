@@ -24,6 +24,7 @@ struct sampler {
 	const struct lm_model *model;
 	size_t tensor;
 	const struct lm_units *units;
+	const uint8_t *whole;       /* NULL: read */
 	uint8_t bytes[LM_KEY_BATCH * 8];
 	float magnitudes[LM_KEY_BATCH] LM_KEY_ALIGNED;
 	double means[LM_KEY_BATCH]; /* of slices; negative where that is not known */
@@ -51,8 +52,14 @@ static int read_magnitudes(struct sampler *s, uint64_t element, size_t n,
 			   struct lmodel_error *error)
 {
 	const uint64_t size = s->units->element_bytes;
-	int r = lm_model_read(s->model, s->tensor, element * size, s->bytes, n * (size_t)size,
-			      error);
+	int r;
+
+	if (s->whole != NULL) {
+		lm_score_magnitudes(s->units->dtype, s->whole + element * size, n, s->magnitudes);
+		return LMODEL_OK;
+	}
+	r = lm_model_read(s->model, s->tensor, element * size, s->bytes, n * (size_t)size,
+			  error);
 
 	if (r == LMODEL_OK)
 		lm_score_magnitudes(s->units->dtype, s->bytes, n, s->magnitudes);
@@ -269,7 +276,7 @@ static int sample(struct sampler *s, struct lmodel_error *error)
 		scale->columns = units->shape[1];
 		scale->inner = elements / scale->rows / scale->columns;
 		return is_plain(units) && scale->inner == 1 ?
-			       lm_scale_all(scale, s->model, s->tensor, units, error) :
+			       lm_scale_all(scale, s->model, s->tensor, units, s->whole, error) :
 			       sample_places(s, error);
 	}
 	scale->rows = scale->columns = 1;
@@ -281,7 +288,7 @@ static int sample(struct sampler *s, struct lmodel_error *error)
 }
 
 int lm_scale_sample(struct lm_scale *scale, const struct lm_model *model, size_t tensor,
-		    const struct lm_units *units, struct lmodel_error *error)
+		    const struct lm_units *units, const uint8_t *bytes, struct lmodel_error *error)
 {
 	LM_FREE struct sampler *s = calloc(1, sizeof(*s));
 	int r;
@@ -293,6 +300,7 @@ int lm_scale_sample(struct lm_scale *scale, const struct lm_model *model, size_t
 	s->model = model;
 	s->tensor = tensor;
 	s->units = units;
+	s->whole = bytes;
 	r = sample(s, error);
 	free(s->sums);
 	free(s->counts);

@@ -115,20 +115,25 @@ static void forget(struct pass *p, size_t rows)
 }
 
 static int add_all(struct pass *p, const struct lm_model *model, size_t tensor,
-		   const struct lm_units *units, struct lmodel_error *error)
+		   const struct lm_units *units, const uint8_t *whole,
+		   struct lmodel_error *error)
 {
 	const uint64_t size = units->element_bytes, elements = units->bytes / size;
-	LM_FREE uint8_t *bytes = malloc(LM_MIN(units->bytes, WINDOW * size));
+	LM_FREE uint8_t *window = whole != NULL ? NULL :
+				  malloc(LM_MIN(units->bytes, WINDOW * size));
 	uint64_t next = 0;
 	int r = LMODEL_OK;
 
-	if (bytes == NULL)
+	if (whole == NULL && window == NULL)
 		return lm_fail_memory(error);
 	for (uint64_t first = 0; first < elements && r == LMODEL_OK; first += WINDOW) {
 		const size_t n = (size_t)LM_MIN(elements - first, (uint64_t)WINDOW);
 		const uint64_t rows = (first + n) / p->columns;
+		const uint8_t *bytes = whole != NULL ? whole + first * size : window;
 
-		r = lm_model_read(model, tensor, first * size, bytes, n * (size_t)size, error);
+		if (whole == NULL)
+			r = lm_model_read(model, tensor, first * size, window, n * (size_t)size,
+					  error);
 		if (r != LMODEL_OK)
 			return r;
 		add_window(p, first, n, bytes, (size_t)size);
@@ -174,7 +179,7 @@ static int finish(struct lm_scale *scale, const struct pass *p, struct lmodel_er
 }
 
 int lm_scale_all(struct lm_scale *scale, const struct lm_model *model, size_t tensor,
-		 const struct lm_units *units, struct lmodel_error *error)
+		 const struct lm_units *units, const uint8_t *bytes, struct lmodel_error *error)
 {
 	LM_FREE double *row_sums = calloc(scale->rows, sizeof(*row_sums));
 	LM_FREE uint64_t *row_counts = calloc(scale->rows, sizeof(*row_counts));
@@ -192,6 +197,6 @@ int lm_scale_all(struct lm_scale *scale, const struct lm_model *model, size_t te
 		return lm_fail_memory(error);
 	for (uint64_t i = 0; i < scale->columns; i++)
 		factor[i] = 1;
-	r = add_all(&p, model, tensor, units, error);
+	r = add_all(&p, model, tensor, units, bytes, error);
 	return r == LMODEL_OK ? finish(scale, &p, error) : r;
 }

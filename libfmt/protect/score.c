@@ -102,7 +102,7 @@ int lm_scorer_prepare(struct lm_scorer *s, bool raw, struct lmodel_error *error)
 	 * trained: neither follows the rows of the tensor. */
 	if (raw || !by_score(s) || s->scores != NULL || s->reference != NULL)
 		return LMODEL_OK;
-	return lm_scale_sample(&s->scale, s->model, s->tensor, s->units, error);
+	return lm_scale_sample(&s->scale, s->model, s->tensor, s->units, s->bytes, error);
 }
 
 bool lm_scorer_reads_values(const struct lm_scorer *s)

@@ -25,6 +25,8 @@ struct lm_scorer {
 	struct lm_scale scale;
 	uint8_t key[32];               /* of the pseudo-random function of this tensor */
 	uint64_t *keys;                /* of all units, where they are columns or large */
+	const uint8_t *bytes;          /* of the whole tensor, or NULL: to be read. Borrowed, and set
+	                                  for as long as it is ranked */
 };
 
 /* `scorer` is zeroed but for what the caller chooses: everything above `elements`. `key` is that

@@ -90,7 +90,7 @@ static int next_window(void *context, void *job, struct lmodel_error *error)
 		j->n = LM_MIN(j->n, (size_t)LM_WALK_PIECE);
 		skip(state, j->n + (walk->stride - 1) * LM_WALK_PIECE);
 	}
-	return make_room(j, window_bytes(s, j), error);
+	return make_room(j, s->bytes == NULL ? window_bytes(s, j) : 0, error);
 }
 
 /* Bytes that a window is about. */
@@ -109,20 +109,22 @@ static int visit_window(void *context, unsigned worker, void *job, struct lmodel
 	const struct lm_walk *walk = state->walk;
 	struct job *j = job;
 	const struct lm_scorer *s = walk->scorers[j->part];
+	const uint8_t *bytes = s->bytes == NULL ? j->bytes :
+			       s->bytes + j->first * s->units->unit_bytes;
 	int r = LMODEL_OK;
 
-	if (lm_scorer_needs_bytes(s))
+	if (s->bytes == NULL && lm_scorer_needs_bytes(s))
 		r = lm_model_read(s->model, s->tensor, j->first * s->units->unit_bytes, j->bytes,
 				  window_bytes(s, j), error);
 	if (r == LMODEL_OK && walk->find != NULL) {
-		r = lm_scorer_find(s, j->first, j->n, j->bytes, walk->least, &j->found, error);
+		r = lm_scorer_find(s, j->first, j->n, bytes, walk->least, &j->found, error);
 		if (r == LMODEL_OK)
 			r = walk->find(walk->context, worker, j->part, j->first, j->n, &j->found,
 				       &j->result, error);
 		return r;
 	}
 	if (r == LMODEL_OK)
-		r = lm_scorer_keys(s, j->first, j->n, j->bytes, j->keys, error);
+		r = lm_scorer_keys(s, j->first, j->n, bytes, j->keys, error);
 	if (r == LMODEL_OK)
 		r = walk->visit(walk->context, worker, j->part, j->first, j->n, j->keys, &j->result,
 				error);
