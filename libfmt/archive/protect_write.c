@@ -8,6 +8,7 @@
 #include "archive/deeplock.h"
 #include "archive/shard.h"
 #include "base/pool.h"
+#include "crypto/aead.h"
 #include "crypto/chunked.h"
 #include "crypto/crypto.h"
 #include "crypto/kdf.h"
@@ -36,6 +37,7 @@ struct tensor_job {
 	struct lm_writer *out;
 	size_t tensor;
 	bool columns, first_row;
+	const uint8_t *salt_key;    /* fresh, of this pack */
 	const struct lm_units *units;
 	struct part part[LM_TIER_ROW_LIMIT];
 };
@@ -392,6 +394,22 @@ static int begin_stream(struct tensor_job *job, size_t tier, enum lm_stream kind
 	return r;
 }
 
+/* Fresh random bytes, at the place of the tensor in a keystream: libgcrypt stirs its pool at each
+ * call, which takes longer than the encryption of a small tensor. */
+static int draw_salts(const struct tensor_job *job,
+		      uint8_t salts[LM_TIER_ROW_LIMIT][2][LM_SEALED_SALT],
+		      struct lmodel_error *error)
+{
+	const size_t len = LM_TIER_ROW_LIMIT * sizeof(salts[0]);
+	struct lm_keystream *stream = lm_keystream_new(job->salt_key, error);
+
+	if (stream == NULL)
+		return LMODEL_EFAILED;
+	lm_keystream_read(stream, job->tensor * (uint64_t)len, salts, len);
+	lm_keystream_free(stream);
+	return LMODEL_OK;
+}
+
 static int write_tensor(struct tensor_job *job, const struct lm_positions_form *forms,
 			const uint64_t *values, struct lmodel_error *error)
 {
@@ -399,8 +417,8 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 	uint8_t base[LM_SHA256_SIZE], salts[LM_TIER_ROW_LIMIT][2][LM_SEALED_SALT];
 	int r = lm_content_base_digest(p->manifest, job->tensor, base, error);
 
-	if (!p->seeded) /* one call: libgcrypt stirs its pool at each */
-		lm_random(salts, p->manifest->tier_count * sizeof(salts[0]));
+	if (r == LMODEL_OK && !p->seeded)
+		r = draw_salts(job, salts, error);
 
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
 		struct part *part = &job->part[t];
@@ -449,6 +467,7 @@ struct passing {
 	struct lm_writer *out;       /* NULL: measuring */
 	struct lm_positions_form *forms;
 	const uint64_t *values;
+	uint8_t salt_key[LM_KEY];
 	size_t next;
 };
 
@@ -475,6 +494,7 @@ static int do_tensor(void *context, unsigned worker, void *argument, struct lmod
 
 	(void)worker;
 	begin_job(&job, c->p, c->out, *(size_t *)argument);
+	job.salt_key = c->salt_key;
 	r = c->out == NULL ? measure(&job, c->forms, error) :
 			     write_tensor(&job, c->forms, c->values, error);
 	end_job(&job);
@@ -545,7 +565,9 @@ int lm_protection_write(struct lm_protection *p, struct lm_writer *out, struct l
 		values[i] = p->manifest->shards[i].stream[LM_VALUES].offset;
 	r = place(p, out, error);
 	c.out = out;
+	lm_random(c.salt_key, sizeof(c.salt_key));
 	if (r == LMODEL_OK)
 		r = pass(&c, error);
+	lm_wipe(c.salt_key, sizeof(c.salt_key));
 	return r == LMODEL_OK ? lm_protection_write_sealed(p, out, error) : r;
 }

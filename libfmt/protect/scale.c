@@ -198,13 +198,14 @@ static int sample_rows(struct sampler *s, double mean, struct lmodel_error *erro
 static int sample_all(struct sampler *s, uint64_t elements, double *mean,
 		      struct lmodel_error *error)
 {
-	const uint64_t piece = LM_MIN(elements, (uint64_t)SAMPLE), pieces = 64;
+	const uint64_t piece = LM_MIN(elements, (uint64_t)SAMPLE);
+	const uint64_t pieces = LM_MIN((elements + piece - 1) / piece, (uint64_t)64);
 	double sum = 0;
 	unsigned count = 0;
 
 	for (uint64_t k = 0; k < pieces; k++) {
 		uint64_t first = (uint64_t)((long double)k * (long double)(elements - piece) /
-					    (long double)pieces);
+					    (long double)(pieces > 1 ? pieces - 1 : 1));
 		int r = read_magnitudes(s, first, (size_t)piece, error);
 		double m;
 
