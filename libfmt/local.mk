@@ -33,6 +33,7 @@ dist_lmodelinclude_HEADERS = \
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
 	%D%/base/base.h \
+	%D%/base/blocks.c %D%/base/blocks.h \
 	%D%/base/dtype.c %D%/base/dtype.h \
 	%D%/base/error.c \
 	%D%/base/format.c %D%/base/format.h \
@@ -249,6 +250,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/member.c %D%/archive/member.h \
 	%D%/archive/options.h \
 	%D%/archive/outputs.c %D%/archive/outputs.h \
+	%D%/archive/overlay.c %D%/archive/overlay.h \
 	%D%/archive/pack.c \
 	%D%/archive/positions.c \
 	%D%/archive/protect.c %D%/archive/protect.h \

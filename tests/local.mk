@@ -28,6 +28,7 @@ lm_unit_tests = \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
 	%D%/unit/test_npy \
+	%D%/unit/test_overlay \
 	%D%/unit/test_permute \
 	%D%/unit/test_literals \
 	%D%/unit/test_planes \
@@ -79,6 +80,7 @@ lm_unit_tests = \
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_overlay_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_literals_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)

@@ -273,10 +273,12 @@ static int check_rest(struct verification *v, struct lmodel_error *error)
 
 /* ---- chunks ---- */
 
-static int chunk_good(void *context, const struct lm_scan_piece *piece, struct lmodel_error *error)
+static int chunk_good(void *context, unsigned worker, const struct lm_scan_piece *piece,
+		      struct lmodel_error *error)
 {
 	struct verification *v = context;
 
+	(void)worker;
 	(void)error;
 	v->report.chunks++;
 	v->report.bytes += piece->stored_len + LM_SHA256_SIZE;
@@ -300,7 +302,7 @@ static int check_chunks(struct verification *v, struct lmodel_error *error)
 	LM_FREE struct lm_scan_item *items = calloc(m->member_count + 1, sizeof(*items));
 	struct lm_scan scan = {
 		.archive = v->archive, .items = items, .item_count = m->member_count,
-		.emit = chunk_good, .fault = chunk_bad, .context = v,
+		.put = chunk_good, .fault = chunk_bad, .context = v,
 	};
 	int r;
 

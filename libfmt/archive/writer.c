@@ -4,6 +4,7 @@
 
 #include "archive/content.h"
 #include "archive/member.h"
+#include "base/blocks.h"
 #include "base/io.h"
 #include "base/pool.h"
 #include "container/tar.h"
@@ -37,11 +38,20 @@ static uint64_t position(const struct lm_writer *w)
 	return w->flushed + w->buffered;
 }
 
+static int write_out(struct lm_writer *w, const void *bytes, size_t len, struct lmodel_error *error)
+{
+	if (lm_write_at(w->fd, w->label, bytes, len, w->flushed, error))
+		return LMODEL_EFAILED;
+	w->flushed += len;
+	if (w->behind != NULL)
+		lm_write_behind(w->fd, w->behind, len);
+	return LMODEL_OK;
+}
+
 static int flush(struct lm_writer *w, struct lmodel_error *error)
 {
-	if (lm_write_at(w->fd, w->label, w->buffer, w->buffered, w->flushed, error))
+	if (write_out(w, w->buffer, w->buffered, error))
 		return LMODEL_EFAILED;
-	w->flushed += w->buffered;
 	w->buffered = 0;
 	return LMODEL_OK;
 }
@@ -50,12 +60,8 @@ static int append(struct lm_writer *w, const void *bytes, size_t len, struct lmo
 {
 	if (len > BUFFER - w->buffered && flush(w, error))
 		return LMODEL_EFAILED;
-	if (len > BUFFER) {
-		if (lm_write_at(w->fd, w->label, bytes, len, w->flushed, error))
-			return LMODEL_EFAILED;
-		w->flushed += len;
-		return LMODEL_OK;
-	}
+	if (len > BUFFER)
+		return write_out(w, bytes, len, error);
 	memcpy(w->buffer + w->buffered, bytes, len);
 	w->buffered += len;
 	return LMODEL_OK;
@@ -151,6 +157,7 @@ struct encode {
 	const struct lm_feed *feed;
 	enum lmodel_level level;
 	struct lm_codec **codecs;
+	struct lm_blocks blocks; /* each has room for the largest chunk, raw or stored */
 	struct lm_meter meter;
 	/* Where `next` is, and where `emit` is. */
 	size_t member;
@@ -159,10 +166,10 @@ struct encode {
 };
 
 struct job {
+	struct encode *encode;
 	size_t member;
 	uint32_t chunk;
-	uint8_t *raw, *stored; /* capacity bytes each */
-	size_t capacity;
+	uint8_t *stored;       /* lent until it is emitted; NULL: none */
 	enum lm_method method;
 	size_t stored_len, raw_len;
 	uint8_t digest[LM_SHA256_SIZE];
@@ -181,6 +188,7 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 	}
 	if (e->member == m->member_count)
 		return LM_POOL_END;
+	job->encode = e;
 	job->member = e->member;
 	job->chunk = e->chunk++;
 	return LMODEL_OK;
@@ -189,24 +197,18 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 static int code(struct encode *e, unsigned worker, struct job *job, struct lmodel_error *error)
 {
 	const struct lm_member *m = &e->writer->manifest->members[job->member];
-	int r;
+	uint8_t *raw = lm_blocks_take(&e->blocks, error);
+	int r = LMODEL_EFAILED;
 
 	job->raw_len = lm_member_chunk_raw(m, job->chunk);
-	if (job->raw_len > job->capacity) {
-		free(job->raw);
-		free(job->stored);
-		job->capacity = 0;
-		job->raw = malloc(job->raw_len);
-		job->stored = malloc(job->raw_len);
-		if (job->raw == NULL || job->stored == NULL)
-			return lm_fail_memory(error);
-		job->capacity = job->raw_len;
-	}
-	r = e->feed->read(e->feed->context, worker, job->member,
-			  (uint64_t)job->chunk * m->chunk_bytes, job->raw, job->raw_len, error);
+	job->stored = raw != NULL ? lm_blocks_take(&e->blocks, error) : NULL;
+	if (job->stored != NULL)
+		r = e->feed->read(e->feed->context, worker, job->member,
+				  (uint64_t)job->chunk * m->chunk_bytes, raw, job->raw_len, error);
 	if (r == LMODEL_OK)
-		r = lm_chunk_encode(e->codecs[worker], m->coding, e->level, job->raw, job->raw_len,
+		r = lm_chunk_encode(e->codecs[worker], m->coding, e->level, raw, job->raw_len,
 				    job->stored, &job->method, &job->stored_len, error);
+	lm_blocks_give(&e->blocks, raw);
 	return r;
 }
 
@@ -248,6 +250,15 @@ static int write_empty(struct encode *e, size_t until, struct lmodel_error *erro
 	return LMODEL_OK;
 }
 
+static void release(void *argument)
+{
+	struct job *job = argument;
+
+	if (job->encode != NULL)
+		lm_blocks_give(&job->encode->blocks, job->stored);
+	job->stored = NULL;
+}
+
 static int emit(void *context, void *argument, struct lmodel_error *error)
 {
 	struct encode *e = context;
@@ -269,15 +280,8 @@ static int emit(void *context, void *argument, struct lmodel_error *error)
 	}
 	if (r == LMODEL_OK)
 		r = lm_meter_add(&e->meter, job->raw_len, error);
+	release(job);
 	return r;
-}
-
-static void release(void *argument)
-{
-	struct job *job = argument;
-
-	free(job->raw);
-	free(job->stored);
 }
 
 int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmodel_level level,
@@ -293,18 +297,22 @@ int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmode
 	};
 	struct encode e = { .writer = w, .feed = feed, .level = level };
 	unsigned workers = lm_pool_workers(run->jobs);
-	uint64_t total = 0;
+	uint64_t total = 0, largest = 0;
 	int r = LMODEL_OK;
 
 	for (size_t i = 0; i < w->manifest->member_count; i++) {
-		total += w->manifest->members[i].bytes;
-		if (w->manifest->members[i].chunk_bytes > LM_MEMBER_PAIR_MAX)
+		const struct lm_member *m = &w->manifest->members[i];
+
+		total += m->bytes;
+		largest = LM_MAX(largest, LM_MIN(m->chunk_bytes, m->bytes));
+		if (m->chunk_bytes > LM_MEMBER_PAIR_MAX)
 			ops.work_pair = NULL;
 	}
 	lm_meter_begin(&e.meter, run, total);
 	e.codecs = calloc(workers, sizeof(*e.codecs));
 	if (e.codecs == NULL)
 		return lm_fail_memory(error);
+	lm_blocks_begin(&e.blocks, (size_t)largest);
 	for (unsigned i = 0; i < workers && r == LMODEL_OK; i++) {
 		e.codecs[i] = lm_codec_new(error);
 		if (e.codecs[i] == NULL)
@@ -317,6 +325,7 @@ int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmode
 	for (unsigned i = 0; i < workers; i++)
 		lm_codec_free(e.codecs[i]);
 	free(e.codecs);
+	lm_blocks_free(&e.blocks);
 	return r;
 }
 

@@ -11,6 +11,7 @@
 struct lm_writer {
 	int fd;
 	const char *label;
+	struct lm_behind *behind;     /* of an output that is synced; NULL: it is not */
 	struct lm_manifest *manifest; /* offsets, lengths, indices and digests are filled in here */
 	uint64_t slot_size;
 
