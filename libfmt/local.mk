@@ -256,6 +256,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
 	%D%/archive/protect_locks.c \
+	%D%/archive/protect_measure.c \
+	%D%/archive/protect_parts.h \
 	%D%/archive/protect_sealed.c \
 	%D%/archive/protect_write.c \
 	%D%/archive/read.c \

@@ -168,6 +168,7 @@ static TARGET_VAES void by_vectors(const struct lm_keystream *stream, uint64_t b
 				   size_t len)
 {
 	enum { LANES = 8, VECTOR = 4 * BLOCK };
+	const __m512i four = _mm512_setr_epi64(0, 4, 0, 4, 0, 4, 0, 4);
 	const __m512i swap = _mm512_broadcast_i32x4(_mm_setr_epi8(7, 6, 5, 4, 3, 2, 1, 0, 15, 14,
 								   13, 12, 11, 10, 9, 8));
 	__m512i key[ROUNDS + 1];
@@ -183,7 +184,7 @@ static TARGET_VAES void by_vectors(const struct lm_keystream *stream, uint64_t b
 		UNROLL
 		for (size_t k = 0; k < LANES; k++) {
 			x[k] = _mm512_xor_si512(_mm512_shuffle_epi8(number, swap), key[0]);
-			number = _mm512_add_epi64(number, _mm512_setr_epi64(0, 4, 0, 4, 0, 4, 0, 4));
+			number = _mm512_add_epi64(number, four);
 		}
 		UNROLL
 		for (size_t i = 1; i < ROUNDS; i++) {

@@ -27,8 +27,8 @@ uint64_t lm_donors_digest(const uint8_t *bytes, size_t len)
 	return h;
 }
 
-/* Finite floats, by bytes of their bits from the lowest up: with the sign turned, and below zero all
- * the rest, these sort as the numbers do. `spare` is twice as long. */
+/* Finite floats, by bytes of their bits from the lowest up: with the sign turned, and below zero
+ * all the rest, these sort as the numbers do. `spare` is twice as long. */
 static void sort_floats(float *table, uint32_t *spare, size_t n)
 {
 	uint32_t *from = spare, *to = spare + n, *other;

@@ -13,7 +13,7 @@
  * the logarithm's polynomial may be off: 5e-5. */
 #define SLOPE (0x1p23f * 0.69314718f * 1.0002f)
 
-/* Outside of this, clamping of scores (protect/kernels_lanes.h) has a part in which keys are high. */
+/* Outside of this, clamping of scores (protect/kernels_lanes.h) has a part in what is high. */
 static const float line_low = 0x1p-60f, line_high = 0x1p60f;
 
 enum { SLACK = LM_KERNELS_SLACK };
@@ -135,7 +135,7 @@ static void magnitudes(const struct search *f, size_t from, float *out)
 			    out + from);
 }
 
-/* The hopeful ones of `n` units side by side with one factor `row`, the batch's unit `start` and on;
+/* The hopeful ones of `n` units side by side with one factor `row`, from the batch's unit `start` on;
  * `column` may be NULL. False where the factor is too far from 1. */
 static bool pick(struct search *f, size_t start, const uint8_t *bytes, float row,
 		 const float *column, size_t n)

@@ -1,6 +1,6 @@
 /* The kernels for one number of lanes: protect/kernels.c includes this for each, with LANES, TARGET,
- * AT_LEAST, KEEP, NAME(x) and the shuffles of two vectors defined: UPPER and LOWER halves of 64-bit words,
- * and their FIRST and SECOND vector again. */
+ * AT_LEAST, KEEP, NAME(x) and the shuffles of two vectors defined: UPPER and LOWER halves of 64-bit
+ * words, and their FIRST and SECOND vector again. */
 
 typedef float NAME(floats) __attribute__((vector_size(4 * LANES)));
 typedef int32_t NAME(ints) __attribute__((vector_size(4 * LANES)));
@@ -105,7 +105,8 @@ static TARGET void NAME(bound)(const float *magnitudes, float *products, size_t 
 	}
 }
 
-static TARGET void NAME(sample)(const float *scores, const uint32_t *noise, uint64_t *keys, size_t n)
+static TARGET void NAME(sample)(const float *scores, const uint32_t *noise, uint64_t *keys,
+				size_t n)
 {
 	for (size_t i = 0; i < n; i += LANES) {
 		const FLOATS zero = { 0 }, least = zero + 0x1p-100f, most = zero + 0x1p100f;

@@ -1,6 +1,6 @@
 /* Which units were selected, kept from the pass that found them for the passes that follow: no key
- * is computed twice. Some three bytes a selected unit: in memory at first, then in a file without a name,
- * encrypted under a key that nobody else has. */
+ * is computed twice. Some three bytes a selected unit: in memory at first, then in a file without a
+ * name, encrypted under a key that nobody else has. */
 #ifndef LM_PICKS_H
 #define LM_PICKS_H
 

@@ -380,8 +380,9 @@ static int rank_small(void *context, unsigned worker, void *job, struct lmodel_e
 static int small_done(void *context, void *job, struct lmodel_error *error)
 {
 	struct making *m = context;
+	const struct small *small = job;
 
-	return lm_walk_progress(&m->meter, 2 * m->parts[((struct small *)job)->set]->units->bytes, error);
+	return lm_walk_progress(&m->meter, 2 * m->parts[small->set]->units->bytes, error);
 }
 
 static int rank_sets(struct making *m, struct lmodel_error *error)
