@@ -44,7 +44,8 @@ typedef int lm_part_run_fn(struct lm_part *part, uint64_t first, uint64_t count,
 /* Inlined, `fn` too: most runs are of one element. */
 static inline __attribute__((always_inline)) int
 lm_part_each_run(struct lm_tensor_job *job, lm_part_run_fn *fn, uint64_t first,
-		 const struct lm_chosen *chosen, const uint8_t *bytes, size_t len, struct lmodel_error *error)
+		 const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
+		 struct lmodel_error *error)
 {
 	uint64_t unit = job->columns ? job->units->element_bytes : job->units->unit_bytes;
 
