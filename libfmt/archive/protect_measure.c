@@ -8,25 +8,31 @@ int lm_tensor_job_split(struct lm_tensor_job *job, const struct lm_chosen *chose
 			struct lmodel_error *error)
 {
 	const size_t tiers = job->p->manifest->tier_count;
-	uint32_t *at[LM_TIER_ROW_LIMIT];
+	const size_t room = chosen->count + 1;
 
 	for (size_t t = 0; t < tiers; t++) {
 		struct lm_part *part = &job->part[t];
+		uint32_t *at;
+		size_t n = 0;
 
-		if (chosen->count > part->at_capacity) {
+		part->at_count = 0;
+		if (part->shard == LM_NONE)
+			continue;
+		if (room > part->at_capacity) {
 			free(part->at);
 			part->at_capacity = 0;
-			part->at = malloc(chosen->count * sizeof(*part->at));
+			part->at = malloc(room * sizeof(*part->at));
 			if (part->at == NULL)
 				return lm_fail_memory(error);
-			part->at_capacity = chosen->count;
+			part->at_capacity = room;
 		}
-		at[t] = part->at;
+		at = part->at;
+		for (size_t i = 0; i < chosen->count; i++) { /* no jump: tiers are mixed */
+			at[n] = chosen->at[i];
+			n += chosen->tier[i] == t;
+		}
+		part->at_count = n;
 	}
-	for (size_t i = 0; i < chosen->count; i++)
-		*at[chosen->tier[i]]++ = chosen->at[i];
-	for (size_t t = 0; t < tiers; t++)
-		job->part[t].at_count = chosen->count == 0 ? 0 : (size_t)(at[t] - job->part[t].at);
 	return LMODEL_OK;
 }
 
