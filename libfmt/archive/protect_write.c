@@ -314,12 +314,14 @@ static int place(struct lm_protection *p, struct lm_writer *out, struct lmodel_e
 
 int lm_protection_write(struct lm_protection *p, struct lm_writer *out, struct lmodel_error *error)
 {
-	size_t count = p->manifest->shard_count;
+	const size_t count = p->manifest->shard_count;
 	LM_FREE struct lm_positions_form *forms = calloc(count + 1, sizeof(*forms));
 	LM_FREE uint64_t *values = calloc(count + 1, sizeof(*values));
 	struct passing c = { .p = p, .forms = forms, .values = values };
 	int r;
 
+	lm_mask_free(p->model.mask); /* the base stands: no decoy is drawn any more */
+	p->model.mask = NULL;
 	if (p->seeded)
 		p->content = calloc(count + 1, sizeof(*p->content));
 	if (forms == NULL || values == NULL || (p->seeded && p->content == NULL))

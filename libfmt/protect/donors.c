@@ -4,7 +4,10 @@
 
 #include "protect/gather.h"
 
-enum { DISTINCT = 8 }; /* fewer than one distinct value in so many donors: levels, not numbers */
+enum {
+	DISTINCT = 8,    /* fewer than one distinct value in so many donors: levels, not numbers */
+	THIN_LEAST = 64, /* residuals of a small tensor that are kept, at least */
+};
 
 bool lm_donors_numeric(const struct lm_dtype *dtype)
 {
@@ -134,6 +137,23 @@ static int keep_cells(struct lm_donors *donors, struct lm_gather *g, struct lmod
 	return LMODEL_OK;
 }
 
+/* Of a small tensor few decoys are drawn: a quarter of its residuals, evenly spread from the lowest to
+ * the highest, say as much of where they may lie. There may be very many of these. */
+static void thin(struct lm_donors *donors, size_t cells)
+{
+	const uint32_t wanted = (uint32_t)LM_MAX(cells / 4, (size_t)THIN_LEAST);
+	void *less;
+
+	if (cells >= LM_GATHER_CELLS || wanted >= donors->count)
+		return;
+	for (uint32_t i = 0; i < wanted; i++)
+		donors->table[i] = donors->table[(uint64_t)i * (donors->count - 1) / (wanted - 1)];
+	donors->count = wanted;
+	less = realloc(donors->table, (wanted + (size_t)1) * sizeof(*donors->table));
+	if (less != NULL)
+		donors->table = less;
+}
+
 static int keep_values(struct lm_donors *donors, const struct lm_gather *g,
 		       struct lmodel_error *error)
 {
@@ -164,6 +184,8 @@ static int keep_values(struct lm_donors *donors, const struct lm_gather *g,
 	}
 	if (sort_table(donors, error) != LMODEL_OK)
 		return LMODEL_EFAILED;
+	if (donors->components == 1)
+		thin(donors, n);
 	if (donors->count != 0) /* a table of one still has two ends */
 		donors->table[donors->count] = donors->table[donors->count - 1];
 	return LMODEL_OK;
