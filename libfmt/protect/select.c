@@ -8,8 +8,10 @@
 #include "protect/walk.h"
 #include "protect/whole.h"
 
-/* Bytes of a set below which it is one worker's, beside others. */
-#define SMALL_SET (UINT64_C(1) << 23)
+/* Bytes of a set up to which it is one worker's, beside others; and up to which it is held in memory,
+ * and read once. */
+#define SMALL_SET (UINT64_C(1) << 26)
+#define HELD_SET (UINT64_C(1) << 23)
 
 /* What is needed only while the selection is made. */
 struct making {
@@ -303,7 +305,7 @@ static int rank_set(const struct making *m, size_t set, unsigned workers, struct
 		       s->thresholds + set * s->tiers, m->upto + first * s->tiers, error);
 }
 
-/* A set that is one worker's: read once, scaled, ranked. */
+/* A set that is one worker's: scaled, ranked. */
 struct small {
 	size_t set, capacity;
 	uint8_t *bytes;
@@ -326,7 +328,7 @@ static int read_small(struct small *job, struct lm_scorer *scorer, struct lmodel
 	const size_t len = (size_t)scorer->units->bytes;
 	int r;
 
-	if (!lm_scorer_needs_bytes(scorer))
+	if (!lm_scorer_needs_bytes(scorer) || scorer->units->bytes > HELD_SET)
 		return LMODEL_OK;
 	if (len > job->capacity) {
 		free(job->bytes);
