@@ -109,10 +109,16 @@ dist_lmodelinclude_HEADERS = \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
 	%D%/codec/context.h \
-	%D%/codec/huffman.c %D%/codec/huffman.h \
-	%D%/codec/huffman_avx512.c \
-	%D%/codec/literals.c %D%/codec/literals.h \
+	%D%/codec/even.c %D%/codec/even.h %D%/codec/even_avx512.c \
+	%D%/codec/frame.c %D%/codec/frame.h \
+	%D%/codec/plan.c %D%/codec/plan.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
+	%D%/codec/rans.h %D%/codec/rans_avx2.c %D%/codec/rans_avx512.h \
+	%D%/codec/rans_decode.c %D%/codec/rans_decode_avx512.c \
+	%D%/codec/rans_encode.c %D%/codec/rans_encode_avx512.c \
+	%D%/codec/rans_plane.c %D%/codec/rans_plane.h \
+	%D%/codec/rans_table.c \
+	%D%/codec/sample.c %D%/codec/sample.h \
 	%D%/codec/simd.c %D%/codec/simd.h \
 	%D%/container/layout.h \
 	%D%/container/libarchive.c %D%/container/libarchive.h \
@@ -278,6 +284,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
+	%D%/archive/bundle.c %D%/archive/bundle.h \
 	%D%/archive/writer.c %D%/archive/writer.h \
 	%D%/registry/assembly.c %D%/registry/assembly.h \
 	%D%/registry/exchange.c %D%/registry/exchange.h \
