@@ -337,5 +337,7 @@ int lm_protection_write(struct lm_protection *p, struct lm_writer *out, struct l
 	if (r == LMODEL_OK)
 		r = pass(&c, error);
 	lm_wipe(c.salt_key, sizeof(c.salt_key));
+	lm_selection_free(p->model.selection); /* room for the manifest */
+	p->model.selection = NULL;
 	return r == LMODEL_OK ? lm_protection_write_sealed(p, out, error) : r;
 }
