@@ -9,6 +9,7 @@ lm_unit_tests = \
 	%D%/unit/test_age_text \
 	%D%/unit/test_archive \
 	%D%/unit/test_attachments \
+	%D%/unit/test_blocks \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
@@ -29,6 +30,7 @@ lm_unit_tests = \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
 	%D%/unit/test_npy \
+	%D%/unit/test_overlay \
 	%D%/unit/test_permute \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
@@ -81,8 +83,10 @@ lm_unit_tests = \
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_overlay_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_blocks_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_kernels_CPPFLAGS = $(lm_test_cppflags)
@@ -307,6 +311,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/mkonnx.py \
 	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
+	%D%/lib/places.py \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
 	%D%/lib/readgguf.py \
@@ -326,6 +331,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/lib/whole_schema.h \
 	%D%/lib/token_server.py \
 	%D%/registry/archive.sh \
 	%D%/registry/client.sh \

@@ -28,26 +28,32 @@ struct patching {
 	int spool;
 };
 
-static int put_patched(void *context, unsigned worker, const struct lm_scan_piece *piece,
+static int patch_piece(void *context, unsigned worker, const struct lm_scan_piece *piece,
 		       struct lmodel_error *error)
 {
 	const struct patching *p = context;
-	int r = LMODEL_OK;
 
 	(void)worker;
-	if (p->overlay != NULL)
-		r = lm_overlay_put(p->overlay, 0, p->tensor, piece->at, piece->bytes, piece->len,
-				   error);
-	return r != LMODEL_OK ? r : lm_write_at(p->spool, "temporary file", piece->bytes,
-						piece->len, piece->at, error);
+	return p->overlay == NULL ? LMODEL_OK :
+				    lm_overlay_put(p->overlay, 0, p->tensor, piece->at,
+						   piece->bytes, piece->len, error);
 }
 
-static void lost(void *context, size_t item)
+static int put_to_spool(void *context, unsigned worker, const struct lm_scan_piece *piece,
+			struct lmodel_error *error)
+{
+	const struct patching *p = context;
+
+	(void)worker;
+	return lm_write_at(p->spool, "temporary file", piece->bytes, piece->len, piece->at, error);
+}
+
+static void lost(void *context, size_t item, uint64_t at)
 {
 	const struct patching *p = context;
 
 	if (p->overlay != NULL)
-		lm_overlay_lost(p->overlay, item);
+		lm_overlay_lost(p->overlay, item, p->tensor, at);
 }
 
 static int fill_spool(struct patching *p, const struct lm_scan *scan, const struct lmodel_run *run,
@@ -57,7 +63,8 @@ static int fill_spool(struct patching *p, const struct lm_scan *scan, const stru
 	int r = LMODEL_OK;
 
 	to_spool.emit = NULL;
-	to_spool.work = put_patched;
+	to_spool.work = patch_piece;
+	to_spool.put = put_to_spool;
 	to_spool.lost = lost;
 	to_spool.context = p;
 	lm_patch_will_need(p->archive, p->tensor);

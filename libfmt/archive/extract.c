@@ -43,27 +43,33 @@ static int write_piece(struct extraction *x, const struct lm_scan_piece *piece,
 	return r;
 }
 
-/* True values come over a chunk before it is written. */
 static int put(void *context, unsigned worker, const struct lm_scan_piece *piece,
 	       struct lmodel_error *error)
 {
-	struct extraction *x = context;
-	const struct lm_scan_item *item = &x->plan.items[piece->item];
-	int r = LMODEL_OK;
-
 	(void)worker;
-	if (x->on_the_way != NULL && x->on_the_way[piece->item])
-		r = lm_overlay_put(x->overlay, piece->item, x->tensor_of[item->member], piece->at,
-				   piece->bytes, piece->len, error);
-	return r == LMODEL_OK ? write_piece(x, piece, error) : r;
+	return write_piece(context, piece, error);
 }
 
-static void lost(void *context, size_t item)
+/* True values come over a chunk before it is put. */
+static int patch_piece(void *context, unsigned worker, const struct lm_scan_piece *piece,
+		       struct lmodel_error *error)
+{
+	struct extraction *x = context;
+	const struct lm_scan_item *item = &x->plan.items[piece->item];
+
+	(void)worker;
+	if (!x->on_the_way[piece->item])
+		return LMODEL_OK;
+	return lm_overlay_put(x->overlay, piece->item, x->tensor_of[item->member], piece->at,
+			      piece->bytes, piece->len, error);
+}
+
+static void lost(void *context, size_t item, uint64_t at)
 {
 	struct extraction *x = context;
 
 	if (x->on_the_way[item])
-		lm_overlay_lost(x->overlay, item);
+		lm_overlay_lost(x->overlay, item, x->tensor_of[x->plan.items[item].member], at);
 }
 
 static int put_in_order(void *context, const struct lm_scan_piece *piece,
@@ -97,7 +103,8 @@ static int plan_patches(struct extraction *x, struct lmodel_error *error)
 
 		if (tensor != LM_NONE)
 			lm_patch_will_need(x->archive, tensor);
-		x->on_the_way[i] = tensor != LM_NONE && item->len > 0 &&
+		x->on_the_way[i] = tensor != LM_NONE && item->from == 0 && item->len > 0 &&
+				   item->len == m->tensors[tensor].bytes &&
 				   lm_overlay_covers(x->archive, tensor);
 	}
 	x->overlay = lm_overlay_new(x->archive, error);
@@ -205,8 +212,10 @@ static int write_planned(struct extraction *x, struct lmodel_error *error)
 	};
 	int r = plan_patches(x, error);
 
-	if (x->on_the_way != NULL)
+	if (x->on_the_way != NULL) {
+		scan.work = patch_piece;
 		scan.lost = lost;
+	}
 	if (r == LMODEL_OK)
 		r = lm_scan_run(&scan, &x->options->run, error);
 	if (r == LMODEL_OK)

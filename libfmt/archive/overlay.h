@@ -21,7 +21,8 @@ bool lm_overlay_covers(const struct lmodel_archive *archive, size_t tensor);
 int lm_overlay_put(struct lm_overlay *overlay, size_t item, size_t tensor, uint64_t at,
 		   uint8_t *bytes, size_t len, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* A piece of the item will not come: those that wait for it fail. */
-void lm_overlay_lost(struct lm_overlay *overlay, size_t item);
+/* The item's piece from `at` on will not come: those behind it fail, whose failure is not the one to
+ * tell. Those before it do not. */
+void lm_overlay_lost(struct lm_overlay *overlay, size_t item, size_t tensor, uint64_t at);
 
 #endif

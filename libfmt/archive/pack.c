@@ -6,6 +6,7 @@
 
 #include <lmodel/version.h>
 
+#include "archive/bundle.h"
 #include "archive/duplicates.h"
 #include "archive/options.h"
 #include "archive/protect.h"
@@ -197,6 +198,8 @@ static int describe(struct packing *p, const char *directory, struct lmodel_erro
 		r = lm_manifest_set_features(m, error);
 	if (r == LMODEL_OK)
 		r = add_tensors(p, alias, error);
+	if (r == LMODEL_OK)
+		lm_bundle_members(m);
 	if (r == LMODEL_OK && p->protection != NULL)
 		r = lm_protection_begin(p->protection, in, alias, m, p->options, directory, error);
 	return r;

@@ -169,12 +169,12 @@ static int put(void *context, unsigned worker, const struct lm_scan_piece *piece
 			      piece->len, error);
 }
 
-static void lost(void *context, size_t item)
+static void lost(void *context, size_t item, uint64_t at)
 {
 	const struct reading *r = context;
 
 	if (r->on_the_way[item])
-		lm_overlay_lost(r->overlay, item);
+		lm_overlay_lost(r->overlay, item, original(r, item), at);
 }
 
 /* Of a tensor that is read once, and whole, a shard can be read while chunks are decoded. */

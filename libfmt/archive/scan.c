@@ -170,8 +170,11 @@ static bool begin(struct state *s, struct job *job)
 /* Its failure waits in the job, too. */
 static int lose(const struct state *s, const struct job *job)
 {
+	uint64_t at = (uint64_t)job->chunk * member_of(s->scan, job->item)->chunk_bytes;
+	uint64_t from = s->scan->items[job->item].from;
+
 	if (s->scan->lost != NULL)
-		s->scan->lost(s->scan->context, job->item);
+		s->scan->lost(s->scan->context, job->item, at > from ? at - from : 0);
 	return LMODEL_OK;
 }
 

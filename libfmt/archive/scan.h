@@ -37,8 +37,8 @@ struct lm_scan {
 	/* On a worker, several at once. May be NULL. */
 	int (*work)(void *context, unsigned worker, const struct lm_scan_piece *piece,
 		    struct lmodel_error *error);
-	/* On a worker, instead of `work`: this piece of the item could not be had. May be NULL. */
-	void (*lost)(void *context, size_t item);
+	/* On a worker, instead of `work`: the item's piece from `at` on cannot be had. May be NULL. */
+	void (*lost)(void *context, size_t item, uint64_t at);
 	/* On a worker, after `work`, one at a time, in any order: for writing to files. May be NULL. */
 	int (*put)(void *context, unsigned worker, const struct lm_scan_piece *piece,
 		   struct lmodel_error *error);

@@ -81,6 +81,27 @@ static int patch(struct lm_writer *w, uint64_t at, const void *bytes, size_t len
 
 /* ---- members ---- */
 
+static bool is_joined(const struct lm_manifest *m, size_t member)
+{
+	return member < m->member_count && m->members[member].joined;
+}
+
+/* Of a row's data, before they are coded: stored chunks are never longer than raw ones. */
+static uint64_t most(const struct lm_member *m)
+{
+	return m->bytes + lm_member_list(m);
+}
+
+static bool is_wide(const struct lm_manifest *m, size_t member)
+{
+	uint64_t sum = 0;
+
+	do
+		sum += most(&m->members[member]);
+	while (is_joined(m, ++member));
+	return sum >= LM_TAR_PAX_FROM;
+}
+
 int lm_writer_member_begin(struct lm_writer *w, size_t member, struct lmodel_error *error)
 {
 	struct lm_member *m = &w->manifest->members[member];
@@ -95,13 +116,16 @@ int lm_writer_member_begin(struct lm_writer *w, size_t member, struct lmodel_err
 		w->hash_capacity = list;
 	}
 	w->chunk = 0;
+	if (m->joined) {
+		m->offset = position(w);
+		return LMODEL_OK;
+	}
 	w->header_at = position(w);
-	/* Stored chunks are never longer than raw ones. */
-	w->wide = m->bytes + list >= LM_TAR_PAX_FROM;
+	w->wide = is_wide(w->manifest, member);
 	if (append(w, (const uint8_t[LM_TAR_HEADER_MAX]){ 0 },
 		   w->wide ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK, error))
 		return LMODEL_EFAILED;
-	m->offset = position(w);
+	w->data_at = m->offset = position(w);
 	return LMODEL_OK;
 }
 
@@ -122,14 +146,21 @@ int lm_writer_member_end(struct lm_writer *w, size_t member, struct lmodel_error
 	struct lm_member *m = &w->manifest->members[member];
 	size_t list = (size_t)m->chunk_count * LM_SHA256_SIZE, header_len;
 	uint8_t header[LM_TAR_HEADER_MAX];
+	uint64_t end;
 
-	lm_sha256(m->digest, w->hashes, list);
-	if (append(w, w->hashes, list, error))
+	if (m->chunk_count == 1)
+		memcpy(m->digest, w->hashes, list);
+	else
+		lm_sha256(m->digest, w->hashes, list);
+	if (append(w, w->hashes, (size_t)lm_member_list(m), error))
 		return LMODEL_EFAILED;
 	m->length = position(w) - m->offset;
-	if (append(w, zeros, (size_t)(lm_align(position(w), LM_TAR_BLOCK) - position(w)), error) ||
-	    lm_tar_header(m->path, m->length, w->manifest->created, w->wide, header, &header_len,
-			  error))
+	if (is_joined(w->manifest, member + 1))
+		return LMODEL_OK;
+	end = position(w);
+	if (append(w, zeros, (size_t)(lm_align(end, LM_TAR_BLOCK) - end), error) ||
+	    lm_tar_header(m->path, end - w->data_at, w->manifest->created, w->wide, header,
+			  &header_len, error))
 		return LMODEL_EFAILED;
 	return patch(w, w->header_at, header, header_len, error);
 }
@@ -331,16 +362,20 @@ int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmode
 
 /* ---- begin and finish ---- */
 
-/* The length of the manifest as it will be: numbers that are not known yet take the most bytes
- * that they can. */
+/* The length of the manifest as it will be: numbers that are not known yet take as many bytes as
+ * they can. */
 static int plan(struct lm_manifest *m, uint64_t *image_len, struct lmodel_error *error)
 {
 	static const uint8_t root[LM_SHA256_SIZE];
+	uint64_t end = 2 * LM_SLOT_LIMIT;
 	uint8_t *image;
 	int r;
 
-	for (size_t i = 0; i < m->member_count; i++)
-		m->members[i].offset = m->members[i].length = (uint64_t)INT64_MAX;
+	for (size_t i = 0; i < m->member_count; i++) {
+		m->members[i].offset = end += LM_TAR_HEADER_MAX;
+		m->members[i].length = most(&m->members[i]);
+		end += m->members[i].length + LM_TAR_BLOCK;
+	}
 	for (size_t i = 0; i < m->tier_count; i++)
 		m->tiers[i].offset[0] = m->tiers[i].offset[1] = (uint64_t)INT64_MAX;
 	free(m->statement);

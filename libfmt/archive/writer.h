@@ -20,9 +20,10 @@ struct lm_writer {
 	uint8_t *buffer;
 	size_t buffered;
 
-	/* Of the member being written. */
-	uint64_t header_at;
+	/* Of the member of the tar being written. */
+	uint64_t header_at, data_at;
 	bool wide;                    /* 1536 bytes were reserved for its header */
+	/* Of the row. */
 	uint8_t *hashes;
 	size_t hash_capacity;
 	uint32_t chunk;

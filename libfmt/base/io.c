@@ -55,14 +55,20 @@ int lm_write_at(int fd, const char *label, const void *buffer, size_t len, uint6
 int lm_reserve(int fd, const char *label, uint64_t size, struct lmodel_error *error)
 {
 	enum { WORTHWHILE = 1 << 20 };
-	struct statfs fs;
+	struct statfs fs = { 0 };
+	int r = 0;
 
-	/* In memory all pages would be made here, by one thread. */
-	if (size < WORTHWHILE || (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC))
+	if (size < WORTHWHILE || fstatfs(fd, &fs) != 0)
 		return LMODEL_OK;
-	if (fallocate(fd, 0, 0, (off_t)size) != 0 && (errno == ENOSPC || errno == EDQUOT))
-		return lm_fail_errno(error, "%s: %ju bytes", label, (uintmax_t)size);
-	return LMODEL_OK;
+	/* Asked for more than there is, a file system takes all that it has before it says no. */
+	if (fs.f_blocks > 0 && fs.f_bsize > 0 && fs.f_bfree < size / (uint64_t)fs.f_bsize)
+		r = errno = ENOSPC;
+	/* In memory all pages would be made here, by one thread. */
+	else if (fs.f_type != TMPFS_MAGIC)
+		r = fallocate(fd, 0, 0, (off_t)size);
+	return r == 0 || (errno != ENOSPC && errno != EDQUOT) ?
+		       LMODEL_OK :
+		       lm_fail_errno(error, "%s: %ju bytes", label, (uintmax_t)size);
 }
 
 void lm_write_behind(int fd, struct lm_behind *behind, size_t len)

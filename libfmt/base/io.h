@@ -11,8 +11,8 @@ int lm_read_at(int fd, const char *label, void *buffer, size_t len, uint64_t off
 int lm_write_at(int fd, const char *label, const void *buffer, size_t len, uint64_t offset,
 		struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Takes the blocks that the first `size` bytes of a file need, where that is cheaper than one write
- * after the other taking its own. EFAILED when there is no room for them. */
+/* Takes the blocks that the first `size` bytes of a new file need, where that is cheaper than one
+ * write after the other taking its own. EFAILED when there is no room for them. */
 int lm_reserve(int fd, const char *label, uint64_t size, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* How much of a file was written since its pages were last sent to the disk. */

@@ -26,4 +26,8 @@ struct lm_keystream *lm_keystream_new(const uint8_t key[32], struct lmodel_error
 void lm_keystream_read(struct lm_keystream *stream, uint64_t offset, void *out, size_t len);
 void lm_keystream_free(struct lm_keystream *stream);
 
+/* For tests: keystreams that are made from now on use no more than this of the processor, 0
+ * nothing, 1 its AES, 2 that of several blocks; gives what there is of it. Not while one is there. */
+unsigned lm_keystream_limit(unsigned limit);
+
 #endif

@@ -9,14 +9,9 @@ struct check {
 	struct lmodel_error *error;
 };
 
-/* Fails when two of the names are equal. `name_at` is the offset of the char * in an element. */
-static int check_unique(const struct check *c, const char *what, const void *array, size_t count,
-			size_t element, size_t name_at, struct lm_name *names, size_t have)
+static int check_sorted(const struct check *c, const char *what, struct lm_name *names,
+			size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		memcpy(&names[have + i].text, (const char *)array + i * element + name_at,
-		       sizeof(char *));
-	count += have;
 	lm_names_sort(names, count);
 	for (size_t i = 1; i < count; i++)
 		if (strcmp(names[i - 1].text, names[i].text) == 0)
@@ -24,6 +19,28 @@ static int check_unique(const struct check *c, const char *what, const void *arr
 				       "%s: manifest: two %s are named %s", c->label, what,
 				       LM_QUOTE(names[i].text));
 	return LMODEL_OK;
+}
+
+/* Fails when two of the names are equal. `name_at` is the offset of the char * in an element. */
+static int check_unique(const struct check *c, const char *what, const void *array, size_t count,
+			size_t element, size_t name_at, struct lm_name *names, size_t have)
+{
+	for (size_t i = 0; i < count; i++)
+		memcpy(&names[have + i].text, (const char *)array + i * element + name_at,
+		       sizeof(char *));
+	return check_sorted(c, what, names, count + have);
+}
+
+/* Members of the tar: rows that are joined have no path of their own. */
+static int check_unique_paths(const struct check *c, struct lm_name *names)
+{
+	const struct lm_manifest *m = c->m;
+	size_t count = 0;
+
+	for (size_t i = 0; i < m->member_count; i++)
+		if (!m->members[i].joined)
+			names[count++].text = m->members[i].path;
+	return check_sorted(c, "members", names, count);
 }
 
 static int by_text(const void *a, const void *b)
@@ -66,8 +83,7 @@ static int check_names(const struct check *c)
 	/* Sources and attachments come out into one directory, so they share their names. */
 	if (check_unique(c, "tensors", m->tensors, m->tensor_count, sizeof(*m->tensors),
 			 offsetof(struct lm_tensor_row, name), names, 0) ||
-	    check_unique(c, "members", m->members, m->member_count, sizeof(*m->members),
-			 offsetof(struct lm_member, path), names, 0) ||
+	    check_unique_paths(c, names) ||
 	    check_unique(c, "sources", m->sources, m->source_count, sizeof(*m->sources),
 			 offsetof(struct lm_source_row, name), names, 0) ||
 	    check_unique(c, "files", m->attachments, m->attachment_count, sizeof(*m->attachments),

@@ -14,6 +14,10 @@ int lm_table_bad(const struct lm_table *t, const char *what)
 int lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name, const char *sql)
 {
 	*t = (struct lm_table){ .name = name, .label = l->label, .error = l->error };
+	/* Left out: it has no rows. */
+	if (sqlite3_table_column_metadata(l->db, "main", name, NULL, NULL, NULL, NULL, NULL,
+					  NULL) == SQLITE_ERROR)
+		return LMODEL_OK;
 	if (sqlite3_prepare_v2(l->db, sql, -1, &t->statement, NULL) != SQLITE_OK)
 		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: %s: %s", l->label, name,
 			       sqlite3_errmsg(l->db));
@@ -22,7 +26,7 @@ int lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name,
 
 int lm_table_next(struct lm_table *t, bool *more)
 {
-	int r = sqlite3_step(t->statement);
+	int r = t->statement != NULL ? sqlite3_step(t->statement) : SQLITE_DONE;
 
 	*more = r == SQLITE_ROW;
 	if (r == SQLITE_ROW || r == SQLITE_DONE)

@@ -103,10 +103,12 @@ constant LM_PLANE_ENTRY codec/context.h '^A chunk of method 3 or 4 .*, @ bytes e
 constant DIGEST_AT container/slot.c '^\| @ \| 32 \| bytes \| digest \|'
 constant OP_LITERAL archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: literal \|'
 constant OP_TENSORS archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: tensors \|'
-constant SMALLEST container/slot.c 'clamp\(payload / 32768, @, '
-constant LARGEST container/slot.c 'clamp\(payload / 32768, [0-9]*, @\)'
-constant FEW container/slot.c 'clamp\(payload / 1024, @, '
-constant MANY container/slot.c 'clamp\(payload / 1024, [0-9]*, @\)'
+constant SMALLEST container/slot.c 'clamp\(payload / 32768, clamp\(payload / 1024, @, '
+constant LARGEST container/slot.c 'clamp\(payload / 32768, clamp\(.*\), @\)\)'
+constant FEW container/slot.c 'room \+ clamp\(payload / 1024, @, '
+constant MANY container/slot.c 'room \+ clamp\(payload / 1024, [0-9]*, @\)'
+constant SMALL archive/bundle.c 'joins \(3.3\) each row of at most @ raw'
+constant MOST archive/bundle.c 'would have more than @ raw'
 constant CUT container/tar.c '^ *its first @ bytes'
 says "$(printf '0x%x\\) == 0x%x' "$(value DESCRIPTOR_MASK codec/frame.c)" \
 	"$(value DESCRIPTOR codec/frame.c)")" "frame descriptor"

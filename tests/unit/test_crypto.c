@@ -347,7 +347,7 @@ static void test_chacha_refusals(void)
 
 /* ---- keystream ---- */
 
-static void test_keystream(void)
+static void test_keystream(const char *by)
 {
 	enum { LEN = 6000 };
 	static const size_t sizes[] = { 0, 1, 15, 16, 17, 1023, 1024, 1025, 2048, 3000 };
@@ -358,7 +358,7 @@ static void test_keystream(void)
 	for (int i = 0; i < 32; i++)
 		key[i] = (uint8_t)i;
 	s = lm_keystream_new(key, NULL);
-	if (!ok(s != NULL, "keystream"))
+	if (!ok(s != NULL, "keystream, by %s", by))
 		return;
 	lm_keystream_read(s, 0, all, LEN);
 	/* FIPS 197, C.3 has this key; the blocks are those of python3-cryptography's AES-256-ECB. */
@@ -626,7 +626,9 @@ int main(void)
 	test_scrypt();
 	test_chacha_vectors();
 	test_chacha_refusals();
-	test_keystream();
+	for (unsigned i = 0; lm_keystream_limit(i) == i; i++)
+		test_keystream(i == 0 ? "libgcrypt" : i == 1 ? "AES-NI" : "VAES");
+	lm_keystream_limit(~0u);
 	test_x25519_vectors();
 	test_x25519_low_order();
 	test_ed25519_vectors();

@@ -118,6 +118,51 @@ static int write_set(const struct set *s, const struct lm_positions_form *form, 
 	return r;
 }
 
+/* Reads to the end, `most` numbers at once where they come so, or, with 0, one by one. */
+static int digest_of(struct stream *in, uint64_t universe, size_t most, uint64_t *digest,
+		     struct lmodel_error *error)
+{
+	uint64_t numbers[600], first, count = 1;
+	struct lm_positions_reader *r;
+	int rc = LMODEL_OK;
+
+	in->at = 0;
+	*digest = 1;
+	r = lm_positions_reader_new(universe, read_bytes, in, error);
+	while (r != NULL && rc == LMODEL_OK && count > 0) {
+		size_t got = 0;
+
+		if (most > 0)
+			rc = lm_positions_reader_numbers(r, numbers, most, &got, error);
+		if (rc == LMODEL_OK && got == 0)
+			rc = lm_positions_reader_next(r, &first, &count, error);
+		for (size_t i = 0; i < got; i++)
+			*digest = (*digest ^ numbers[i]) * 0x9e3779b97f4a7c15u;
+		for (uint64_t i = 0; rc == LMODEL_OK && got == 0 && i < LM_MIN(count, 10000u); i++)
+			*digest = (*digest ^ (first + i)) * 0x9e3779b97f4a7c15u;
+	}
+	lm_positions_reader_free(r);
+	return (int)error->code;
+}
+
+/* In batches of whatever size it is the same numbers, or the same refusal. */
+static bool same_in_batches(struct stream *in, uint64_t universe)
+{
+	static const size_t sizes[] = { 5, 512 };
+	struct lmodel_error one = LMODEL_ERROR_INIT;
+	uint64_t digest, other;
+	int rc = digest_of(in, universe, 0, &digest, &one);
+	bool same = true;
+
+	for (size_t i = 0; i < LM_COUNT(sizes); i++) {
+		struct lmodel_error e = LMODEL_ERROR_INIT;
+
+		same &= digest_of(in, universe, sizes[i], &other, &e) == rc &&
+			(rc == LMODEL_OK ? digest == other : strcmp(e.message, one.message) == 0);
+	}
+	return same;
+}
+
 /* Whether the stream holds just this set, in whatever pieces. */
 static bool holds(struct stream *in, const struct set *s, size_t piece)
 {
@@ -149,6 +194,63 @@ static bool holds(struct stream *in, const struct set *s, size_t piece)
 	/* asked once more, it stays at the end */
 	good = good && lm_positions_reader_next(r, &first, &count, NULL) == LMODEL_OK && count == 0;
 	lm_positions_reader_free(r);
+	return good && same_in_batches(in, s->universe);
+}
+
+enum { LISTED = 200000, WINDOW = 1000 };
+
+/* The set as lists of numbers, of windows. False where a list is refused. */
+static bool each_list(const struct set *s, struct lm_positions_meter *m,
+		      struct lm_positions_writer *w)
+{
+	uint32_t at[WINDOW];
+	uint64_t base = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+		for (uint64_t k = 0; k < s->runs[i].count; k++) {
+			const uint64_t number = s->runs[i].first + k;
+
+			if (n == WINDOW || number - base > UINT32_MAX) {
+				if (m != NULL)
+					lm_positions_meter_numbers(m, base, at, n);
+				else if (lm_positions_writer_numbers(w, base, at, n, NULL))
+					return false;
+				base = number;
+				n = 0;
+			}
+			at[n++] = (uint32_t)(number - base);
+		}
+	if (m != NULL)
+		lm_positions_meter_numbers(m, base, at, n);
+	return m != NULL || lm_positions_writer_numbers(w, base, at, n, NULL) == LMODEL_OK;
+}
+
+/* Whether lists of numbers give the same form and bytes as runs. */
+static bool same_listed(const struct set *s, const struct lm_positions_form *form,
+			const struct stream *wanted)
+{
+	struct lm_positions_meter *m = lm_positions_meter_new(s->universe, s->numbers, NULL);
+	struct lm_positions_form listed;
+	struct stream out = { 0 };
+	struct lm_positions_writer *w;
+	bool good;
+
+	if (m == NULL)
+		abort();
+	each_list(s, m, NULL);
+	lm_positions_meter_finish(m, &listed);
+	lm_positions_meter_free(m);
+	w = lm_positions_writer_new(form, write_bytes, &out, NULL);
+	if (w == NULL)
+		abort();
+	good = listed.form == form->form && listed.gap == form->gap && listed.run == form->run &&
+	       listed.len == form->len && listed.count == form->count &&
+	       listed.runs == form->runs && listed.last_plus == form->last_plus;
+	good = good && each_list(s, NULL, w) && lm_positions_writer_finish(w, NULL) == LMODEL_OK &&
+	       out.len == wanted->len && memcmp(out.bytes, wanted->bytes, out.len) == 0;
+	lm_positions_writer_free(w);
+	free(out.bytes);
 	return good;
 }
 
@@ -158,7 +260,8 @@ static unsigned trip(const struct set *s, struct stream *out, struct lm_position
 	*form = measure(s, s->numbers);
 	return form->universe != s->universe || form->count != s->numbers ||
 	       write_set(s, form, out, NULL) != LMODEL_OK || out->len != form->len ||
-	       !holds(out, s, 0);
+	       !holds(out, s, 0) ||
+	       (s->numbers <= LISTED && !same_listed(s, form, out));
 }
 
 /* ---- small universes ---- */
@@ -493,6 +596,8 @@ static enum outcome outcome_of(const uint8_t *bytes, size_t len, uint64_t univer
 		result = rc == LMODEL_ECORRUPT && again == rc && count == 0 ? REFUSED : WRONG;
 	}
 	lm_positions_reader_free(r);
+	if (!same_in_batches(&in, universe))
+		result = WRONG;
 	free(in.bytes);
 	return result;
 }
@@ -564,6 +669,8 @@ static void refuses(const char *bytes, size_t len, uint64_t universe, const char
 		;
 	is_error(&error, LMODEL_ECORRUPT, part, part);
 	lm_positions_reader_free(r);
+	if (!same_in_batches(&in, universe))
+		ok(0, "... in batches");
 	free(in.bytes);
 }
 
