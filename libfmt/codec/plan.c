@@ -5,7 +5,6 @@
 
 /* Levels without zstd's row-hash match finder: what they write does not depend on what the
  * context did before. */
-#define LEVEL_MATCH 3
 #define LEVEL_SMALL 19
 #define LEVEL_SAMPLE 1
 #define LEVEL_GLANCE (-1) /* literals as they are: shorter than its input only by matches */
@@ -127,9 +126,9 @@ int lm_plan_make(struct lm_codec *codec, struct lm_coding coding, enum lmodel_le
 		break;
 	}
 	if (raw_len <= SMALL_CHUNK) {
-		*plan = (struct lm_plan){ true, true, true, LEVEL_MATCH };
+		*plan = (struct lm_plan){ true, true, true, LM_LEVEL_MATCH };
 		return LMODEL_OK;
 	}
-	*plan = (struct lm_plan){ .level = LEVEL_MATCH };
+	*plan = (struct lm_plan){ .level = LM_LEVEL_MATCH };
 	return plan_by_sample(codec, coding, raw, planes, raw_len, plan, error);
 }

@@ -5,6 +5,8 @@
 
 #include "codec/context.h"
 
+#define LM_LEVEL_MATCH 3 /* the least that a plan has */
+
 struct lm_plan {
 	bool try_all;      /* every plane, also where a sample calls it noise */
 	bool match_planes; /* zstd with matching, over each plane that entropy coding shrinks */
