@@ -217,7 +217,7 @@ int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t c
 	r = check_image(a, m, committed_len, image, len, error);
 	if (r == LMODEL_OK)
 		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, committed_len, error);
-	lm_manifest_image_free(image);
+	free(image);
 	return r;
 }
 

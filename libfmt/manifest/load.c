@@ -5,6 +5,8 @@
 #include "container/layout.h"
 #include "manifest/rows.h"
 
+enum { RANK_MOST = 64 };
+
 static bool is_uuid(const char *s)
 {
 	if (strlen(s) != 36)
@@ -71,19 +73,18 @@ static int read_archive(struct lm_table *t, struct lm_manifest *m)
 
 static int read_chunks(struct lm_table *t, struct lm_member *b)
 {
-	const uint8_t *index = sqlite3_column_blob(t->statement, 7);
-	uint64_t size = (uint64_t)sqlite3_column_bytes(t->statement, 7);
+	const struct lm_column *index = &t->cursor.column[7];
 	uint64_t count = b->bytes / b->chunk_bytes + (b->bytes % b->chunk_bytes != 0), stored = 0;
 
-	if (sqlite3_column_type(t->statement, 7) != SQLITE_BLOB || size % 4 != 0 ||
-	    size / 4 != count || count > UINT32_MAX)
+	if (index->type != LM_BLOB || index->len % 4 != 0 || index->len / 4 != count ||
+	    count > UINT32_MAX)
 		return lm_table_bad(t, "chunk index does not fit the size");
 	b->chunk_count = (uint32_t)count;
-	b->chunks = malloc(size > 0 ? size : 1);
+	b->chunks = lm_arena_take(t->arena, index->len, 4);
 	if (b->chunks == NULL)
 		return lm_fail_memory(t->error);
 	for (uint32_t i = 0; i < b->chunk_count; i++) {
-		uint32_t entry = lm_get_u32(index + 4 * (size_t)i), len = entry & LM_CHUNK_LEN_MASK;
+		uint32_t entry = lm_get_u32(index->bytes + 4 * (size_t)i), len = entry & LM_CHUNK_LEN_MASK;
 
 		if (entry >> LM_CHUNK_LEN_BITS > LM_METHOD_PLANES)
 			return lm_table_bad(t, "chunk method is not defined");
@@ -103,14 +104,12 @@ static int read_member(struct lm_load *l, struct lm_table *t, size_t index)
 	const struct lm_member *before = index > 0 ? b - 1 : NULL;
 	uint64_t begin = before == NULL ? l->members_begin :
 					  lm_align(before->offset + before->length, LM_TAR_BLOCK);
-	const char *coding;
-	size_t len;
 
-	if (lm_get_text(t, 1, "path", 100, &b->path) ||
+	if (lm_keep_text(t, 1, "path", 100, &b->path) ||
 	    lm_get_int(t, 2, "offset", l->committed_len, &b->offset) ||
 	    lm_get_int(t, 3, "length", l->committed_len, &b->length) ||
 	    lm_get_int(t, 4, "bytes", INT64_MAX, &b->bytes) ||
-	    lm_see_text(t, 5, "coding", 3, &coding, &len) ||
+	    lm_copy_text(t, 5, "coding", b->coding_name, sizeof(b->coding_name)) ||
 	    lm_get_int(t, 6, "chunk size", LMODEL_CHUNK_MAX, &b->chunk_bytes))
 		return LMODEL_ECORRUPT;
 	if (!lm_path_is_safe(b->path))
@@ -119,9 +118,8 @@ static int read_member(struct lm_load *l, struct lm_table *t, size_t index)
 	if (b->offset % LM_TAR_BLOCK != 0 || b->offset < begin + LM_TAR_BLOCK ||
 	    b->length > l->committed_len - b->offset)
 		return lm_table_bad(t, "offset and length are out of range");
-	if (!lm_coding_parse(coding, &b->coding))
+	if (!lm_coding_parse(b->coding_name, &b->coding))
 		return lm_table_bad(t, "coding is not defined");
-	memcpy(b->coding_name, coding, len + 1);
 	if (b->chunk_bytes < LMODEL_CHUNK_MIN || b->chunk_bytes % LMODEL_CHUNK_MIN != 0)
 		return lm_table_bad(t, "chunk size is out of range");
 	if (lm_get_bytes(t, 8, "digest", b->digest, sizeof(b->digest)))
@@ -158,35 +156,38 @@ static int read_metadata(struct lm_load *l, struct lm_table *t, size_t index)
 	return LMODEL_OK;
 }
 
-/* "[2,3]": decimal numbers without leading zeros, nothing else. `*shape` is NULL for want of
- * memory alone. */
-static bool parse_shape(const char *text, unsigned *rank, uint64_t **shape)
+/* "[2,3]": decimal numbers without leading zeros, nothing else. */
+static bool parse_shape(const char *text, size_t len, unsigned *rank, uint64_t dims[RANK_MOST])
 {
-	uint64_t dims[64];
+	const char *end = text + len;
 	unsigned n = 0;
 
-	if (*text++ != '[')
+	if (len < 2 || *text++ != '[' || *--end != ']')
 		return false;
-	while (*text != ']') {
+	while (text < end) {
 		uint64_t v = 0;
 		const char *begin;
 
-		if (n == 64 || (n > 0 && *text++ != ','))
+		if (n == RANK_MOST || (n > 0 && *text++ != ','))
 			return false;
-		for (begin = text; *text >= '0' && *text <= '9'; text++)
+		for (begin = text; text < end && *text >= '0' && *text <= '9'; text++)
 			if (!lm_mul(v, 10, &v) || !lm_add(v, (uint64_t)(*text - '0'), &v))
 				return false;
 		if (text == begin || (*begin == '0' && text != begin + 1))
 			return false;
 		dims[n++] = v;
 	}
-	if (text[1] != '\0')
-		return false;
 	*rank = n;
-	*shape = malloc(LM_MAX(n, 1u) * sizeof(*dims));
-	if (*shape != NULL)
-		memcpy(*shape, dims, n * sizeof(*dims));
 	return true;
+}
+
+/* Mostly the one before has it, too. */
+static const struct lm_dtype *find_dtype(const struct lm_tensor_row *row, size_t index,
+					 const char *name)
+{
+	if (index > 0 && strcmp(row[-1].dtype->name, name) == 0)
+		return row[-1].dtype;
+	return lm_dtype_find(name);
 }
 
 /* Whoever writes the files of a folder takes it off the names of tensors (spec: 3.6). */
@@ -200,12 +201,13 @@ static bool in_folder(const char *tensor, const char *source)
 static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 {
 	struct lm_tensor_row *row = &l->m->tensors[index];
-	const char *dtype, *shape;
+	char dtype[256];
+	const char *shape;
+	uint64_t bytes, dims[RANK_MOST];
 	size_t len;
-	uint64_t bytes;
 
-	if (lm_get_text(t, 1, "name", 65535, &row->name) ||
-	    lm_see_text(t, 2, "dtype", 255, &dtype, &len) ||
+	if (lm_keep_text(t, 1, "name", 65535, &row->name) ||
+	    lm_copy_text(t, 2, "dtype", dtype, sizeof(dtype)) ||
 	    lm_see_text(t, 3, "shape", 2048, &shape, &len) ||
 	    lm_get_int(t, 4, "bytes", INT64_MAX, &row->bytes) ||
 	    lm_get_row(t, 5, "source", l->m->source_count, false, &row->source) ||
@@ -214,15 +216,17 @@ static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 		return LMODEL_ECORRUPT;
 	if (!in_folder(row->name, l->m->sources[row->source].name))
 		return lm_table_bad(t, "name does not begin with the folder of its source");
-	row->dtype = lm_dtype_find(dtype);
+	row->dtype = find_dtype(row, index, dtype);
 	if (row->dtype == NULL)
 		return lm_fail(t->error, LMODEL_EUNSUPPORTED,
 			       "%s: tensor %s: dtype %s is not known", t->label,
 			       LM_QUOTE(row->name), LM_QUOTE(dtype));
-	if (!parse_shape(shape, &row->rank, &row->shape))
+	if (!parse_shape(shape, len, &row->rank, dims))
 		return lm_table_bad(t, "shape");
+	row->shape = lm_arena_take(t->arena, row->rank * sizeof(*dims), sizeof(*dims));
 	if (row->shape == NULL)
 		return lm_fail_memory(t->error);
+	memcpy(row->shape, dims, row->rank * sizeof(*dims));
 	if (!lm_dtype_bytes(row->dtype, row->rank, row->shape, &row->elements, &bytes) ||
 	    bytes != row->bytes)
 		return lm_table_bad(t, "bytes are not those of its dtype and shape");
@@ -258,9 +262,9 @@ static int read_dead(struct lm_load *l, struct lm_table *t, size_t index)
 	struct lm_dead_row *d = &l->m->dead[index];
 	LM_FREE char *state = NULL;
 
-	if (lm_get_int(t, 1, "offset", l->committed_len, &d->offset) ||
-	    lm_get_int(t, 2, "length", l->committed_len, &d->length) ||
-	    lm_get_text(t, 3, "state", 16, &state))
+	if (lm_get_int(t, 0, "offset", l->committed_len, &d->offset) ||
+	    lm_get_int(t, 1, "length", l->committed_len, &d->length) ||
+	    lm_get_text(t, 2, "state", 16, &state))
 		return LMODEL_ECORRUPT;
 	if (d->offset % LM_TAR_BLOCK != 0 || d->offset < l->members_begin + LM_TAR_BLOCK ||
 	    d->length > l->committed_len - d->offset)
@@ -279,8 +283,8 @@ static int read_single(struct lm_load *l)
 	LM_CLEANUP(lm_table_close) struct lm_table s = { 0 };
 	bool more;
 
-	if (lm_table_open(&a, l, "archive", "SELECT id, format, content_generation, created, tool, "
-		       "source_format, must_understand FROM archive") || lm_table_next(&a, &more))
+	lm_table_open(&a, l, "archive", 7);
+	if (lm_table_next(&a, &more))
 		return LMODEL_ECORRUPT;
 	if (!more)
 		return lm_table_bad(&a, "row is missing");
@@ -288,8 +292,8 @@ static int read_single(struct lm_load *l)
 		return LMODEL_ECORRUPT;
 	if (lm_table_next(&a, &more) || more)
 		return lm_table_bad(&a, "more than one row");
-	if (lm_table_open(&s, l, "statement", "SELECT text FROM statement") ||
-	    lm_table_next(&s, &more))
+	lm_table_open(&s, l, "statement", 1);
+	if (lm_table_next(&s, &more))
 		return LMODEL_ECORRUPT;
 	if (!more)
 		return lm_table_bad(&s, "row is missing");
@@ -305,25 +309,18 @@ static int read_tables(struct lm_load *l)
 	struct lm_manifest *m = l->m;
 
 	if (read_single(l) ||
-	    lm_read_list(l, "member",
-			 "SELECT id, path, offset, length, bytes, coding, chunk_bytes, "
-			 "chunks, digest FROM member ORDER BY id",
-			 &m->members, sizeof(*m->members), &m->member_count, read_member) ||
-	    lm_read_list(l, "source",
-			 "SELECT id, name, format, bytes, skeleton FROM source ORDER BY id",
-			 &m->sources, sizeof(*m->sources), &m->source_count, read_source) ||
-	    lm_read_list(l, "metadata", "SELECT id, source, key, value FROM metadata ORDER BY id",
-			 &m->metadata, sizeof(*m->metadata), &m->metadata_count, read_metadata) ||
-	    lm_read_list(l, "tensor",
-			 "SELECT id, name, dtype, shape, bytes, source, member, alias "
-			 "FROM tensor ORDER BY id",
-			 &m->tensors, sizeof(*m->tensors), &m->tensor_count, read_tensor) ||
-	    lm_read_list(l, "attachment", "SELECT id, name, member FROM attachment ORDER BY id",
-			 &m->attachments, sizeof(*m->attachments), &m->attachment_count,
-			 read_attachment) ||
-	    lm_read_list(l, "dead",
-			 "SELECT rowid - 1, offset, length, state FROM dead ORDER BY rowid",
-			 &m->dead, sizeof(*m->dead), &m->dead_count, read_dead) ||
+	    lm_read_list(l, "member", 9, true, &m->members, sizeof(*m->members), &m->member_count,
+			 read_member) ||
+	    lm_read_list(l, "source", 5, true, &m->sources, sizeof(*m->sources), &m->source_count,
+			 read_source) ||
+	    lm_read_list(l, "metadata", 4, true, &m->metadata, sizeof(*m->metadata),
+			 &m->metadata_count, read_metadata) ||
+	    lm_read_list(l, "tensor", 8, true, &m->tensors, sizeof(*m->tensors), &m->tensor_count,
+			 read_tensor) ||
+	    lm_read_list(l, "attachment", 3, true, &m->attachments, sizeof(*m->attachments),
+			 &m->attachment_count, read_attachment) ||
+	    lm_read_list(l, "dead", 3, false, &m->dead, sizeof(*m->dead), &m->dead_count,
+			 read_dead) ||
 	    lm_load_tiers(l))
 		return (int)l->error->code;
 	return LMODEL_OK;
@@ -337,16 +334,18 @@ int lm_manifest_load(struct lm_manifest *m, const uint8_t *image, uint64_t len,
 		.m = m, .members_begin = members_begin, .committed_len = committed_len,
 		.label = label, .error = error,
 	};
+	struct lm_db checked;
 	int r;
 
 	*m = (struct lm_manifest){ 0 };
-	r = lm_sqlite_open_untrusted(&l.db, image, len, label, error);
+	r = lm_db_open(&checked, image, len, label, error);
 	if (r != LMODEL_OK)
 		return r;
+	l.image = &checked;
 	r = read_tables(&l);
 	if (r == LMODEL_OK)
 		r = lm_manifest_check(m, label, error);
-	sqlite3_close_v2(l.db);
+	lm_db_close(&checked);
 	if (r != LMODEL_OK)
 		lm_manifest_free(m);
 	return r;

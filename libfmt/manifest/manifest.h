@@ -2,6 +2,7 @@
 #ifndef LM_MANIFEST_H
 #define LM_MANIFEST_H
 
+#include "base/arena.h"
 #include "base/base.h"
 #include "base/dtype.h"
 #include "base/format.h"
@@ -163,6 +164,7 @@ struct lm_manifest {
 	struct lm_owner_row owner;
 	struct lm_signature_row *signatures;
 	size_t signature_count;
+	struct lm_arena arena;   /* of a loaded one: paths, names, shapes, chunk indices */
 };
 
 /* Live data of the tar: a member, or a kind of stream of a tier. */
@@ -227,11 +229,9 @@ bool lm_manifest_has_formats(const struct lm_manifest *manifest);
 int lm_manifest_set_features(struct lm_manifest *manifest,
 			     struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Makes the image: a fresh database without a free page, so nothing of an earlier one is in
- * it. `*image` is freed with lm_manifest_image_free(). */
+/* Makes the image, from nothing: no byte of an earlier one is in it. `*image` is to be freed. */
 int lm_manifest_store(const struct lm_manifest *manifest, uint8_t **image, uint64_t *len,
 		      struct lmodel_error *error) LM_MUST_CHECK;
-void lm_manifest_image_free(uint8_t *image);
 
 /* Checks loaded rows against each other: names are unique, every member is used once, dead
  * ranges lie between members. Part of lm_manifest_load(). */

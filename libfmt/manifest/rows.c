@@ -2,7 +2,7 @@
 
 void lm_table_close(struct lm_table *t)
 {
-	sqlite3_finalize(t->statement);
+	lm_cursor_close(&t->cursor);
 }
 
 int lm_table_bad(const struct lm_table *t, const char *what)
@@ -11,47 +11,56 @@ int lm_table_bad(const struct lm_table *t, const char *what)
 		       (uintmax_t)t->row, what);
 }
 
-int lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name, const char *sql)
+void lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name, unsigned columns)
 {
-	*t = (struct lm_table){ .name = name, .label = l->label, .error = l->error };
-	if (sqlite3_prepare_v2(l->db, sql, -1, &t->statement, NULL) != SQLITE_OK)
-		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: %s: %s", l->label, name,
-			       sqlite3_errmsg(l->db));
-	return LMODEL_OK;
+	*t = (struct lm_table){ .name = name, .label = l->label, .error = l->error,
+				.arena = &l->m->arena };
+	lm_cursor_open(&t->cursor, l->image, name, columns);
 }
 
 int lm_table_next(struct lm_table *t, bool *more)
 {
-	int r = sqlite3_step(t->statement);
+	int r = lm_cursor_next(&t->cursor);
 
-	*more = r == SQLITE_ROW;
-	if (r == SQLITE_ROW || r == SQLITE_DONE)
+	*more = r == 1;
+	if (r >= 0)
 		return LMODEL_OK;
-	return lm_table_bad(t, "cannot be read");
+	return r == -2 ? lm_fail_memory(t->error) : lm_table_bad(t, "cannot be read");
+}
+
+static const struct lm_column *at(const struct lm_table *t, int column)
+{
+	return &t->cursor.column[column];
+}
+
+enum lm_column_type lm_type_of(const struct lm_table *t, int column)
+{
+	return at(t, column)->type;
 }
 
 int lm_get_int(struct lm_table *t, int column, const char *what, uint64_t max, uint64_t *value)
 {
-	sqlite3_int64 v = sqlite3_column_int64(t->statement, column);
+	const struct lm_column *c = at(t, column);
 
-	if (sqlite3_column_type(t->statement, column) != SQLITE_INTEGER || v < 0 ||
-	    (uint64_t)v > max)
+	if (c->type != LM_INTEGER || c->integer < 0 || (uint64_t)c->integer > max)
 		return lm_table_bad(t, what);
-	*value = (uint64_t)v;
+	*value = (uint64_t)c->integer;
 	return LMODEL_OK;
 }
 
 int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, bool optional,
-		   size_t *value)
+	       size_t *value)
 {
 	uint64_t v = 0;
 
-	if (optional && sqlite3_column_type(t->statement, column) == SQLITE_NULL) {
+	if (optional && at(t, column)->type == LM_NULL) {
 		*value = LM_NONE;
 		return LMODEL_OK;
 	}
-	if (count == 0 || lm_get_int(t, column, what, count - 1, &v))
+	if (count == 0)
 		return lm_table_bad(t, what);
+	if (lm_get_int(t, column, what, count - 1, &v))
+		return LMODEL_ECORRUPT;
 	*value = (size_t)v;
 	return LMODEL_OK;
 }
@@ -59,14 +68,22 @@ int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, b
 int lm_see_text(struct lm_table *t, int column, const char *what, size_t limit, const char **value,
 		size_t *len)
 {
-	/* the type first: asking for the text would change it */
-	bool is_text = sqlite3_column_type(t->statement, column) == SQLITE_TEXT;
+	const struct lm_column *c = at(t, column);
 
-	*value = is_text ? (const char *)sqlite3_column_text(t->statement, column) : NULL;
-	*len = (size_t)sqlite3_column_bytes(t->statement, column);
-	if (*value == NULL || *len > limit || memchr(*value, '\0', *len) != NULL ||
-	    !lm_utf8_valid(*value, *len))
+	*value = (const char *)c->bytes;
+	*len = c->len;
+	if (c->type != LM_TEXT || c->len > limit || !lm_text_valid(*value, c->len))
 		return lm_table_bad(t, what);
+	return LMODEL_OK;
+}
+
+static int copy_text(struct lm_table *t, const char *text, size_t len, char *to, char **value)
+{
+	if (to == NULL)
+		return lm_fail_memory(t->error);
+	memcpy(to, text, len);
+	to[len] = '\0';
+	*value = to;
 	return LMODEL_OK;
 }
 
@@ -76,69 +93,95 @@ int lm_get_text(struct lm_table *t, int column, const char *what, size_t limit, 
 	size_t len;
 	int r = lm_see_text(t, column, what, limit, &text, &len);
 
-	if (r != LMODEL_OK)
-		return r;
-	*value = malloc(len + 1);
-	if (*value == NULL)
-		return lm_fail_memory(t->error);
-	memcpy(*value, text, len + 1);
-	return LMODEL_OK;
+	return r != LMODEL_OK ? r : copy_text(t, text, len, malloc(len + 1), value);
+}
+
+int lm_keep_text(struct lm_table *t, int column, const char *what, size_t limit, char **value)
+{
+	const char *text;
+	size_t len;
+	int r = lm_see_text(t, column, what, limit, &text, &len);
+
+	return r != LMODEL_OK ? r :
+				copy_text(t, text, len, lm_arena_take(t->arena, len + 1, 1), value);
+}
+
+int lm_copy_text(struct lm_table *t, int column, const char *what, char *buffer, size_t size)
+{
+	const char *text;
+	size_t len;
+	char *unused;
+	int r = lm_see_text(t, column, what, size - 1, &text, &len);
+
+	return r != LMODEL_OK ? r : copy_text(t, text, len, buffer, &unused);
 }
 
 int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes, size_t len)
 {
-	const void *blob = sqlite3_column_blob(t->statement, column);
+	const struct lm_column *c = at(t, column);
 
-	if (sqlite3_column_type(t->statement, column) != SQLITE_BLOB ||
-	    (size_t)sqlite3_column_bytes(t->statement, column) != len || blob == NULL)
+	if (c->type != LM_BLOB || c->len != len)
 		return lm_table_bad(t, what);
-	memcpy(bytes, blob, len);
+	memcpy(bytes, c->bytes, len);
 	return LMODEL_OK;
 }
 
 int lm_get_blob(struct lm_table *t, int column, const char *what, size_t limit, uint8_t **bytes,
 		size_t *len)
 {
-	const void *blob = sqlite3_column_blob(t->statement, column);
-	size_t n = (size_t)sqlite3_column_bytes(t->statement, column);
+	const struct lm_column *c = at(t, column);
 
-	if (sqlite3_column_type(t->statement, column) != SQLITE_BLOB || blob == NULL || n == 0 ||
-	    n > limit)
+	if (c->type != LM_BLOB || c->len == 0 || c->len > limit)
 		return lm_table_bad(t, what);
-	*bytes = malloc(n);
+	*bytes = malloc(c->len);
 	if (*bytes == NULL)
 		return lm_fail_memory(t->error);
-	memcpy(*bytes, blob, n);
-	*len = n;
+	memcpy(*bytes, c->bytes, c->len);
+	*len = c->len;
 	return LMODEL_OK;
 }
 
-/* The id column counts from 0 without gaps. */
-static int check_id(struct lm_table *t)
+int lm_get_id(struct lm_table *t, const char *what, uint64_t max, uint64_t *value)
 {
-	if (sqlite3_column_type(t->statement, 0) != SQLITE_INTEGER ||
-	    sqlite3_column_int64(t->statement, 0) != (sqlite3_int64)t->row)
+	int64_t id = t->cursor.rowid;
+
+	if (at(t, 0)->type != LM_NULL || id < 0 || (uint64_t)id > max)
+		return lm_table_bad(t, what);
+	*value = (uint64_t)id;
+	return LMODEL_OK;
+}
+
+static int check_id(struct lm_table *t, bool has_id)
+{
+	int64_t wanted = (int64_t)t->row + !has_id;
+
+	if (t->cursor.rowid != wanted || (has_id && at(t, 0)->type != LM_NULL))
 		return lm_table_bad(t, "id is out of order");
 	return LMODEL_OK;
 }
 
-int lm_read_list(struct lm_load *l, const char *name, const char *sql, void *array,
-		     size_t element, size_t *count,
-		     int (*read)(struct lm_load *, struct lm_table *, size_t))
+int lm_read_list(struct lm_load *l, const char *name, unsigned columns, bool has_id, void *array,
+		 size_t element, size_t *count,
+		 int (*read)(struct lm_load *, struct lm_table *, size_t))
 {
-	LM_CLEANUP(lm_table_close) struct lm_table t = { 0 };
-	size_t capacity = 0;
+	LM_CLEANUP(lm_table_close) struct lm_table t = { .name = name };
+	/* Not more than the image has cells, each of which was found in it. */
+	uint64_t rows = lm_cursor_rows(l->image, name), size;
 	bool more;
-	int r = lm_table_open(&t, l, name, sql);
+	int r = LMODEL_OK;
 
+	lm_table_open(&t, l, name, columns);
+	if (rows == 0)
+		return LMODEL_OK;
+	if (!lm_mul(rows, element, &size) || size > SIZE_MAX)
+		return lm_fail_memory(l->error);
+	*(void **)array = calloc(1, (size_t)size);
+	if (*(void **)array == NULL)
+		return lm_fail_memory(l->error);
 	while (r == LMODEL_OK && (r = lm_table_next(&t, &more)) == LMODEL_OK && more) {
-		r = lm_grow(array, *count, &capacity, element, l->error);
-		if (r != LMODEL_OK)
-			break;
 		/* Counted before it is read, so that a failure half-way frees what it has. */
-		memset(*(char **)array + *count * element, 0, element);
 		++*count;
-		r = check_id(&t);
+		r = check_id(&t, has_id);
 		if (r == LMODEL_OK)
 			r = read(l, &t, *count - 1);
 		t.row++;

@@ -2,14 +2,13 @@
 #ifndef LM_ROWS_H
 #define LM_ROWS_H
 
-#include <sqlite3.h>
-
-#include "manifest/hardened.h"
+#include "manifest/database.h"
 #include "manifest/manifest.h"
 
-/* One table being read. */
+/* One table being read. Columns are those of the schema, in its order. */
 struct lm_table {
-	sqlite3_stmt *statement;
+	struct lm_cursor cursor;
+	struct lm_arena *arena;    /* where texts of many rows go */
 	const char *name;
 	const char *label;         /* of the archive */
 	uint64_t row;
@@ -18,13 +17,13 @@ struct lm_table {
 
 struct lm_load {
 	struct lm_manifest *m;
-	sqlite3 *db;
+	const struct lm_db *image;
 	uint64_t members_begin, committed_len;
 	const char *label;
 	struct lmodel_error *error;
 };
 
-int lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name, const char *sql);
+void lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name, unsigned columns);
 void lm_table_close(struct lm_table *t);
 
 /* Fails with "LABEL: manifest: TABLE ROW: what". */
@@ -32,6 +31,8 @@ int lm_table_bad(const struct lm_table *t, const char *what);
 
 /* Steps to the next row: LMODEL_OK with `*more`, or a failure. */
 int lm_table_next(struct lm_table *t, bool *more);
+
+enum lm_column_type lm_type_of(const struct lm_table *t, int column);
 
 /* An integer of 0 to `max`. */
 int lm_get_int(struct lm_table *t, int column, const char *what, uint64_t max, uint64_t *value);
@@ -43,7 +44,13 @@ int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, b
 /* Valid UTF-8 without NUL, at most `limit` bytes, in fresh memory. */
 int lm_get_text(struct lm_table *t, int column, const char *what, size_t limit, char **value);
 
-/* The same in sqlite's memory, until the next row: its length, and a NUL behind it. */
+/* The same in the manifest's arena. */
+int lm_keep_text(struct lm_table *t, int column, const char *what, size_t limit, char **value);
+
+/* The same in a buffer of `size` bytes: at most one less. */
+int lm_copy_text(struct lm_table *t, int column, const char *what, char *buffer, size_t size);
+
+/* The same where it stands, until the next row. No NUL is behind it. */
 int lm_see_text(struct lm_table *t, int column, const char *what, size_t limit, const char **value,
 		size_t *len);
 
@@ -54,10 +61,13 @@ int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes, 
 int lm_get_blob(struct lm_table *t, int column, const char *what, size_t limit, uint8_t **bytes,
 		size_t *len);
 
-/* Reads a list table. The array grows as rows come: nothing is allocated from a count. Ids count
- * from 0 without gaps. */
-int lm_read_list(struct lm_load *l, const char *name, const char *sql, void *array, size_t element,
-		 size_t *count, int (*read)(struct lm_load *, struct lm_table *, size_t));
+/* The first column is the row's id, which the record has as NULL (SQLite's file format, 2.3). */
+int lm_get_id(struct lm_table *t, const char *what, uint64_t max, uint64_t *value);
+
+/* Reads a list table, whose ids, or rowids less one where it has none, count from 0 without gaps. */
+int lm_read_list(struct lm_load *l, const char *name, unsigned columns, bool has_id, void *array,
+		 size_t element, size_t *count,
+		 int (*read)(struct lm_load *, struct lm_table *, size_t));
 
 /* The tables of protection: tier, shard, key_slot, owner (load_tiers.c). */
 int lm_load_tiers(struct lm_load *l);
