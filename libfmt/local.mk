@@ -43,7 +43,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
-	%D%/base/names.c %D%/base/names.h \
+	%D%/base/nameset.c %D%/base/nameset.h \
 	%D%/base/permute.c %D%/base/permute.h \
 	%D%/base/pool.c %D%/base/pool.h \
 	%D%/base/publish.c %D%/base/publish.h \
@@ -117,6 +117,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/container/libarchive.c %D%/container/libarchive.h \
 	%D%/container/lock.c %D%/container/lock.h \
 	%D%/container/slot.c %D%/container/slot.h \
+	%D%/container/slot_write.c \
 	%D%/container/tar.c %D%/container/tar.h \
 	%D%/container/zip.c %D%/container/zip.h \
 	%D%/container/zip_read.c \

@@ -116,8 +116,12 @@ int lm_change_begin(struct lm_change *c, const char *path, const struct lmodel_k
 	/* What an interrupted commit has left: else the slot that it was about to write over would
 	 * keep what was taken out, when this change comes to nothing. Not before the owner's key
 	 * has proven the newer slot, which a forger may have put there. */
-	if (r == LMODEL_OK && write)
-		r = lm_slots_level(c->fd, c->archive->label, &c->archive->slots, &changed, error);
+	if (r == LMODEL_OK && write) {
+		c->level = c->archive->footer;
+		r = lm_slots_level(c->fd, c->archive->label, &c->archive->slots, c->archive->image,
+				   &c->level, &changed, error);
+		lm_archive_forget_image(c->archive);
+	}
 	return r;
 }
 
@@ -216,7 +220,8 @@ int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t c
 		return r;
 	r = check_image(a, m, committed_len, image, len, error);
 	if (r == LMODEL_OK)
-		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, committed_len, error);
+		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, committed_len,
+				    &c->level, error);
 	free(image);
 	return r;
 }

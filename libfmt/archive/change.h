@@ -11,6 +11,7 @@ struct lm_change {
 	struct lmodel_archive *archive;
 	struct lm_grant *owner;      /* what an owner gets now; secret memory */
 	const struct lmodel_keyring *ring;
+	struct lm_slot_footer level; /* what both slots hold; zero when that is not known */
 };
 
 /* Opens, with `write` under the writer lock. In every case lm_change_end()

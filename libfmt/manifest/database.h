@@ -28,6 +28,68 @@ static inline uint64_t lm_db_local(uint64_t payload, uint32_t page_size)
 	return some <= most ? some : least;
 }
 
+static inline uint32_t lm_be16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+
+static inline uint32_t lm_be32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap32(v);
+}
+
+/* A variable-length integer (format: 1.6): bytes taken, 0 when it is cut. */
+size_t lm_varint_long(const uint8_t *bytes, size_t len, uint64_t *value);
+
+/* Most have one byte or two. */
+static inline size_t lm_varint_get(const uint8_t *p, size_t len, uint64_t *value)
+{
+	if (len > 0 && p[0] < 0x80) {
+		*value = p[0];
+		return 1;
+	}
+	if (len > 1 && p[1] < 0x80) {
+		*value = (uint64_t)(p[0] & 0x7f) << 7 | p[1];
+		return 2;
+	}
+	return lm_varint_long(p, len, value);
+}
+
+/* A cell of a leaf. */
+struct lm_cell {
+	int64_t rowid;
+	uint64_t payload;              /* bytes */
+	uint32_t local;                /* of them in the page */
+	uint32_t at;                   /* where these begin in the page */
+	uint32_t end;                  /* of the cell, the overflow page's number included */
+};
+
+/* The one at `offset` of a page. False when it reaches beyond the page. */
+static inline bool lm_cell_read(const uint8_t *page, uint32_t page_size, uint32_t offset,
+				struct lm_cell *cell)
+{
+	uint64_t rowid;
+	size_t a, b;
+
+	if (offset >= page_size)
+		return false;
+	a = lm_varint_get(page + offset, page_size - offset, &cell->payload);
+	if (a == 0)
+		return false;
+	b = lm_varint_get(page + offset + a, page_size - offset - a, &rowid);
+	if (b == 0 || cell->payload > INT32_MAX)
+		return false;
+	cell->rowid = (int64_t)rowid;
+	cell->at = offset + (uint32_t)(a + b);
+	cell->local = (uint32_t)lm_db_local(cell->payload, page_size);
+	cell->end = cell->at + cell->local + (cell->local < cell->payload ? LM_OVERFLOW_LINK : 0);
+	cell->end = LM_MAX(cell->end, offset + 4); /* no cell is shorter */
+	return cell->end <= page_size;
+}
+
 /* ---- schema.c ---- */
 
 /* The next table of the schema's text: its statement as SQLite keeps it, and its name within that.
@@ -94,31 +156,6 @@ uint64_t lm_cursor_rows(const struct lm_db *image, const char *name);
 
 /* The next row: 1, 0 behind the last one, -1 when the row is damaged, -2 for want of memory. */
 int lm_cursor_next(struct lm_cursor *cursor);
-
-/* The cell at `offset` of a page: how long it is, and where its parts are. False when it reaches
- * beyond the page. */
-struct lm_cell {
-	int64_t rowid;
-	uint64_t payload;              /* bytes */
-	uint32_t local;                /* of them in the page */
-	uint32_t at;                   /* where these begin in the page */
-	uint32_t end;                  /* of the cell, the overflow page's number included */
-};
-
-bool lm_cell_read(const uint8_t *page, uint32_t page_size, uint32_t offset, struct lm_cell *cell);
-
-/* A variable-length integer (format: 1.6): bytes taken, 0 when it is cut. */
-size_t lm_varint_get(const uint8_t *bytes, size_t len, uint64_t *value);
-
-static inline uint32_t lm_be16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static inline uint32_t lm_be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 /* ---- database_write.c: images from rows ---- */
 

@@ -98,6 +98,7 @@ void lm_manifest_free(struct lm_manifest *m)
 	free(m->source_format);
 	free(m->must_understand);
 	free(m->statement);
+	lm_nameset_free(&m->tensor_names);
 	lm_arena_free(&m->arena);
 	*m = (struct lm_manifest){ 0 };
 }
@@ -148,7 +149,12 @@ int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents,
 						     .length = m->tiers[i].length[k],
 						     .member = LM_NONE, .tier = i,
 						     .stream = (enum lm_stream)k };
-	qsort(e, n, sizeof(*e), by_offset);
+	/* Mostly they are in order. */
+	for (size_t i = 1; i < n; i++)
+		if (e[i].offset < e[i - 1].offset) {
+			qsort(e, n, sizeof(*e), by_offset);
+			break;
+		}
 	*extents = e;
 	*count = n;
 	return LMODEL_OK;

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "base/dtype.h"
 #include "base/format.h"
+#include "base/nameset.h"
 #include "codec/codec.h"
 #include "crypto/crypto.h"
 
@@ -164,7 +165,9 @@ struct lm_manifest {
 	struct lm_owner_row owner;
 	struct lm_signature_row *signatures;
 	size_t signature_count;
-	struct lm_arena arena;   /* of a loaded one: paths, names, shapes, chunk indices */
+	/* Of a manifest that was loaded: */
+	struct lm_nameset tensor_names;
+	struct lm_arena arena;   /* paths, names, shapes, chunk indices */
 };
 
 /* Live data of the tar: a member, or a kind of stream of a tier. */
@@ -234,8 +237,8 @@ int lm_manifest_store(const struct lm_manifest *manifest, uint8_t **image, uint6
 		      struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Checks loaded rows against each other: names are unique, every member is used once, dead
- * ranges lie between members. Part of lm_manifest_load(). */
-int lm_manifest_check(const struct lm_manifest *manifest, const char *label,
+ * ranges lie between members. Makes tensor_names. Part of lm_manifest_load(). */
+int lm_manifest_check(struct lm_manifest *manifest, const char *label,
 		      struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Reads an untrusted image and checks every row against the others and against a file of

@@ -1,7 +1,7 @@
 /* Rows of a checked image: cells, records, columns (SQLite's file format, 1.6 and 2.1). */
 #include "manifest/database.h"
 
-size_t lm_varint_get(const uint8_t *p, size_t len, uint64_t *value)
+size_t lm_varint_long(const uint8_t *p, size_t len, uint64_t *value)
 {
 	uint64_t v = 0;
 
@@ -16,37 +16,6 @@ size_t lm_varint_get(const uint8_t *p, size_t len, uint64_t *value)
 		return 0;
 	*value = v << 8 | p[8];
 	return 9;
-}
-
-/* Most are one byte. */
-static inline size_t varint(const uint8_t *p, size_t len, uint64_t *value)
-{
-	if (len > 0 && p[0] < 0x80) {
-		*value = p[0];
-		return 1;
-	}
-	return lm_varint_get(p, len, value);
-}
-
-bool lm_cell_read(const uint8_t *page, uint32_t page_size, uint32_t offset, struct lm_cell *cell)
-{
-	uint64_t rowid;
-	size_t a, b;
-
-	if (offset >= page_size)
-		return false;
-	a = lm_varint_get(page + offset, page_size - offset, &cell->payload);
-	if (a == 0)
-		return false;
-	b = lm_varint_get(page + offset + a, page_size - offset - a, &rowid);
-	if (b == 0 || cell->payload > INT32_MAX)
-		return false;
-	cell->rowid = (int64_t)rowid;
-	cell->at = offset + (uint32_t)(a + b);
-	cell->local = (uint32_t)lm_db_local(cell->payload, page_size);
-	cell->end = cell->at + cell->local + (cell->local < cell->payload ? LM_OVERFLOW_LINK : 0);
-	cell->end = LM_MAX(cell->end, offset + 4); /* no cell is shorter */
-	return cell->end <= page_size;
 }
 
 static const struct lm_db_table *find(const struct lm_db *image, const char *name)
@@ -119,16 +88,26 @@ static const uint8_t *gather(struct lm_cursor *c, const uint8_t *page, const str
 
 static int64_t big_endian(const uint8_t *p, size_t len)
 {
-	uint64_t v = p[0] < 0x80 ? 0 : UINT64_MAX;
+	uint64_t v;
 
-	for (size_t i = 0; i < len; i++)
-		v = v << 8 | p[i];
-	return (int64_t)v;
+	switch (len) {
+	case 1:
+		return (int8_t)p[0];
+	case 2:
+		return (int16_t)lm_be16(p);
+	case 4:
+		return (int32_t)lm_be32(p);
+	default:
+		v = p[0] < 0x80 ? 0 : UINT64_MAX;
+		for (size_t i = 0; i < len; i++)
+			v = v << 8 | p[i];
+		return (int64_t)v;
+	}
 }
 
 /* A column by its serial type: bytes taken of the body; SIZE_MAX when there are not so many, or the
  * type is one that no table of ours has. */
-static size_t read_column(struct lm_column *column, uint64_t type, const uint8_t *body, size_t left)
+static inline size_t read_column(struct lm_column *column, uint64_t type, const uint8_t *body, size_t left)
 {
 	static const uint8_t width[] = { 0, 1, 2, 3, 4, 6, 8 };
 
@@ -160,12 +139,12 @@ static size_t read_column(struct lm_column *column, uint64_t type, const uint8_t
 static bool read_record(struct lm_cursor *c, const uint8_t *record, size_t len)
 {
 	uint64_t header_len, type;
-	size_t at = varint(record, len, &header_len), body = (size_t)header_len;
+	size_t at = lm_varint_get(record, len, &header_len), body = (size_t)header_len;
 
 	if (at == 0 || header_len > len)
 		return false;
 	for (unsigned i = 0; i < c->columns; i++) {
-		size_t n = varint(record + at, (size_t)header_len - at, &type), taken;
+		size_t n = lm_varint_get(record + at, (size_t)header_len - at, &type), taken;
 
 		if (n == 0)
 			return false;

@@ -33,38 +33,6 @@ static const struct lm_column *at(const struct lm_table *t, int column)
 	return &t->cursor.column[column];
 }
 
-enum lm_column_type lm_type_of(const struct lm_table *t, int column)
-{
-	return at(t, column)->type;
-}
-
-int lm_get_int(struct lm_table *t, int column, const char *what, uint64_t max, uint64_t *value)
-{
-	const struct lm_column *c = at(t, column);
-
-	if (c->type != LM_INTEGER || c->integer < 0 || (uint64_t)c->integer > max)
-		return lm_table_bad(t, what);
-	*value = (uint64_t)c->integer;
-	return LMODEL_OK;
-}
-
-int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, bool optional,
-	       size_t *value)
-{
-	uint64_t v = 0;
-
-	if (optional && at(t, column)->type == LM_NULL) {
-		*value = LM_NONE;
-		return LMODEL_OK;
-	}
-	if (count == 0)
-		return lm_table_bad(t, what);
-	if (lm_get_int(t, column, what, count - 1, &v))
-		return LMODEL_ECORRUPT;
-	*value = (size_t)v;
-	return LMODEL_OK;
-}
-
 int lm_see_text(struct lm_table *t, int column, const char *what, size_t limit, const char **value,
 		size_t *len)
 {
@@ -114,16 +82,6 @@ int lm_copy_text(struct lm_table *t, int column, const char *what, char *buffer,
 	int r = lm_see_text(t, column, what, size - 1, &text, &len);
 
 	return r != LMODEL_OK ? r : copy_text(t, text, len, buffer, &unused);
-}
-
-int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes, size_t len)
-{
-	const struct lm_column *c = at(t, column);
-
-	if (c->type != LM_BLOB || c->len != len)
-		return lm_table_bad(t, what);
-	memcpy(bytes, c->bytes, len);
-	return LMODEL_OK;
 }
 
 int lm_get_blob(struct lm_table *t, int column, const char *what, size_t limit, uint8_t **bytes,

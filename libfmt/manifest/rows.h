@@ -32,14 +32,43 @@ int lm_table_bad(const struct lm_table *t, const char *what);
 /* Steps to the next row: LMODEL_OK with `*more`, or a failure. */
 int lm_table_next(struct lm_table *t, bool *more);
 
-enum lm_column_type lm_type_of(const struct lm_table *t, int column);
+static inline enum lm_column_type lm_type_of(const struct lm_table *t, int column)
+{
+	return t->cursor.column[column].type;
+}
 
 /* An integer of 0 to `max`. */
-int lm_get_int(struct lm_table *t, int column, const char *what, uint64_t max, uint64_t *value);
+static inline int lm_get_int(struct lm_table *t, int column, const char *what, uint64_t max,
+			     uint64_t *value)
+{
+	const struct lm_column *c = &t->cursor.column[column];
+
+	if (c->type != LM_INTEGER || c->integer < 0 || (uint64_t)c->integer > max) {
+		lm_table_bad(t, what);
+		return LMODEL_ECORRUPT;
+	}
+	*value = (uint64_t)c->integer;
+	return LMODEL_OK;
+}
 
 /* A row number below `count`, or LM_NONE for NULL where that may be. */
-int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, bool optional,
-	       size_t *value);
+static inline int lm_get_row(struct lm_table *t, int column, const char *what, size_t count,
+			     bool optional, size_t *value)
+{
+	uint64_t v = 0;
+
+	*value = LM_NONE;
+	if (optional && lm_type_of(t, column) == LM_NULL)
+		return LMODEL_OK;
+	if (count == 0) {
+		lm_table_bad(t, what);
+		return LMODEL_ECORRUPT;
+	}
+	if (lm_get_int(t, column, what, count - 1, &v))
+		return LMODEL_ECORRUPT;
+	*value = (size_t)v;
+	return LMODEL_OK;
+}
 
 /* Valid UTF-8 without NUL, at most `limit` bytes, in fresh memory. */
 int lm_get_text(struct lm_table *t, int column, const char *what, size_t limit, char **value);
@@ -55,7 +84,18 @@ int lm_see_text(struct lm_table *t, int column, const char *what, size_t limit, 
 		size_t *len);
 
 /* A blob of exactly `len` bytes. */
-int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes, size_t len);
+static inline int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes,
+			       size_t len)
+{
+	const struct lm_column *c = &t->cursor.column[column];
+
+	if (c->type != LM_BLOB || c->len != len) {
+		lm_table_bad(t, what);
+		return LMODEL_ECORRUPT;
+	}
+	memcpy(bytes, c->bytes, len);
+	return LMODEL_OK;
+}
 
 /* A blob of 1 to `limit` bytes, in fresh memory. */
 int lm_get_blob(struct lm_table *t, int column, const char *what, size_t limit, uint8_t **bytes,
