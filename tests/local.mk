@@ -14,6 +14,7 @@ lm_unit_tests = \
 	%D%/unit/test_codec \
 	%D%/unit/test_credentials \
 	%D%/unit/test_crypto \
+	%D%/unit/test_database \
 	%D%/unit/test_decoy \
 	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
@@ -75,6 +76,8 @@ lm_unit_tests = \
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_layers_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_database_CPPFLAGS = $(lm_test_cppflags) $(SQLITE_CFLAGS)
+%C%_unit_test_database_LDADD = $(LDADD) $(SQLITE_LIBS)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags) $(SQLITE_CFLAGS)
 %C%_unit_test_manifest_LDADD = $(LDADD) $(SQLITE_LIBS)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)

@@ -122,9 +122,9 @@ struct lm_db {
 /* Checks header, b-trees and schema of an untrusted image, which has to stay. Afterwards each page
  * is known to be part of one table, each cell to lie in its page alone, and the rows of a table to
  * have rising rowids. What is in the rows is not looked at. */
-int lm_db_open(struct lm_db *image, const uint8_t *bytes, uint64_t len, const char *label,
+int lm_db_open(struct lm_db *db, const uint8_t *bytes, uint64_t len, const char *label,
 		  struct lmodel_error *error) LM_MUST_CHECK;
-void lm_db_close(struct lm_db *image);
+void lm_db_close(struct lm_db *db);
 
 /* ---- record.c: the rows of a table ---- */
 
@@ -138,8 +138,8 @@ struct lm_column {
 };
 
 struct lm_cursor {
-	const struct lm_db *image;
-	size_t leaf, leaf_end;         /* indices of image->leaves */
+	const struct lm_db *db;
+	size_t leaf, leaf_end;         /* indices of db->leaves */
 	uint32_t cell;                 /* the next one of that leaf */
 	int64_t rowid;
 	unsigned columns;              /* that each row has to have */
@@ -149,10 +149,10 @@ struct lm_cursor {
 };
 
 /* `name` is one of the schema's. */
-void lm_cursor_open(struct lm_cursor *cursor, const struct lm_db *image, const char *name,
+void lm_cursor_open(struct lm_cursor *cursor, const struct lm_db *db, const char *name,
 		    unsigned columns);
 void lm_cursor_close(struct lm_cursor *cursor);
-uint64_t lm_cursor_rows(const struct lm_db *image, const char *name);
+uint64_t lm_cursor_rows(const struct lm_db *db, const char *name);
 
 /* The next row: 1, 0 behind the last one, -1 when the row is damaged, -2 for want of memory. */
 int lm_cursor_next(struct lm_cursor *cursor);

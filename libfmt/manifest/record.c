@@ -18,27 +18,27 @@ size_t lm_varint_long(const uint8_t *p, size_t len, uint64_t *value)
 	return 9;
 }
 
-static const struct lm_db_table *find(const struct lm_db *image, const char *name)
+static const struct lm_db_table *find(const struct lm_db *db, const char *name)
 {
-	for (size_t i = 0; i < image->table_count; i++)
-		if (strcmp(image->tables[i].name, name) == 0)
-			return &image->tables[i];
+	for (size_t i = 0; i < db->table_count; i++)
+		if (strcmp(db->tables[i].name, name) == 0)
+			return &db->tables[i];
 	return NULL;
 }
 
-uint64_t lm_cursor_rows(const struct lm_db *image, const char *name)
+uint64_t lm_cursor_rows(const struct lm_db *db, const char *name)
 {
-	const struct lm_db_table *table = find(image, name);
+	const struct lm_db_table *table = find(db, name);
 
 	return table != NULL ? table->rows : 0;
 }
 
-void lm_cursor_open(struct lm_cursor *c, const struct lm_db *image, const char *name,
+void lm_cursor_open(struct lm_cursor *c, const struct lm_db *db, const char *name,
 		    unsigned columns)
 {
-	const struct lm_db_table *table = find(image, name);
+	const struct lm_db_table *table = find(db, name);
 
-	*c = (struct lm_cursor){ .image = image, .columns = columns };
+	*c = (struct lm_cursor){ .db = db, .columns = columns };
 	if (table != NULL) {
 		c->leaf = table->first_leaf;
 		c->leaf_end = table->first_leaf + table->leaf_count;
@@ -51,15 +51,15 @@ void lm_cursor_close(struct lm_cursor *c)
 	c->whole = NULL;
 }
 
-static const uint8_t *page_at(const struct lm_db *image, uint32_t number)
+static const uint8_t *page_at(const struct lm_db *db, uint32_t number)
 {
-	return image->bytes + (size_t)(number - 1) * image->page_size;
+	return db->bytes + (size_t)(number - 1) * db->page_size;
 }
 
 /* The payload in one piece. That its overflow pages are there was checked with the image. */
 static const uint8_t *gather(struct lm_cursor *c, const uint8_t *page, const struct lm_cell *cell)
 {
-	const struct lm_db *image = c->image;
+	const struct lm_db *db = c->db;
 	size_t have = cell->local, len = (size_t)cell->payload;
 	uint32_t next;
 
@@ -76,8 +76,8 @@ static const uint8_t *gather(struct lm_cursor *c, const uint8_t *page, const str
 	memcpy(c->whole, page + cell->at, have);
 	next = lm_be32(page + cell->at + have);
 	while (have < len) {
-		const uint8_t *overflow = page_at(image, next);
-		size_t n = LM_MIN(len - have, (size_t)image->page_size - LM_OVERFLOW_LINK);
+		const uint8_t *overflow = page_at(db, next);
+		size_t n = LM_MIN(len - have, (size_t)db->page_size - LM_OVERFLOW_LINK);
 
 		memcpy(c->whole + have, overflow + LM_OVERFLOW_LINK, n);
 		have += n;
@@ -159,11 +159,11 @@ static bool read_record(struct lm_cursor *c, const uint8_t *record, size_t len)
 
 int lm_cursor_next(struct lm_cursor *c)
 {
-	const struct lm_db *image = c->image;
+	const struct lm_db *db = c->db;
 
 	while (c->leaf < c->leaf_end) {
-		uint32_t number = image->leaves[c->leaf];
-		const uint8_t *page = page_at(image, number);
+		uint32_t number = db->leaves[c->leaf];
+		const uint8_t *page = page_at(db, number);
 		const uint8_t *header = page + (number == 1 ? LM_DB_HEADER : 0);
 		const uint8_t *record;
 		struct lm_cell cell;
@@ -173,7 +173,7 @@ int lm_cursor_next(struct lm_cursor *c)
 			c->cell = 0;
 			continue;
 		}
-		if (!lm_cell_read(page, image->page_size, lm_be16(header + 8 + 2 * c->cell++), &cell))
+		if (!lm_cell_read(page, db->page_size, lm_be16(header + 8 + 2 * c->cell++), &cell))
 			return -1;
 		record = gather(c, page, &cell);
 		if (record == NULL)
