@@ -23,11 +23,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/include/lmodel/version.h
 
 %C%_libcore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir) \
-	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(JANSSON_CFLAGS) \
+	$(ZSTD_CFLAGS) $(ARCHIVE_CFLAGS) $(GCRYPT_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) \
 	$(PNG_CFLAGS) $(CURL_CFLAGS)
 %C%_libcore_la_CFLAGS = $(AM_CFLAGS) -pthread -ffp-contract=off
 # libarchive, libpng and libcurl are loaded when they are needed (base/lazy.h).
-%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(JANSSON_LIBS) \
+%C%_libcore_la_LIBADD = $(ZSTD_LIBS) $(GCRYPT_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) \
 	-lpthread -lm
 
 # Lowest layer first; a layer knows only those above its line.
@@ -123,14 +123,11 @@ dist_lmodelinclude_HEADERS = \
 	%D%/container/zip_read.c \
 	%D%/container/zip_write.c \
 	%D%/manifest/check.c \
-	%D%/manifest/database.c %D%/manifest/database.h \
-	%D%/manifest/database_write.c \
+	%D%/manifest/hardened.c %D%/manifest/hardened.h \
 	%D%/manifest/load.c \
 	%D%/manifest/load_tiers.c \
 	%D%/manifest/manifest.c %D%/manifest/manifest.h \
-	%D%/manifest/record.c \
 	%D%/manifest/rows.c %D%/manifest/rows.h \
-	%D%/manifest/schema.c \
 	%D%/manifest/store.c \
 	%D%/keys/book.c %D%/keys/book.h \
 	%D%/keys/grant.c %D%/keys/grant.h \

@@ -1,7 +1,7 @@
 # Tests. Unit tests link the library's objects; scripts use the built program. All speak TAP.
 LDADD = libfmt/libcore.la
 lm_test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/libfmt -I$(top_srcdir)/%D% -I$(top_builddir) \
-	$(ZSTD_CFLAGS) $(JANSSON_CFLAGS)
+	$(ZSTD_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
 
 lm_unit_tests = \
 	%D%/unit/test_age \
@@ -14,7 +14,6 @@ lm_unit_tests = \
 	%D%/unit/test_codec \
 	%D%/unit/test_credentials \
 	%D%/unit/test_crypto \
-	%D%/unit/test_database \
 	%D%/unit/test_decoy \
 	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
@@ -76,10 +75,7 @@ lm_unit_tests = \
 %C%_unit_test_hidden_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_import_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_layers_CPPFLAGS = $(lm_test_cppflags)
-%C%_unit_test_database_CPPFLAGS = $(lm_test_cppflags) $(SQLITE_CFLAGS)
-%C%_unit_test_database_LDADD = $(LDADD) $(SQLITE_LIBS)
-%C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags) $(SQLITE_CFLAGS)
-%C%_unit_test_manifest_LDADD = $(LDADD) $(SQLITE_LIBS)
+%C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
@@ -162,8 +158,7 @@ lm_fuzz_targets = \
 %C%_fuzz_fuzz_index_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_index_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_manifest_SOURCES = %D%/fuzz/fuzz_manifest.c %D%/fuzz/replay.c
-%C%_fuzz_fuzz_manifest_CPPFLAGS = $(lm_test_cppflags) $(SQLITE_CFLAGS)
-%C%_fuzz_fuzz_manifest_LDADD = $(LDADD) $(SQLITE_LIBS)
+%C%_fuzz_fuzz_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) $(LM_FUZZ_FLAGS)
 %C%_fuzz_fuzz_net_SOURCES = %D%/fuzz/fuzz_net.c %D%/fuzz/replay.c
 %C%_fuzz_fuzz_net_CPPFLAGS = $(lm_test_cppflags)

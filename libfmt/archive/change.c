@@ -222,7 +222,7 @@ int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t c
 	if (r == LMODEL_OK)
 		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, committed_len,
 				    &c->level, error);
-	free(image);
+	lm_manifest_image_free(image);
 	return r;
 }
 

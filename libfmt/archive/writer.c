@@ -340,7 +340,7 @@ static int plan(struct lm_manifest *m, uint64_t *image_len, struct lmodel_error 
 		return LMODEL_EFAILED;
 	r = lm_manifest_store(m, &image, image_len, error);
 	if (r == LMODEL_OK)
-		free(image);
+		lm_manifest_image_free(image);
 	return r;
 }
 
@@ -416,7 +416,7 @@ int lm_writer_finish(struct lm_writer *w, const unsigned char *seed, size_t seed
 		return LMODEL_EFAILED;
 	r = lm_slots_create(w->fd, w->label, w->slot_size, m->created, image, image_len, committed,
 			    commit_counter, error);
-	free(image);
+	lm_manifest_image_free(image);
 	return r;
 }
 

@@ -73,18 +73,19 @@ static int read_archive(struct lm_table *t, struct lm_manifest *m)
 
 static int read_chunks(struct lm_table *t, struct lm_member *b)
 {
-	const struct lm_column *index = &t->cursor.column[7];
 	uint64_t count = b->bytes / b->chunk_bytes + (b->bytes % b->chunk_bytes != 0), stored = 0;
+	const uint8_t *index;
+	size_t size;
 
-	if (index->type != LM_BLOB || index->len % 4 != 0 || index->len / 4 != count ||
+	if (!lm_see_blob(t, 7, &index, &size) || size % 4 != 0 || size / 4 != count ||
 	    count > UINT32_MAX)
 		return lm_table_bad(t, "chunk index does not fit the size");
 	b->chunk_count = (uint32_t)count;
-	b->chunks = lm_arena_take(t->arena, index->len, 4);
+	b->chunks = lm_arena_take(t->arena, size, 4);
 	if (b->chunks == NULL)
 		return lm_fail_memory(t->error);
 	for (uint32_t i = 0; i < b->chunk_count; i++) {
-		uint32_t entry = lm_get_u32(index->bytes + 4 * (size_t)i), len = entry & LM_CHUNK_LEN_MASK;
+		uint32_t entry = lm_get_u32(index + 4 * (size_t)i), len = entry & LM_CHUNK_LEN_MASK;
 
 		if (entry >> LM_CHUNK_LEN_BITS > LM_METHOD_PLANES)
 			return lm_table_bad(t, "chunk method is not defined");
@@ -283,8 +284,8 @@ static int read_single(struct lm_load *l)
 	LM_CLEANUP(lm_table_close) struct lm_table s = { 0 };
 	bool more;
 
-	lm_table_open(&a, l, "archive", 7);
-	if (lm_table_next(&a, &more))
+	if (lm_table_open(&a, l, "archive", "SELECT id, format, content_generation, created, tool, "
+		       "source_format, must_understand FROM archive") || lm_table_next(&a, &more))
 		return LMODEL_ECORRUPT;
 	if (!more)
 		return lm_table_bad(&a, "row is missing");
@@ -292,8 +293,8 @@ static int read_single(struct lm_load *l)
 		return LMODEL_ECORRUPT;
 	if (lm_table_next(&a, &more) || more)
 		return lm_table_bad(&a, "more than one row");
-	lm_table_open(&s, l, "statement", 1);
-	if (lm_table_next(&s, &more))
+	if (lm_table_open(&s, l, "statement", "SELECT text FROM statement") ||
+	    lm_table_next(&s, &more))
 		return LMODEL_ECORRUPT;
 	if (!more)
 		return lm_table_bad(&s, "row is missing");
@@ -309,18 +310,25 @@ static int read_tables(struct lm_load *l)
 	struct lm_manifest *m = l->m;
 
 	if (read_single(l) ||
-	    lm_read_list(l, "member", 9, true, &m->members, sizeof(*m->members), &m->member_count,
-			 read_member) ||
-	    lm_read_list(l, "source", 5, true, &m->sources, sizeof(*m->sources), &m->source_count,
-			 read_source) ||
-	    lm_read_list(l, "metadata", 4, true, &m->metadata, sizeof(*m->metadata),
-			 &m->metadata_count, read_metadata) ||
-	    lm_read_list(l, "tensor", 8, true, &m->tensors, sizeof(*m->tensors), &m->tensor_count,
-			 read_tensor) ||
-	    lm_read_list(l, "attachment", 3, true, &m->attachments, sizeof(*m->attachments),
-			 &m->attachment_count, read_attachment) ||
-	    lm_read_list(l, "dead", 3, false, &m->dead, sizeof(*m->dead), &m->dead_count,
-			 read_dead) ||
+	    lm_read_list(l, "member",
+			 "SELECT id, path, offset, length, bytes, coding, chunk_bytes, "
+			 "chunks, digest FROM member ORDER BY id",
+			 &m->members, sizeof(*m->members), &m->member_count, read_member) ||
+	    lm_read_list(l, "source",
+			 "SELECT id, name, format, bytes, skeleton FROM source ORDER BY id",
+			 &m->sources, sizeof(*m->sources), &m->source_count, read_source) ||
+	    lm_read_list(l, "metadata", "SELECT id, source, key, value FROM metadata ORDER BY id",
+			 &m->metadata, sizeof(*m->metadata), &m->metadata_count, read_metadata) ||
+	    lm_read_list(l, "tensor",
+			 "SELECT id, name, dtype, shape, bytes, source, member, alias "
+			 "FROM tensor ORDER BY id",
+			 &m->tensors, sizeof(*m->tensors), &m->tensor_count, read_tensor) ||
+	    lm_read_list(l, "attachment", "SELECT id, name, member FROM attachment ORDER BY id",
+			 &m->attachments, sizeof(*m->attachments), &m->attachment_count,
+			 read_attachment) ||
+	    lm_read_list(l, "dead",
+			 "SELECT rowid - 1, offset, length, state FROM dead ORDER BY rowid",
+			 &m->dead, sizeof(*m->dead), &m->dead_count, read_dead) ||
 	    lm_load_tiers(l))
 		return (int)l->error->code;
 	return LMODEL_OK;
@@ -334,18 +342,16 @@ int lm_manifest_load(struct lm_manifest *m, const uint8_t *image, uint64_t len,
 		.m = m, .members_begin = members_begin, .committed_len = committed_len,
 		.label = label, .error = error,
 	};
-	struct lm_db checked;
 	int r;
 
 	*m = (struct lm_manifest){ 0 };
-	r = lm_db_open(&checked, image, len, label, error);
+	r = lm_sqlite_open_untrusted(&l.db, image, len, label, error);
 	if (r != LMODEL_OK)
 		return r;
-	l.image = &checked;
 	r = read_tables(&l);
 	if (r == LMODEL_OK)
 		r = lm_manifest_check(m, label, error);
-	lm_db_close(&checked);
+	sqlite3_close_v2(l.db);
 	if (r != LMODEL_OK)
 		lm_manifest_free(m);
 	return r;

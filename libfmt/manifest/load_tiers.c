@@ -30,10 +30,9 @@ static int get_word(struct lm_table *t, int column, const char *what, const char
 /* Where the tier's members are; both or none. Their lengths are not known before the shards. */
 static int read_places(struct lm_load *l, struct lm_table *t, struct lm_tier_row *tier)
 {
-	tier->absent = lm_type_of(t, 12) == LM_NULL;
+	tier->absent = lm_is_null(t, 12);
 	if (tier->absent)
-		return lm_type_of(t, 13) == LM_NULL ? LMODEL_OK :
-						      lm_table_bad(t, "absent in part");
+		return lm_is_null(t, 13) ? LMODEL_OK : lm_table_bad(t, "absent in part");
 	for (int k = 0; k < 2; k++)
 		if (lm_get_int(t, 12 + k, "offset", l->committed_len, &tier->offset[k]) ||
 		    tier->offset[k] % LM_TAR_BLOCK != 0 ||
@@ -162,16 +161,16 @@ static int read_slot(struct lm_load *l, struct lm_table *t, unsigned last)
 	struct lm_slot_row *s = &l->m->slots[l->m->slot_count - 1];
 	uint64_t id;
 
-	if (lm_get_id(t, "id", LM_SLOT_ID_LIMIT, &id) ||
+	if (lm_get_int(t, 0, "id", LM_SLOT_ID_LIMIT, &id) ||
 	    get_word(t, 1, "kind", "X25519 ssh-ed25519 passphrase", &s->kind) ||
 	    lm_get_blob(t, 2, "grant", LM_GRANT_LIMIT, &s->grant, &s->grant_len))
 		return LMODEL_ECORRUPT;
 	if (id <= last)
 		return lm_table_bad(t, "id is out of order");
 	s->id = (unsigned)id;
-	if ((lm_type_of(t, 3) == LM_NULL) == (strcmp(s->kind, "passphrase") == 0))
+	if (lm_is_null(t, 3) == (strcmp(s->kind, "passphrase") == 0))
 		return lm_table_bad(t, "identity");
-	if (lm_type_of(t, 3) == LM_NULL)
+	if (lm_is_null(t, 3))
 		return LMODEL_OK;
 	return lm_get_blob(t, 3, "identity", LM_GRANT_LIMIT, &s->identity, &s->identity_len);
 }
@@ -182,9 +181,9 @@ static int read_slots(struct lm_load *l)
 	struct lm_manifest *m = l->m;
 	size_t capacity = 0;
 	bool more;
-	int r = LMODEL_OK;
+	int r = lm_table_open(&t, l, "key_slot",
+			      "SELECT id, kind, grant, identity FROM key_slot ORDER BY id");
 
-	lm_table_open(&t, l, "key_slot", 4);
 	while (r == LMODEL_OK && (r = lm_table_next(&t, &more)) == LMODEL_OK && more) {
 		if (m->slot_count == LM_SLOT_ROW_LIMIT)
 			return lm_fail(l->error, LMODEL_ELIMIT, "%s: more than %u key slots",
@@ -234,8 +233,9 @@ static int read_owner(struct lm_load *l)
 	struct lm_owner_row *o = &l->m->owner;
 	bool more;
 
-	lm_table_open(&t, l, "owner", 4);
-	if (lm_table_next(&t, &o->present))
+	if (lm_table_open(&t, l, "owner",
+			  "SELECT public_key, signature, book_counter, book FROM owner") ||
+	    lm_table_next(&t, &o->present))
 		return LMODEL_ECORRUPT;
 	if (o->present != (l->m->tier_count > 0))
 		return lm_table_bad(&t, o->present ? "without tiers" : "row is missing");
@@ -319,14 +319,21 @@ int lm_load_tiers(struct lm_load *l)
 {
 	struct lm_manifest *m = l->m;
 
-	if (lm_read_list(l, "tier", 14, true, &m->tiers, sizeof(*m->tiers), &m->tier_count,
-			 read_tier) ||
-	    lm_read_list(l, "shard", 8, true, &m->shards, sizeof(*m->shards), &m->shard_count,
-			 read_shard) ||
-	    lm_read_list(l, "sealed", 5, true, &m->sealed, sizeof(*m->sealed), &m->sealed_count,
-			 read_sealed) ||
-	    lm_read_list(l, "signature", 3, true, &m->signatures, sizeof(*m->signatures),
-			 &m->signature_count, read_signature) ||
+	if (lm_read_list(l, "tier",
+			 "SELECT id, name, generation, selection, mask, unit, scope, amount, "
+			 "key_commitment, position_commitment, key_mac, position_mac, "
+			 "positions_offset, values_offset FROM tier ORDER BY id",
+			 &m->tiers, sizeof(*m->tiers), &m->tier_count, read_tier) ||
+	    lm_read_list(l, "shard",
+			 "SELECT id, tier, tensor, unit, positions_length, "
+			 "positions_digest, values_length, values_digest FROM shard ORDER BY id",
+			 &m->shards, sizeof(*m->shards), &m->shard_count, read_shard) ||
+	    lm_read_list(l, "sealed",
+			 "SELECT id, name, tier, length, digest FROM sealed ORDER BY id",
+			 &m->sealed, sizeof(*m->sealed), &m->sealed_count, read_sealed) ||
+	    lm_read_list(l, "signature", "SELECT id, kind, bytes FROM signature ORDER BY id",
+			 &m->signatures, sizeof(*m->signatures), &m->signature_count,
+			 read_signature) ||
 	    check_places(l) || read_slots(l) || check_slots(l) || read_owner(l))
 		return (int)l->error->code;
 	if (check_features(l) || check_locked(l))

@@ -232,9 +232,11 @@ bool lm_manifest_has_formats(const struct lm_manifest *manifest);
 int lm_manifest_set_features(struct lm_manifest *manifest,
 			     struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Makes the image, from nothing: no byte of an earlier one is in it. `*image` is to be freed. */
+/* Makes the image: a fresh database without a free page, so nothing of an earlier one is in
+ * it. `*image` is freed with lm_manifest_image_free(). */
 int lm_manifest_store(const struct lm_manifest *manifest, uint8_t **image, uint64_t *len,
 		      struct lmodel_error *error) LM_MUST_CHECK;
+void lm_manifest_image_free(uint8_t *image);
 
 /* Checks loaded rows against each other: names are unique, every member is used once, dead
  * ranges lie between members. Makes tensor_names. Part of lm_manifest_load(). */

@@ -2,7 +2,7 @@
 
 void lm_table_close(struct lm_table *t)
 {
-	lm_cursor_close(&t->cursor);
+	sqlite3_finalize(t->statement);
 }
 
 int lm_table_bad(const struct lm_table *t, const char *what)
@@ -11,38 +11,79 @@ int lm_table_bad(const struct lm_table *t, const char *what)
 		       (uintmax_t)t->row, what);
 }
 
-void lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name, unsigned columns)
+int lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name, const char *sql)
 {
 	*t = (struct lm_table){ .name = name, .label = l->label, .error = l->error,
 				.arena = &l->m->arena };
-	lm_cursor_open(&t->cursor, l->image, name, columns);
+	if (sqlite3_prepare_v2(l->db, sql, -1, &t->statement, NULL) != SQLITE_OK)
+		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: %s: %s", l->label, name,
+			       sqlite3_errmsg(l->db));
+	return LMODEL_OK;
 }
 
 int lm_table_next(struct lm_table *t, bool *more)
 {
-	int r = lm_cursor_next(&t->cursor);
+	int r = sqlite3_step(t->statement);
 
-	*more = r == 1;
-	if (r >= 0)
+	*more = r == SQLITE_ROW;
+	if (r == SQLITE_ROW || r == SQLITE_DONE)
 		return LMODEL_OK;
-	return r == -2 ? lm_fail_memory(t->error) : lm_table_bad(t, "cannot be read");
+	return lm_table_bad(t, "cannot be read");
 }
 
-static const struct lm_column *at(const struct lm_table *t, int column)
+/* A negative one is above any limit. */
+static int take_int(struct lm_table *t, sqlite3_value *v, const char *what, uint64_t max,
+		    uint64_t *value)
 {
-	return &t->cursor.column[column];
+	if (sqlite3_value_type(v) != SQLITE_INTEGER)
+		return lm_table_bad(t, what);
+	*value = (uint64_t)sqlite3_value_int64(v);
+	return *value <= LM_MIN(max, (uint64_t)INT64_MAX) ? LMODEL_OK : lm_table_bad(t, what);
+}
+
+int lm_get_int(struct lm_table *t, int column, const char *what, uint64_t max, uint64_t *value)
+{
+	return take_int(t, lm_column(t, column), what, max, value);
+}
+
+int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, bool optional,
+	       size_t *value)
+{
+	sqlite3_value *column_value = lm_column(t, column);
+	uint64_t v = 0;
+
+	*value = LM_NONE;
+	if (optional && sqlite3_value_type(column_value) == SQLITE_NULL)
+		return LMODEL_OK;
+	if (count == 0)
+		return lm_table_bad(t, what);
+	if (take_int(t, column_value, what, count - 1, &v))
+		return LMODEL_ECORRUPT;
+	*value = (size_t)v;
+	return LMODEL_OK;
+}
+
+/* As a blob a text is neither copied nor changed. */
+static bool see(const struct lm_table *t, int column, int type, const void **bytes, size_t *len)
+{
+	sqlite3_value *v = lm_column(t, column);
+
+	if (sqlite3_value_type(v) != type)
+		return false;
+	*bytes = sqlite3_value_blob(v);
+	*len = (size_t)sqlite3_value_bytes(v);
+	return *bytes != NULL || *len == 0;
 }
 
 int lm_see_text(struct lm_table *t, int column, const char *what, size_t limit, const char **value,
 		size_t *len)
 {
-	const struct lm_column *c = at(t, column);
+	const void *text;
 
-	*value = (const char *)c->bytes;
-	*len = c->len;
-	if (c->type != LM_TEXT || c->len > limit || !lm_text_valid(*value, c->len))
+	if (!see(t, column, SQLITE_TEXT, &text, len) || *len > limit)
 		return lm_table_bad(t, what);
-	return LMODEL_OK;
+	*value = *len > 0 ? text : "";
+	return lm_text_valid(*value, *len) ? LMODEL_OK : lm_table_bad(t, what);
 }
 
 static int copy_text(struct lm_table *t, const char *text, size_t len, char *to, char **value)
@@ -84,62 +125,69 @@ int lm_copy_text(struct lm_table *t, int column, const char *what, char *buffer,
 	return r != LMODEL_OK ? r : copy_text(t, text, len, buffer, &unused);
 }
 
+bool lm_see_blob(const struct lm_table *t, int column, const uint8_t **bytes, size_t *len)
+{
+	const void *blob = NULL;
+	bool found = see(t, column, SQLITE_BLOB, &blob, len);
+
+	*bytes = blob;
+	return found;
+}
+
+int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes, size_t len)
+{
+	const uint8_t *blob;
+	size_t n;
+
+	if (!lm_see_blob(t, column, &blob, &n) || n != len)
+		return lm_table_bad(t, what);
+	memcpy(bytes, blob, len);
+	return LMODEL_OK;
+}
+
 int lm_get_blob(struct lm_table *t, int column, const char *what, size_t limit, uint8_t **bytes,
 		size_t *len)
 {
-	const struct lm_column *c = at(t, column);
+	const uint8_t *blob;
+	size_t n;
 
-	if (c->type != LM_BLOB || c->len == 0 || c->len > limit)
+	if (!lm_see_blob(t, column, &blob, &n) || n == 0 || n > limit)
 		return lm_table_bad(t, what);
-	*bytes = malloc(c->len);
+	*bytes = malloc(n);
 	if (*bytes == NULL)
 		return lm_fail_memory(t->error);
-	memcpy(*bytes, c->bytes, c->len);
-	*len = c->len;
+	memcpy(*bytes, blob, n);
+	*len = n;
 	return LMODEL_OK;
 }
 
-int lm_get_id(struct lm_table *t, const char *what, uint64_t max, uint64_t *value)
+/* The id column counts from 0 without gaps. */
+static int check_id(struct lm_table *t)
 {
-	int64_t id = t->cursor.rowid;
+	uint64_t id;
 
-	if (at(t, 0)->type != LM_NULL || id < 0 || (uint64_t)id > max)
-		return lm_table_bad(t, what);
-	*value = (uint64_t)id;
-	return LMODEL_OK;
+	if (lm_get_int(t, 0, "id is out of order", INT64_MAX, &id))
+		return LMODEL_ECORRUPT;
+	return id == t->row ? LMODEL_OK : lm_table_bad(t, "id is out of order");
 }
 
-static int check_id(struct lm_table *t, bool has_id)
-{
-	int64_t wanted = (int64_t)t->row + !has_id;
-
-	if (t->cursor.rowid != wanted || (has_id && at(t, 0)->type != LM_NULL))
-		return lm_table_bad(t, "id is out of order");
-	return LMODEL_OK;
-}
-
-int lm_read_list(struct lm_load *l, const char *name, unsigned columns, bool has_id, void *array,
+int lm_read_list(struct lm_load *l, const char *name, const char *sql, void *array,
 		 size_t element, size_t *count,
 		 int (*read)(struct lm_load *, struct lm_table *, size_t))
 {
-	LM_CLEANUP(lm_table_close) struct lm_table t = { .name = name };
-	/* Not more than the image has cells, each of which was found in it. */
-	uint64_t rows = lm_cursor_rows(l->image, name), size;
+	LM_CLEANUP(lm_table_close) struct lm_table t = { 0 };
+	size_t capacity = 0;
 	bool more;
-	int r = LMODEL_OK;
+	int r = lm_table_open(&t, l, name, sql);
 
-	lm_table_open(&t, l, name, columns);
-	if (rows == 0)
-		return LMODEL_OK;
-	if (!lm_mul(rows, element, &size) || size > SIZE_MAX)
-		return lm_fail_memory(l->error);
-	*(void **)array = calloc(1, (size_t)size);
-	if (*(void **)array == NULL)
-		return lm_fail_memory(l->error);
 	while (r == LMODEL_OK && (r = lm_table_next(&t, &more)) == LMODEL_OK && more) {
+		r = lm_grow(array, *count, &capacity, element, l->error);
+		if (r != LMODEL_OK)
+			break;
 		/* Counted before it is read, so that a failure half-way frees what it has. */
+		memset(*(char **)array + *count * element, 0, element);
 		++*count;
-		r = check_id(&t, has_id);
+		r = check_id(&t);
 		if (r == LMODEL_OK)
 			r = read(l, &t, *count - 1);
 		t.row++;

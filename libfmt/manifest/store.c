@@ -1,246 +1,258 @@
-/* Structs to an SQLite image, table by table in the order of the schema. */
+/* Structs to an SQLite image. */
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "manifest/database.h"
+#include "manifest/hardened.h"
 #include "manifest/manifest.h"
 
-static struct lm_column integer(uint64_t v)
+/* One prepared statement and where it runs. */
+struct insert {
+	sqlite3 *db;
+	sqlite3_stmt *statement;
+};
+
+static void finalize(struct insert *i)
 {
-	return (struct lm_column){ .type = LM_INTEGER, .integer = (int64_t)v };
+	sqlite3_finalize(i->statement);
 }
 
-static struct lm_column bytes(enum lm_column_type type, const void *bytes, size_t len)
+static int fail(sqlite3 *db, struct lmodel_error *error)
 {
-	return (struct lm_column){ .type = type, .bytes = bytes, .len = len };
+	return lm_fail(error, LMODEL_EFAILED, "writing the manifest: %s", sqlite3_errmsg(db));
 }
 
-/* Adds a row of one value a letter: i = uint64_t, t = const char *, b = const void * and size_t,
- * o = the same or NULL, n = size_t row number or LM_NONE for NULL. With k, for the id, the column
- * is NULL: it is the rowid (SQLite's file format, 2.3). */
-static int row(struct lm_db_writer *w, uint64_t rowid, const char *types, ...)
+static int prepare(struct insert *i, sqlite3 *db, const char *sql, struct lmodel_error *error)
 {
-	struct lm_column column[LM_DB_COLUMNS];
-	unsigned count = 0;
+	i->db = db;
+	if (sqlite3_prepare_v2(db, sql, -1, &i->statement, NULL) != SQLITE_OK)
+		return fail(db, error);
+	return LMODEL_OK;
+}
+
+/* Binds one value a letter and runs: i = uint64_t, t = const char *, b = const void * and size_t,
+ * o = the same or NULL, n = size_t row number or LM_NONE for NULL. */
+static int row(struct insert *ins, struct lmodel_error *error, const char *types, ...)
+{
+	sqlite3_stmt *s = ins->statement;
+	int r = SQLITE_OK, column = 0;
 	va_list args;
 
 	va_start(args, types);
-	for (const char *t = types; *t != '\0'; t++) {
-		struct lm_column *c = &column[count++];
-
-		*c = (struct lm_column){ .type = LM_NULL };
+	for (const char *t = types; *t != '\0' && r == SQLITE_OK; t++) {
+		column++;
 		if (*t == 'i') {
-			*c = integer(va_arg(args, uint64_t));
+			r = sqlite3_bind_int64(s, column, (sqlite3_int64)va_arg(args, uint64_t));
 		} else if (*t == 't') {
-			const char *text = va_arg(args, const char *);
-
-			*c = bytes(LM_TEXT, text, strlen(text));
+			r = sqlite3_bind_text(s, column, va_arg(args, const char *), -1,
+					      SQLITE_STATIC);
 		} else if (*t == 'b' || *t == 'o') {
-			const void *blob = va_arg(args, const void *);
+			const void *bytes = va_arg(args, const void *);
 			size_t len = va_arg(args, size_t);
 
-			if (*t == 'b' || blob != NULL)
-				*c = bytes(LM_BLOB, blob, len);
-		} else if (*t == 'n') {
+			r = *t == 'o' && bytes == NULL ?
+				    sqlite3_bind_null(s, column) :
+				    sqlite3_bind_blob64(s, column, bytes != NULL ? bytes : "", len,
+							SQLITE_STATIC);
+		} else {
 			size_t n = va_arg(args, size_t);
 
-			if (n != LM_NONE)
-				*c = integer(n);
+			r = n == LM_NONE ? sqlite3_bind_null(s, column) :
+					   sqlite3_bind_int64(s, column, (sqlite3_int64)n);
 		}
 	}
 	va_end(args);
-	return lm_db_add(w, (int64_t)rowid, column, count);
+	if (r == SQLITE_OK && sqlite3_step(s) == SQLITE_DONE && sqlite3_reset(s) == SQLITE_OK)
+		return LMODEL_OK;
+	return fail(ins->db, error);
 }
 
-static int store_archive(const struct lm_manifest *m, struct lm_db_writer *w)
+static int store_archive(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
-	return row(w, 1, "tiiittt", m->id, (uint64_t)m->format, m->content_generation,
-		   (uint64_t)m->created, m->tool, m->source_format, m->must_understand);
+	LM_CLEANUP(finalize) struct insert archive = { 0 };
+	LM_CLEANUP(finalize) struct insert statement = { 0 };
+
+	if (prepare(&archive, db, "INSERT INTO archive VALUES (?, ?, ?, ?, ?, ?, ?)", error) ||
+	    row(&archive, error, "tiiittt", m->id, (uint64_t)m->format, m->content_generation,
+		(uint64_t)m->created, m->tool, m->source_format, m->must_understand) ||
+	    prepare(&statement, db, "INSERT INTO statement VALUES (?)", error) ||
+	    row(&statement, error, "t", m->statement))
+		return LMODEL_EFAILED;
+	return LMODEL_OK;
 }
 
-static int store_members(const struct lm_manifest *m, struct lm_db_writer *w)
+static int store_members(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
-	int r = LMODEL_OK;
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	for (size_t i = 0; i < m->member_count && r == LMODEL_OK; i++) {
+	if (prepare(&ins, db, "INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->member_count; i++) {
 		const struct lm_member *b = &m->members[i];
 
 		/* The index is little-endian in the file, and so are all machines supported. */
-		r = row(w, i, "ktiiitibb", b->path, b->offset, b->length, b->bytes, b->coding_name,
-			b->chunk_bytes, (const void *)b->chunks,
+		if (row(&ins, error, "ntiiitibb", i, b->path, b->offset, b->length, b->bytes,
+			b->coding_name, b->chunk_bytes, (const void *)b->chunks,
 			(size_t)b->chunk_count * sizeof(uint32_t), (const void *)b->digest,
-			sizeof(b->digest));
+			sizeof(b->digest)))
+			return LMODEL_EFAILED;
 	}
-	return r;
+	return LMODEL_OK;
 }
 
-static int store_sources(const struct lm_manifest *m, struct lm_db_writer *w)
+static char *shape_text(const struct lm_tensor_row *t, struct lmodel_error *error)
 {
-	int r = LMODEL_OK;
+	size_t size = 3 + (size_t)t->rank * 21, used;
+	char *text = malloc(size);
 
-	for (size_t i = 0; i < m->source_count && r == LMODEL_OK; i++)
-		r = row(w, i, "kttin", m->sources[i].name, m->sources[i].format,
-			m->sources[i].bytes, m->sources[i].skeleton);
-	return r;
-}
-
-static int store_metadata(const struct lm_manifest *m, struct lm_db_writer *w)
-{
-	int r = LMODEL_OK;
-
-	for (size_t i = 0; i < m->metadata_count && r == LMODEL_OK; i++)
-		r = row(w, i, "kntt", m->metadata[i].source, m->metadata[i].key,
-			m->metadata[i].value);
-	return r;
-}
-
-enum { RANK_MOST = 64, SHAPE_SIZE = 3 + RANK_MOST * 21 };
-
-static void print_shape(char text[SHAPE_SIZE], const struct lm_tensor_row *t)
-{
-	char digits[20];
-
-	*text++ = '[';
-	for (unsigned i = 0; i < LM_MIN(t->rank, (unsigned)RANK_MOST); i++) {
-		uint64_t v = t->shape[i];
-		size_t n = 0;
-
-		do
-			digits[n++] = (char)('0' + v % 10);
-		while ((v /= 10) != 0);
-		if (i > 0)
-			*text++ = ',';
-		while (n > 0)
-			*text++ = digits[--n];
+	if (text == NULL) {
+		lm_fail_memory(error);
+		return NULL;
 	}
-	memcpy(text, "]", 2);
+	text[0] = '[';
+	used = 1;
+	for (unsigned i = 0; i < t->rank; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%ju", i > 0 ? "," : "",
+					 (uintmax_t)t->shape[i]);
+	memcpy(text + used, "]", 2);
+	return text;
 }
 
-static int store_tensors(const struct lm_manifest *m, struct lm_db_writer *w)
+static int store_tensors(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
-	int r = LMODEL_OK;
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	for (size_t i = 0; i < m->tensor_count && r == LMODEL_OK; i++) {
+	if (prepare(&ins, db, "INSERT INTO tensor VALUES (?, ?, ?, ?, ?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->tensor_count; i++) {
 		const struct lm_tensor_row *t = &m->tensors[i];
-		char shape[SHAPE_SIZE];
+		LM_FREE char *shape = shape_text(t, error);
 
-		print_shape(shape, t);
-		r = row(w, i, "ktttinnn", t->name, t->dtype->name, shape, t->bytes, t->source,
-			t->member, t->alias);
+		if (shape == NULL ||
+		    row(&ins, error, "ntttinnn", i, t->name, t->dtype->name, shape, t->bytes,
+			t->source, t->member, t->alias))
+			return LMODEL_EFAILED;
 	}
-	return r;
+	return LMODEL_OK;
 }
 
-static int store_attachments(const struct lm_manifest *m, struct lm_db_writer *w)
+static int store_inputs(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
-	int r = LMODEL_OK;
+	LM_CLEANUP(finalize) struct insert source = { 0 };
+	LM_CLEANUP(finalize) struct insert metadata = { 0 };
+	LM_CLEANUP(finalize) struct insert attachment = { 0 };
+	LM_CLEANUP(finalize) struct insert dead = { 0 };
 
-	for (size_t i = 0; i < m->attachment_count && r == LMODEL_OK; i++)
-		r = row(w, i, "ktn", m->attachments[i].name, m->attachments[i].member);
-	return r;
+	if (prepare(&source, db, "INSERT INTO source VALUES (?, ?, ?, ?, ?)", error) ||
+	    prepare(&metadata, db, "INSERT INTO metadata VALUES (?, ?, ?, ?)", error) ||
+	    prepare(&attachment, db, "INSERT INTO attachment VALUES (?, ?, ?)", error) ||
+	    prepare(&dead, db, "INSERT INTO dead VALUES (?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->source_count; i++)
+		if (row(&source, error, "nttin", i, m->sources[i].name, m->sources[i].format,
+			m->sources[i].bytes, m->sources[i].skeleton))
+			return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->metadata_count; i++)
+		if (row(&metadata, error, "nntt", i, m->metadata[i].source, m->metadata[i].key,
+			m->metadata[i].value))
+			return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->attachment_count; i++)
+		if (row(&attachment, error, "ntn", i, m->attachments[i].name,
+			m->attachments[i].member))
+			return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->dead_count; i++)
+		if (row(&dead, error, "iit", m->dead[i].offset, m->dead[i].length,
+			m->dead[i].pending ? "pending" : "zero"))
+			return LMODEL_EFAILED;
+	return LMODEL_OK;
 }
 
-static int store_tiers(const struct lm_manifest *m, struct lm_db_writer *w)
+static int store_shards(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
-	int r = LMODEL_OK;
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	for (size_t i = 0; i < m->tier_count && r == LMODEL_OK; i++) {
-		const struct lm_tier_row *t = &m->tiers[i];
-		size_t n = LM_SHA256_SIZE;
-
-		r = row(w, i, "ktitttttbbbbnn", t->name, t->generation, t->selection, t->mask,
-			t->unit, t->scope, t->amount, (const void *)t->key_commitment, n,
-			(const void *)t->position_commitment, n, (const void *)t->key_mac, n,
-			(const void *)t->position_mac, n,
-			t->absent ? LM_NONE : (size_t)t->offset[LM_POSITIONS],
-			t->absent ? LM_NONE : (size_t)t->offset[LM_VALUES]);
-	}
-	return r;
-}
-
-static int store_shards(const struct lm_manifest *m, struct lm_db_writer *w)
-{
-	int r = LMODEL_OK;
-
-	for (size_t i = 0; i < m->shard_count && r == LMODEL_OK; i++) {
+	if (prepare(&ins, db, "INSERT INTO shard VALUES (?, ?, ?, ?, ?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->shard_count; i++) {
 		const struct lm_shard_row *s = &m->shards[i];
 		const struct lm_stream_row *p = &s->stream[LM_POSITIONS],
 					   *v = &s->stream[LM_VALUES];
 
-		r = row(w, i, "knntibib", s->tier, s->tensor, s->unit, p->length,
+		if (row(&ins, error, "nnntibib", i, s->tier, s->tensor, s->unit, p->length,
 			(const void *)p->digest, sizeof(p->digest), v->length,
-			(const void *)v->digest, sizeof(v->digest));
+			(const void *)v->digest, sizeof(v->digest)))
+			return LMODEL_EFAILED;
 	}
-	return r;
+	return LMODEL_OK;
 }
 
-static int store_sealed(const struct lm_manifest *m, struct lm_db_writer *w)
+static int store_sealed(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
-	int r = LMODEL_OK;
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	for (size_t i = 0; i < m->sealed_count && r == LMODEL_OK; i++) {
+	if (prepare(&ins, db, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->sealed_count; i++) {
 		const struct lm_sealed_row *s = &m->sealed[i];
 
-		r = row(w, i, "ktnib", s->name, s->tier, s->stream.length,
-			(const void *)s->stream.digest, sizeof(s->stream.digest));
+		if (row(&ins, error, "ntnib", i, s->name, s->tier, s->stream.length,
+			(const void *)s->stream.digest, sizeof(s->stream.digest)))
+			return LMODEL_EFAILED;
 	}
-	return r;
+	return LMODEL_OK;
 }
 
-static int store_slots(const struct lm_manifest *m, struct lm_db_writer *w)
+static int store_tiers(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
-	int r = LMODEL_OK;
+	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	for (size_t i = 0; i < m->slot_count && r == LMODEL_OK; i++) {
-		const struct lm_slot_row *s = &m->slots[i];
+	if (prepare(&ins, db, "INSERT INTO tier VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		    error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->tier_count; i++) {
+		const struct lm_tier_row *t = &m->tiers[i];
+		size_t n = LM_SHA256_SIZE;
 
-		r = row(w, s->id, "ktbo", s->kind, (const void *)s->grant, s->grant_len,
-			(const void *)s->identity, s->identity_len);
+		if (row(&ins, error, "ntitttttbbbbnn", i, t->name, t->generation, t->selection,
+			t->mask, t->unit, t->scope, t->amount, (const void *)t->key_commitment, n,
+			(const void *)t->position_commitment, n, (const void *)t->key_mac, n,
+			(const void *)t->position_mac, n,
+			t->absent ? LM_NONE : (size_t)t->offset[LM_POSITIONS],
+			t->absent ? LM_NONE : (size_t)t->offset[LM_VALUES]))
+			return LMODEL_EFAILED;
 	}
-	return r;
+	return LMODEL_OK;
 }
 
-static int store_owner(const struct lm_manifest *m, struct lm_db_writer *w)
+static int store_keys(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
+	LM_CLEANUP(finalize) struct insert slot = { 0 };
+	LM_CLEANUP(finalize) struct insert owner = { 0 };
+	LM_CLEANUP(finalize) struct insert signature = { 0 };
 	const struct lm_owner_row *o = &m->owner;
 
-	return !o->present ? LMODEL_OK :
-			     row(w, 1, "bbib", (const void *)o->public_key, sizeof(o->public_key),
-				 (const void *)o->signature, sizeof(o->signature), o->book_counter,
-				 (const void *)o->book, o->book_len);
+	if (prepare(&slot, db, "INSERT INTO key_slot VALUES (?, ?, ?, ?)", error) ||
+	    prepare(&owner, db, "INSERT INTO owner VALUES (?, ?, ?, ?)", error) ||
+	    prepare(&signature, db, "INSERT INTO signature VALUES (?, ?, ?)", error))
+		return LMODEL_EFAILED;
+	for (size_t i = 0; i < m->slot_count; i++) {
+		const struct lm_slot_row *s = &m->slots[i];
+
+		if (row(&slot, error, "itbo", (uint64_t)s->id, s->kind, (const void *)s->grant,
+			s->grant_len, (const void *)s->identity, s->identity_len))
+			return LMODEL_EFAILED;
+	}
+	for (size_t i = 0; i < m->signature_count; i++)
+		if (row(&signature, error, "ntb", i, m->signatures[i].kind,
+			(const void *)m->signatures[i].bytes, m->signatures[i].len))
+			return LMODEL_EFAILED;
+	if (o->present && row(&owner, error, "bbib", (const void *)o->public_key,
+			      sizeof(o->public_key), (const void *)o->signature,
+			      sizeof(o->signature), o->book_counter, (const void *)o->book,
+			      o->book_len))
+		return LMODEL_EFAILED;
+	return LMODEL_OK;
 }
-
-static int store_signatures(const struct lm_manifest *m, struct lm_db_writer *w)
-{
-	int r = LMODEL_OK;
-
-	for (size_t i = 0; i < m->signature_count && r == LMODEL_OK; i++)
-		r = row(w, i, "ktb", m->signatures[i].kind, (const void *)m->signatures[i].bytes,
-			m->signatures[i].len);
-	return r;
-}
-
-static int store_dead(const struct lm_manifest *m, struct lm_db_writer *w)
-{
-	int r = LMODEL_OK;
-
-	for (size_t i = 0; i < m->dead_count && r == LMODEL_OK; i++)
-		r = row(w, i + 1, "iit", m->dead[i].offset, m->dead[i].length,
-			m->dead[i].pending ? "pending" : "zero");
-	return r;
-}
-
-static int store_statement(const struct lm_manifest *m, struct lm_db_writer *w)
-{
-	return row(w, 1, "t", m->statement);
-}
-
-/* The tables of schema/manifest.sql, in its order. */
-static int (*const stores[])(const struct lm_manifest *, struct lm_db_writer *) = {
-	store_archive, store_members, store_sources, store_metadata, store_tensors,
-	store_attachments, store_tiers, store_shards, store_sealed, store_slots, store_owner,
-	store_signatures, store_dead, store_statement,
-};
 
 /* Small pages keep a small manifest small; large ones keep a large manifest quick. */
 static unsigned page_size(const struct lm_manifest *m)
@@ -257,20 +269,45 @@ static unsigned page_size(const struct lm_manifest *m)
 	return n < 64 << 10 ? 512 : n < 1 << 20 ? 1024 : 4096;
 }
 
+static void close_db(sqlite3 **db)
+{
+	sqlite3_close_v2(*db);
+}
+
 int lm_manifest_store(const struct lm_manifest *m, uint8_t **image, uint64_t *len,
 		      struct lmodel_error *error)
 {
-	struct lm_db_writer w;
-	uint32_t roots[LM_COUNT(stores)];
-	int r = lm_db_begin(&w, page_size(m), error);
+	LM_CLEANUP(close_db) sqlite3 *db = NULL;
+	sqlite3_int64 size = 0;
+	char setup[200];
 
-	for (size_t i = 0; i < LM_COUNT(stores) && r == LMODEL_OK; i++) {
-		r = stores[i](m, &w);
-		if (r == LMODEL_OK)
-			r = lm_db_end_table(&w, &roots[i]);
-	}
-	if (r == LMODEL_OK)
-		r = lm_db_finish(&w, roots, image, len);
-	lm_db_abandon(&w);
-	return r;
+	snprintf(setup, sizeof(setup),
+		 "PRAGMA page_size = %u; PRAGMA application_id = %d; PRAGMA user_version = %d;"
+		 "PRAGMA journal_mode = OFF; BEGIN", page_size(m), LM_SQLITE_APPLICATION_ID,
+		 LM_SQLITE_USER_VERSION);
+	if (sqlite3_open(":memory:", &db) != SQLITE_OK)
+		return lm_fail_memory(error);
+	if (sqlite3_exec(db, setup, NULL, NULL, NULL) != SQLITE_OK ||
+	    sqlite3_exec(db, lm_schema_text(), NULL, NULL, NULL) != SQLITE_OK)
+		return fail(db, error);
+	if (store_archive(m, db, error) || store_members(m, db, error) ||
+	    store_inputs(m, db, error) || store_tensors(m, db, error) ||
+	    store_tiers(m, db, error) || store_shards(m, db, error) ||
+	    store_sealed(m, db, error) || store_keys(m, db, error))
+		return LMODEL_EFAILED;
+	if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+		return fail(db, error);
+	*image = sqlite3_serialize(db, "main", &size, 0);
+	if (*image == NULL)
+		return lm_fail_memory(error);
+	/* File format write version 3: a stock SQLite opens it, and refuses to change it. */
+	(*image)[18] = 3;
+	(*image)[19] = 1;
+	*len = (uint64_t)size;
+	return LMODEL_OK;
+}
+
+void lm_manifest_image_free(uint8_t *image)
+{
+	sqlite3_free(image);
 }

@@ -76,7 +76,7 @@ static int write_slots(const struct lm_assembly *a, const struct lmodel_archive 
 	else
 		r = lm_slots_create(a->fd, a->label, footer->slot_size, m->created, image, len,
 				    footer->committed_len, footer->commit_counter, error);
-	free(image);
+	lm_manifest_image_free(image);
 	return r;
 }
 

@@ -182,7 +182,6 @@ for at in (1536, 1536 + size + 512):
     db.execute("DELETE FROM signature WHERE id > (SELECT min(id) FROM signature)")
     db.execute("UPDATE signature SET bytes = ?", (open(sys.argv[2], "rb").read(),))
     db.commit()
-    db.execute("VACUUM")
     db.close()
     image = bytearray(open("swap.sqlite", "rb").read())
     image[18] = version

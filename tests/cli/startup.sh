@@ -21,7 +21,7 @@ loads() {
 python3 "$srcdir/tests/lib/mkmodel.py" model.safetensors a:F32:40x30 b:BF16:64 || exit 99
 lmodel keygen -q -o key && key=$(lmodel keygen -y key) || exit 99
 lmodel pack -q --tier gold=4% --owner "$key" -o m.lmodel model.safetensors || exit 99
-few="libgcrypt libgpg-error libjansson liblmodel libzstd "
+few="libgcrypt libgpg-error libjansson liblmodel libsqlite3 libzstd "
 is "$(loads --version)" "$few" "lmodel --version: what it is linked with"
 is "$(loads list m.lmodel)" "$few" "list: no more"
 is "$(loads inspect -i key m.lmodel)" "$few" "inspect: no more"

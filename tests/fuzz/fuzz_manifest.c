@@ -38,7 +38,7 @@ static void use(const struct lm_manifest *m)
 	must(lm_manifest_store(m, &image, &len, &error) == LMODEL_OK);
 	must(lm_manifest_load(&again, image, len, BEGIN, COMMITTED, "'again'", &error) == LMODEL_OK);
 	lm_manifest_free(&again);
-	free(image);
+	lm_manifest_image_free(image);
 }
 
 static void load(const uint8_t *image, size_t len)

@@ -98,7 +98,7 @@ constant PASSPHRASE_LIMIT keys/keyring.c '^\| passphrase \| @ bytes'
 constant LABEL_LIMIT keys/book.c '^\| label in a customer book \| @ bytes'
 constant LMODEL_FORMAT_VERSION include/lmodel/version.h '^\| 8 \| 4 \| u32 \| format version \| @ \|'
 constant LMODEL_FORMAT_VERSION include/lmodel/version.h '^Status: format version @,'
-constant LM_SQLITE_USER_VERSION manifest/database.h '^\| 60 \| 4 \| @: `user_version`'
+constant LM_SQLITE_USER_VERSION manifest/hardened.h '^\| 60 \| 4 \| @: `user_version`'
 constant LM_PLANE_ENTRY codec/context.h '^A chunk of method 3 .*, @ bytes each:'
 constant DIGEST_AT container/slot.c '^\| @ \| 32 \| bytes \| digest \|'
 constant OP_LITERAL archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: literal \|'
@@ -110,7 +110,7 @@ constant MANY container/slot.c 'clamp\(payload / 1024, [0-9]*, @\)'
 constant CUT container/tar.c '^ *its first @ bytes'
 says "$(printf '0x%x\\) == 0x%x' "$(value DESCRIPTOR_MASK codec/chunk_decode.c)" \
 	"$(value DESCRIPTOR codec/chunk_decode.c)")" "frame descriptor"
-says "$(printf '0x%x' "$(value LM_SQLITE_APPLICATION_ID manifest/database.h)")" "application id"
+says "$(printf '0x%x' "$(value LM_SQLITE_APPLICATION_ID manifest/hardened.h)")" "application id"
 for name in LM_MIMETYPE LM_MIMETYPE_MEMBER LM_SLOT_A_MEMBER LM_SLOT_B_MEMBER; do
 	text=$(sed -n "s/^#define $name \"\(.*\)\"/\1/p" "$lib/$layout")
 	grep -Fq "\`${text:-?}\`" "$spec"

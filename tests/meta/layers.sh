@@ -22,7 +22,7 @@ ABOVE = {  # folder: what it may include besides itself
                  "protect", "transform", "net", "archive"],
 }
 OWNERS = {  # header: the only folders
-    "sqlite3.h": [],
+    "sqlite3.h": ["libfmt/manifest"],
     "archive.h": ["libfmt/container"], "archive_entry.h": ["libfmt/container"],
     "gcrypt.h": ["libfmt/crypto"],
     "zstd.h": ["libfmt/codec"], "zstd_errors.h": ["libfmt/codec"], "zdict.h": [],

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "lib/tap.h"
+#include "manifest/hardened.h"
 
 enum { BEGIN = 8192, COMMITTED = 1 << 20 };
 
@@ -228,8 +229,8 @@ static void test_round_trip(void)
 			printf("# %s\n", error.message);
 			bad++;
 		}
-		free(image);
-		free(again);
+		lm_manifest_image_free(image);
+		lm_manifest_image_free(again);
 		lm_manifest_free(&m);
 	}
 	is_int(bad, 0, "60 manifests come back as they were stored");
@@ -571,7 +572,7 @@ int main(void)
 	test_hostile(image, len);
 	test_sealed(image, len);
 	test_damage(image, len);
-	free(image);
+	lm_manifest_image_free(image);
 	lm_manifest_free(&m);
 	return done();
 }

@@ -1,0 +1,21 @@
+/* Opening an untrusted SQLite image (spec: 3.1 "Reading"). */
+#ifndef LM_HARDENED_H
+#define LM_HARDENED_H
+
+#include <sqlite3.h>
+
+#include "base/base.h"
+
+#define LM_SQLITE_APPLICATION_ID 0x4c4d444c /* "LMDL" */
+#define LM_SQLITE_USER_VERSION 2
+
+/* The schema text, as compiled in. */
+const char *lm_schema_text(void);
+
+/* Opens `image` read-only in memory, with every guard on: no extensions, views, triggers or
+ * functions, tight limits, integrity checked, schema equal to ours. The image must outlive
+ * the database. ECORRUPT for damage or a foreign schema, EUNSUPPORTED for a newer one. */
+int lm_sqlite_open_untrusted(sqlite3 **db, const uint8_t *image, uint64_t len, const char *label,
+			     struct lmodel_error *error) LM_MUST_CHECK;
+
+#endif
