@@ -125,6 +125,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/manifest/check.c \
 	%D%/manifest/hardened.c %D%/manifest/hardened.h \
 	%D%/manifest/load.c \
+	%D%/manifest/load_keys.c \
 	%D%/manifest/load_tiers.c \
 	%D%/manifest/manifest.c %D%/manifest/manifest.h \
 	%D%/manifest/rows.c %D%/manifest/rows.h \

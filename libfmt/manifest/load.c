@@ -263,9 +263,9 @@ static int read_dead(struct lm_load *l, struct lm_table *t, size_t index)
 	struct lm_dead_row *d = &l->m->dead[index];
 	LM_FREE char *state = NULL;
 
-	if (lm_get_int(t, 0, "offset", l->committed_len, &d->offset) ||
-	    lm_get_int(t, 1, "length", l->committed_len, &d->length) ||
-	    lm_get_text(t, 2, "state", 16, &state))
+	if (lm_get_int(t, 1, "offset", l->committed_len, &d->offset) ||
+	    lm_get_int(t, 2, "length", l->committed_len, &d->length) ||
+	    lm_get_text(t, 3, "state", 16, &state))
 		return LMODEL_ECORRUPT;
 	if (d->offset % LM_TAR_BLOCK != 0 || d->offset < l->members_begin + LM_TAR_BLOCK ||
 	    d->length > l->committed_len - d->offset)
@@ -345,7 +345,7 @@ int lm_manifest_load(struct lm_manifest *m, const uint8_t *image, uint64_t len,
 	int r;
 
 	*m = (struct lm_manifest){ 0 };
-	r = lm_sqlite_open_untrusted(&l.db, image, len, label, error);
+	r = lm_sqlite_open_untrusted(&l.db, image, len, NULL, 0, label, error);
 	if (r != LMODEL_OK)
 		return r;
 	r = read_tables(&l);

@@ -233,10 +233,22 @@ int lm_manifest_set_features(struct lm_manifest *manifest,
 			     struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Makes the image: a fresh database without a free page, so nothing of an earlier one is in
- * it. `*image` is freed with lm_manifest_image_free(). */
+ * it (spec: 3.1). `*image` is freed with lm_manifest_image_free(). */
 int lm_manifest_store(const struct lm_manifest *manifest, uint8_t **image, uint64_t *len,
 		      struct lmodel_error *error) LM_MUST_CHECK;
 void lm_manifest_image_free(uint8_t *image);
+
+/* The same where nothing but key slots, owner and signatures differs from `before`, an image that
+ * was loaded: these tables are made anew in a copy of it. `*image` NULL: that would leave free pages,
+ * so it takes lm_manifest_store(). */
+int lm_manifest_store_keys(const struct lm_manifest *manifest, const uint8_t *before,
+			   uint64_t before_len, uint8_t **image, uint64_t *len,
+			   struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Whether an image that lm_manifest_store_keys() made opens, and holds the keys of `manifest`.
+ * Its other tables are not looked at. */
+int lm_manifest_check_keys(const struct lm_manifest *manifest, const uint8_t *image, uint64_t len,
+			   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Checks loaded rows against each other: names are unique, every member is used once, dead
  * ranges lie between members. Makes tensor_names. Part of lm_manifest_load(). */

@@ -161,6 +161,28 @@ int lm_get_blob(struct lm_table *t, int column, const char *what, size_t limit, 
 	return LMODEL_OK;
 }
 
+bool lm_is_one_of(const char *word, const char *list)
+{
+	size_t len = strlen(word);
+
+	if (len == 0 || strchr(word, ' ') != NULL)
+		return false;
+	for (const char *at = list; (at = strstr(at, word)) != NULL; at++)
+		if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+int lm_get_word(struct lm_table *t, int column, const char *what, const char *list,
+		    char **value)
+{
+	if (lm_get_text(t, column, what, 32, value))
+		return LMODEL_ECORRUPT;
+	if (!lm_is_one_of(*value, list))
+		return lm_table_bad(t, what);
+	return LMODEL_OK;
+}
+
 /* The id column counts from 0 without gaps. */
 static int check_id(struct lm_table *t)
 {

@@ -76,12 +76,20 @@ int lm_get_blob(struct lm_table *t, int column, const char *what, size_t limit, 
 /* A blob in sqlite's memory, until the next row. False when it is none. */
 bool lm_see_blob(const struct lm_table *t, int column, const uint8_t **bytes, size_t *len);
 
+/* Whether `word` is one of the words of `list`, which are separated by spaces. */
+bool lm_is_one_of(const char *word, const char *list);
+
+/* A text that is. */
+int lm_get_word(struct lm_table *t, int column, const char *what, const char *list, char **value);
+
 /* Reads a list table. The array grows as rows come: nothing is allocated from a count. Ids count
  * from 0 without gaps. */
 int lm_read_list(struct lm_load *l, const char *name, const char *sql, void *array, size_t element,
 		 size_t *count, int (*read)(struct lm_load *, struct lm_table *, size_t));
 
-/* The tables of protection: tier, shard, key_slot, owner (load_tiers.c). */
+/* The tables of protection: tier, shard, sealed (load_tiers.c), and those that may change by
+ * themselves: signature, key_slot, owner (load_keys.c). */
 int lm_load_tiers(struct lm_load *l);
+int lm_load_keys(struct lm_load *l);
 
 #endif
