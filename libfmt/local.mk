@@ -34,6 +34,7 @@ dist_lmodelinclude_HEADERS = \
 %C%_libcore_la_SOURCES = \
 	%D%/base/arena.c %D%/base/arena.h \
 	%D%/base/base.h \
+	%D%/base/blocks.c %D%/base/blocks.h \
 	%D%/base/dtype.c %D%/base/dtype.h \
 	%D%/base/error.c \
 	%D%/base/format.c %D%/base/format.h \
@@ -108,10 +109,16 @@ dist_lmodelinclude_HEADERS = \
 	%D%/codec/chunk_encode.c \
 	%D%/codec/codec.c %D%/codec/codec.h \
 	%D%/codec/context.h \
-	%D%/codec/huffman.c %D%/codec/huffman.h \
-	%D%/codec/huffman_avx512.c \
-	%D%/codec/literals.c %D%/codec/literals.h \
+	%D%/codec/even.c %D%/codec/even.h %D%/codec/even_avx512.c \
+	%D%/codec/frame.c %D%/codec/frame.h \
+	%D%/codec/plan.c %D%/codec/plan.h \
 	%D%/codec/planes.c %D%/codec/planes.h \
+	%D%/codec/rans.h %D%/codec/rans_avx2.c %D%/codec/rans_avx512.h \
+	%D%/codec/rans_decode.c %D%/codec/rans_decode_avx512.c \
+	%D%/codec/rans_encode.c %D%/codec/rans_encode_avx512.c \
+	%D%/codec/rans_plane.c %D%/codec/rans_plane.h \
+	%D%/codec/rans_table.c \
+	%D%/codec/sample.c %D%/codec/sample.h \
 	%D%/codec/simd.c %D%/codec/simd.h \
 	%D%/container/layout.h \
 	%D%/container/libarchive.c %D%/container/libarchive.h \
@@ -248,6 +255,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/member.c %D%/archive/member.h \
 	%D%/archive/options.h \
 	%D%/archive/outputs.c %D%/archive/outputs.h \
+	%D%/archive/overlay.c %D%/archive/overlay.h \
 	%D%/archive/pack.c \
 	%D%/archive/positions.c \
 	%D%/archive/protect.c %D%/archive/protect.h \
@@ -273,6 +281,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/unlock.c %D%/archive/unlock.h \
 	%D%/archive/verify.c \
 	%D%/archive/verify_streams.c %D%/archive/verify_streams.h \
+	%D%/archive/bundle.c %D%/archive/bundle.h \
 	%D%/archive/writer.c %D%/archive/writer.h \
 	%D%/registry/assembly.c %D%/registry/assembly.h \
 	%D%/registry/exchange.c %D%/registry/exchange.h \

@@ -1,121 +1,151 @@
--- The manifest of an .lmodel archive (spec: 3). This text is the one definition: the library
--- is compiled with it, and refuses a manifest whose schema differs from it by a byte.
+-- The manifest of an .lmodel archive (spec: 3). The statements are the one definition: the library
+-- is compiled with them, and refuses a manifest whose schema differs from them by a byte. What is
+-- said of columns here stands outside of them, since each archive has the statements twice.
+-- A table without rows is left out of an archive.
 -- Lists are numbered from 0 without gaps by their id. Offsets and lengths are bytes.
 
+-- id: UUID. format: 1. content_generation: rises when content or tier keys change. created: seconds
+-- since 1970-01-01 UTC. tool: what wrote it. source_format: 'safetensors'. must_understand: features
+-- that a reader must know, one a line, sorted.
 CREATE TABLE archive (
-	id TEXT NOT NULL,                      -- UUID
-	format INTEGER NOT NULL,               -- 1
-	content_generation INTEGER NOT NULL,   -- rises when content or tier keys change
-	created INTEGER NOT NULL,              -- seconds since 1970-01-01 UTC
-	tool TEXT NOT NULL,                    -- what wrote it
-	source_format TEXT NOT NULL,           -- 'safetensors'
-	must_understand TEXT NOT NULL          -- features that a reader must know, one a line, sorted
+	id TEXT NOT NULL,
+	format INTEGER NOT NULL,
+	content_generation INTEGER NOT NULL,
+	created INTEGER NOT NULL,
+	tool TEXT NOT NULL,
+	source_format TEXT NOT NULL,
+	must_understand TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE member (                          -- one member of the tar: chunks, then their SHA-256 list
+-- Data in the tar: chunks, then their SHA-256 list. path: name in the tar; '': in that of the row
+-- before. offset: in the file. length: of the chunks, and of the list where there are several.
+-- bytes: raw. coding: w1 w2 w4 w8 f2 f4 f8. chunk_bytes: raw bytes a chunk; the last may be shorter.
+-- chunks: u32 a chunk, method << 28 | stored length. digest: SHA-256 of the only chunk or of the list.
+CREATE TABLE member (
 	id INTEGER PRIMARY KEY,
-	path TEXT NOT NULL,                    -- name in the tar
-	offset INTEGER NOT NULL,               -- of its data in the file
-	length INTEGER NOT NULL,               -- chunks and list
-	bytes INTEGER NOT NULL,                -- raw
-	coding TEXT NOT NULL,                  -- w1 w2 w4 w8 f2 f4 f8
-	chunk_bytes INTEGER NOT NULL,          -- raw bytes a chunk; the last may be shorter
-	chunks BLOB NOT NULL,                  -- u32 a chunk: method << 28 | stored length
-	digest BLOB NOT NULL                   -- SHA-256 of the SHA-256 list
+	path TEXT NOT NULL,
+	offset INTEGER NOT NULL,
+	length INTEGER NOT NULL,
+	bytes INTEGER NOT NULL,
+	coding TEXT NOT NULL,
+	chunk_bytes INTEGER NOT NULL,
+	chunks BLOB NOT NULL,
+	digest BLOB NOT NULL
 ) STRICT;
 
-CREATE TABLE source (                          -- an input file
+-- Input files. name: relative path. skeleton: member, what the file holds besides tensors.
+CREATE TABLE source (
 	id INTEGER PRIMARY KEY,
-	name TEXT NOT NULL,                    -- relative path
+	name TEXT NOT NULL,
 	format TEXT NOT NULL,
 	bytes INTEGER NOT NULL,
-	skeleton INTEGER NOT NULL              -- member: what the file holds besides tensors
+	skeleton INTEGER NOT NULL
 ) STRICT;
 
-CREATE TABLE metadata (                        -- key-values of the inputs
+-- Key-values of the inputs.
+CREATE TABLE metadata (
 	id INTEGER PRIMARY KEY,
 	source INTEGER NOT NULL,
 	key TEXT NOT NULL,
 	value TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE tensor (                          -- in the order of the inputs' data
+-- In the order of the inputs' data. shape: [2,3]. bytes: raw. member: NULL for an alias. alias:
+-- tensor with the same dtype and bytes, or NULL.
+CREATE TABLE tensor (
 	id INTEGER PRIMARY KEY,
 	name TEXT NOT NULL,
 	dtype TEXT NOT NULL,
-	shape TEXT NOT NULL,                   -- [2,3]
-	bytes INTEGER NOT NULL,                -- raw
+	shape TEXT NOT NULL,
+	bytes INTEGER NOT NULL,
 	source INTEGER NOT NULL,
-	member INTEGER,                        -- NULL for an alias
-	alias INTEGER                          -- tensor with the same dtype and bytes, or NULL
+	member INTEGER,
+	alias INTEGER
 ) STRICT;
 
-CREATE TABLE attachment (                      -- side files
+-- Side files. name: relative path.
+CREATE TABLE attachment (
 	id INTEGER PRIMARY KEY,
-	name TEXT NOT NULL,                    -- relative path
+	name TEXT NOT NULL,
 	member INTEGER NOT NULL
 ) STRICT;
 
-CREATE TABLE tier (                            -- lowest first
+-- Lowest first. generation: rises when its key is replaced. selection: pss magnitude random all
+-- reference. mask: dprm zero reference deep-lock perturb. unit: default element slice row column
+-- block. scope: equal model layer. amount: as declared, cumulative. key_mac, position_mac: of the
+-- statement, for holders and for auditors. positions_offset, values_offset: of the data of
+-- shard/g<generation>/<name>/positions and .../values; both NULL: absent.
+CREATE TABLE tier (
 	id INTEGER PRIMARY KEY,
 	name TEXT NOT NULL,
-	generation INTEGER NOT NULL,           -- rises when its key is replaced
-	selection TEXT NOT NULL,               -- pss magnitude random all reference
-	mask TEXT NOT NULL,                    -- dprm zero reference
-	unit TEXT NOT NULL,                    -- default element slice row column block
-	scope TEXT NOT NULL,                   -- equal model layer
-	amount TEXT NOT NULL,                  -- as declared, cumulative
+	generation INTEGER NOT NULL,
+	selection TEXT NOT NULL,
+	mask TEXT NOT NULL,
+	unit TEXT NOT NULL,
+	scope TEXT NOT NULL,
+	amount TEXT NOT NULL,
 	key_commitment BLOB NOT NULL,
 	position_commitment BLOB NOT NULL,
-	key_mac BLOB NOT NULL,                 -- of the statement, for holders
-	position_mac BLOB NOT NULL,            -- of the statement, for auditors
-	positions_offset INTEGER,              -- of the data of shard/g<generation>/<name>/positions
-	values_offset INTEGER                  -- and .../values; both NULL: absent
+	key_mac BLOB NOT NULL,
+	position_mac BLOB NOT NULL,
+	positions_offset INTEGER,
+	values_offset INTEGER
 ) STRICT;
 
-CREATE TABLE shard (                           -- a tensor's share of a tier, by tier, then tensor
+-- A tensor's share of a tier, by tier, then tensor. unit: element slice row column block tensor.
+-- Lengths and SHA-256 digests are those of the ciphertext; the streams of a tier are back to back.
+CREATE TABLE shard (
 	id INTEGER PRIMARY KEY,
 	tier INTEGER NOT NULL,
 	tensor INTEGER NOT NULL,
-	unit TEXT NOT NULL,                    -- element slice row column block tensor
-	positions_length INTEGER NOT NULL,     -- ciphertext; the streams of a tier are back to back
-	positions_digest BLOB NOT NULL,        -- SHA-256 of the ciphertext
+	unit TEXT NOT NULL,
+	positions_length INTEGER NOT NULL,
+	positions_digest BLOB NOT NULL,
 	values_length INTEGER NOT NULL,
 	values_digest BLOB NOT NULL
 ) STRICT;
 
-CREATE TABLE sealed (                          -- side files in a tier, by tier
+-- Side files in a tier, by tier. name: relative path. length, digest: of the ciphertext, which is
+-- behind the tier's value streams.
+CREATE TABLE sealed (
 	id INTEGER PRIMARY KEY,
-	name TEXT NOT NULL,                    -- relative path
+	name TEXT NOT NULL,
 	tier INTEGER NOT NULL,
-	length INTEGER NOT NULL,               -- ciphertext, behind the tier's value streams
-	digest BLOB NOT NULL                   -- SHA-256 of the ciphertext
+	length INTEGER NOT NULL,
+	digest BLOB NOT NULL
 ) STRICT;
 
+-- kind: X25519 ssh-ed25519 passphrase. grant: an age file. identity: for a passphrase an age file,
+-- the identity that opens the grant.
 CREATE TABLE key_slot (
 	id INTEGER PRIMARY KEY,
-	kind TEXT NOT NULL,                    -- X25519 ssh-ed25519 passphrase
-	grant BLOB NOT NULL,                   -- an age file
-	identity BLOB                          -- passphrase: an age file, the identity that opens the grant
+	kind TEXT NOT NULL,
+	grant BLOB NOT NULL,
+	identity BLOB
 ) STRICT;
 
-CREATE TABLE owner (                           -- one row where there are tiers
-	public_key BLOB NOT NULL,              -- Ed25519
-	signature BLOB NOT NULL,               -- of the statement
+-- One row where there are tiers. public_key: Ed25519. signature: of the statement. book: who has
+-- which slot, sealed.
+CREATE TABLE owner (
+	public_key BLOB NOT NULL,
+	signature BLOB NOT NULL,
 	book_counter INTEGER NOT NULL,
-	book BLOB NOT NULL                     -- who has which slot, sealed
+	book BLOB NOT NULL
 ) STRICT;
 
-CREATE TABLE signature (                       -- of the statement, by publishers
+-- Of the statement, by publishers. kind: sshsig minisign. bytes: the signature file.
+CREATE TABLE signature (
 	id INTEGER PRIMARY KEY,
-	kind TEXT NOT NULL,                    -- sshsig minisign
-	bytes BLOB NOT NULL                    -- the signature file
+	kind TEXT NOT NULL,
+	bytes BLOB NOT NULL
 ) STRICT;
 
-CREATE TABLE dead (                            -- data of replaced members: never read
+-- Data of replaced members, which are never read. state: pending (to be zeroed by the next writer),
+-- zero.
+CREATE TABLE dead (
 	offset INTEGER NOT NULL,
 	length INTEGER NOT NULL,
-	state TEXT NOT NULL                    -- pending (to be zeroed by the next writer), zero
+	state TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE statement (

@@ -132,8 +132,9 @@ def rows_of(image):
         f.flush()
         db = sqlite3.connect("file:%s?mode=ro&immutable=1" % f.name, uri=True)
         db.row_factory = sqlite3.Row
+        there = {r["name"] for r in db.execute("SELECT name FROM sqlite_schema")}
         rows = {t: [dict(r) for r in db.execute("SELECT * FROM %s%s" % (t, order))]
-                for t, order in TABLES.items()}
+                if t in there else [] for t, order in TABLES.items()}
         db.close()
     return rows
 
@@ -232,6 +233,17 @@ def explain_input(source):
         "skeleton in", "other bytes, with other digests from there on.")
 
 
+def bundles(rows):
+    """Rows of `member` whose data are in one member of the tar."""
+    found = []
+    for m in rows["member"]:
+        if m["path"]:
+            found.append([m])
+        else:
+            found[-1].append(m)
+    return found
+
+
 def explain_headers(file, slot, rows):
     committed = u64(file, 1536 + slot - 512 + 32)
     need(len(file) == committed + 1024 and file[committed:] == bytes(1024), "end of the file")
@@ -242,14 +254,18 @@ def explain_headers(file, slot, rows):
              (1024, 512, "tar header of slot A"), (1536, slot, "slot A"),
              (1536 + slot, 512, "tar header of slot B"), (2048 + slot, slot, "slot B")]
     end = 2048 + 2 * slot
-    for m in rows["member"]:
-        need(m["offset"] == end + 512, "offset of a member")
-        heads.append(tar_header(file, end, m["path"], m["length"]))
-        padded = align(m["length"], 512)
-        need(file[end + 512 + m["length"]:end + 512 + padded] == bytes(padded - m["length"]),
-             "padding")
-        parts += [(end, 512, "tar header of `%s`" % m["path"]),
-                  (end + 512, padded, "its data, %d bytes, and zeros" % m["length"])]
+    for first, *joined in bundles(rows):
+        length = first["length"]
+        need(first["offset"] == end + 512, "offset of a member")
+        for m in joined:
+            need(m["offset"] == end + 512 + length, "offset of a joined row")
+            length += m["length"]
+        heads.append(tar_header(file, end, first["path"], length))
+        padded = align(length, 512)
+        need(file[end + 512 + length:end + 512 + padded] == bytes(padded - length), "padding")
+        parts.append((end, 512, "tar header of `%s`" % first["path"]))
+        parts += [(m["offset"], m["length"], "data of row %d" % m["id"]) for m in (first, *joined)]
+        parts.append((end + 512 + length, padded - length, "zeros"))
         end += 512 + padded
     need(end == committed, "committed length")
     parts.append((end, 1024, "end of the tar"))
@@ -284,7 +300,7 @@ def explain_slot(file, slot):
         (48, "digest", "SHA-256 of the image and of the 48 bytes before")))
     page = struct.unpack_from(">H", image, 16)[0]
     need(image[:16] == b"SQLite format 3\0" and image[18:20] == b"\3\1", "SQLite header")
-    need(struct.unpack_from(">3I", image, 56) == (1, 2, 0) and image[68:72] == b"LMDL",
+    need(struct.unpack_from(">3I", image, 56) == (1, 3, 0) and image[68:72] == b"LMDL",
          "SQLite header")
     need(page * struct.unpack_from(">I", image, 28)[0] == len(image), "pages")
     out("## The SQLite image [3.1]", "",
@@ -296,7 +312,7 @@ def explain_slot(file, slot):
     table(("offset in the image", "value"), (
         (0, code("SQLite format 3") + " and a zero"), (16, "page size: %d" % page),
         (18, "write version 3: read-only"), (19, "read version 1"),
-        (28, "%d pages" % (len(image) // page)), (56, "1: UTF-8"), (60, "schema version 2"),
+        (28, "%d pages" % (len(image) // page)), (56, "1: UTF-8"), (60, "schema version 3"),
         (68, code("LMDL")), (96, "SQLite's version")))
 
 
@@ -304,7 +320,7 @@ def explain_rows(rows):
     out("## The rows [3.2]", "", "Bytes are in hexadecimal.")
     for name, list_ in rows.items():
         if not list_:
-            out("", "Table `%s` is empty." % name)
+            out("", "Table `%s` has no rows, and is left out." % name)
             continue
         out("", "Table `%s`:" % name)
         table(list_[0].keys(), (
@@ -331,14 +347,15 @@ def explain_member(file, m):
     need(n == 1 and len(m["chunks"]) == 4, "one chunk")
     entry = u32(m["chunks"])
     method, length = entry >> 28, entry & 0x0fffffff
-    stored, hashes = data[:length], data[length:]
-    need(hashes == sha256(stored) and m["digest"] == sha256(hashes), "hash of a chunk")
+    stored = data
+    need(length == len(data) and m["digest"] == sha256(stored), "hash of a chunk")
     raw = decode(m["coding"], method, stored, m["bytes"])
-    out("", "### `%s`" % m["path"], "", hexdump(data, m["offset"]), "",
+    out("", "### %s" % ("`%s`" % m["path"] if m["path"] else "Row %d, joined" % m["id"]), "",
+        hexdump(data, m["offset"]), "",
         "Coding `%s`. The index has one entry, 0x%08x: method %d (%s), %d stored bytes for %d "
         "raw ones." % (m["coding"], entry, method, ("raw", "run", "zstd", "planes")[method],
                        length, m["bytes"]),
-        "The last 32 bytes are the SHA-256 of the stored chunk, which is the whole list.")
+        "The SHA-256 of this chunk is the digest of the row: there is no list.")
     if method == 3:
         explain_planes(stored, m["bytes"], m["coding"])
     elif method == 2:

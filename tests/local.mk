@@ -9,6 +9,7 @@ lm_unit_tests = \
 	%D%/unit/test_age_text \
 	%D%/unit/test_archive \
 	%D%/unit/test_attachments \
+	%D%/unit/test_blocks \
 	%D%/unit/test_chunk_decode \
 	%D%/unit/test_chunked \
 	%D%/unit/test_codec \
@@ -18,6 +19,7 @@ lm_unit_tests = \
 	%D%/unit/test_deeplock \
 	%D%/unit/test_detect \
 	%D%/unit/test_directory \
+	%D%/unit/test_even \
 	%D%/unit/test_export \
 	%D%/unit/test_fields \
 	%D%/unit/test_gguf \
@@ -28,8 +30,8 @@ lm_unit_tests = \
 	%D%/unit/test_mask \
 	%D%/unit/test_minisign \
 	%D%/unit/test_npy \
+	%D%/unit/test_overlay \
 	%D%/unit/test_permute \
-	%D%/unit/test_literals \
 	%D%/unit/test_planes \
 	%D%/unit/test_pool \
 	%D%/unit/test_positions \
@@ -39,6 +41,7 @@ lm_unit_tests = \
 	%D%/unit/test_publish \
 	%D%/unit/test_reference \
 	%D%/unit/test_ranges \
+	%D%/unit/test_rans \
 	%D%/unit/test_residual \
 	%D%/unit/test_safetensors \
 	%D%/unit/test_select \
@@ -69,6 +72,7 @@ lm_unit_tests = \
 %C%_unit_test_deeplock_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_detect_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_directory_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_even_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_export_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_fields_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_gguf_CPPFLAGS = $(lm_test_cppflags)
@@ -79,9 +83,10 @@ lm_unit_tests = \
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_overlay_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_permute_CPPFLAGS = $(lm_test_cppflags)
-%C%_unit_test_literals_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_planes_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_blocks_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_pool_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_positions_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_kernels_CPPFLAGS = $(lm_test_cppflags)
@@ -90,6 +95,7 @@ lm_unit_tests = \
 %C%_unit_test_publish_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_reference_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_ranges_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_rans_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_residual_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_safetensors_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_select_CPPFLAGS = $(lm_test_cppflags)
@@ -305,6 +311,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/mkonnx.py \
 	%D%/lib/mktorch.py \
 	%D%/lib/models.h \
+	%D%/lib/places.py \
 	%D%/lib/pytap.py \
 	%D%/lib/python.sh \
 	%D%/lib/readgguf.py \
@@ -324,6 +331,7 @@ EXTRA_DIST += $(lm_script_tests) \
 	%D%/lib/tap.sh \
 	%D%/lib/trained_detector.py \
 	%D%/lib/vectors.h \
+	%D%/lib/whole_schema.h \
 	%D%/lib/token_server.py \
 	%D%/registry/archive.sh \
 	%D%/registry/client.sh \

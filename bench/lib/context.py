@@ -56,7 +56,7 @@ class Bench:
         self.goals: list[Goal] = []
         self.tables: list[Table] = []
         self.records: dict[str, Any] = {}
-        self._models: dict[tuple[str, int, Path], Path] = {}
+        self._models: dict[tuple[str, int, Path, int | None], Path] = {}
         self._codecs: list[peers.Peer] | None = None
         self.tools = Path(options.build) / "bench"
         self.clock = measure.Clock(self.tools / "timed", self.place("work"))
@@ -80,15 +80,17 @@ class Bench:
         """Where files are measured: name, folder."""
         return [("memory", self.place("work")), ("disk", self.place("work", disk=True))]
 
-    def model(self, kind: str, size: int | None = None, folder: Path | None = None) -> Path:
-        """A model of a kind of data.KINDS, made when first asked for."""
+    def model(self, kind: str, size: int | None = None, folder: Path | None = None,
+              side: int | None = None) -> Path:
+        """A model of a kind of data.KINDS, made when first asked for; `side` as in data.layers()."""
         size = self.options.size if size is None else size
         folder = folder or self.place("models")
-        key = (kind, size, folder)
+        key = (kind, size, folder, side)
         if key not in self._models:
-            path = folder / f"{kind}-{size // 1_000_000}.safetensors"
+            name = f"{kind}-{size // 1_000_000}" + (f"-{side}" if side else "")
+            path = folder / f"{name}.safetensors"
             self.say(f"making {path.name}")
-            data.model(path, kind, size)
+            data.model(path, kind, size, side)
             self._models[key] = path
         return self._models[key]
 

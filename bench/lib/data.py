@@ -62,9 +62,11 @@ KINDS: dict[str, tuple[str, Callable[[np.random.Generator, Shape], np.ndarray],
 WIDTH = {"BF16": 2, "F32": 4}
 
 
-def layers(size: int, width: int) -> Iterator[tuple[str, Shape]]:
-    """Names and shapes of tensors of about `size` bytes in all."""
-    side = 2048 if size >= 200e6 else 1024 if size >= 40e6 else 256
+def layers(size: int, width: int, side: int | None = None) -> Iterator[tuple[str, Shape]]:
+    """Names and shapes of tensors of about `size` bytes in all. `side` of the square ones: by size
+    unless it is given."""
+    if side is None:
+        side = 2048 if size >= 200e6 else 1024 if size >= 40e6 else 256
     used, layer = 0, 0
     parts = [("self_attn.q_proj", (side, side)), ("self_attn.o_proj", (side, side)),
              ("mlp.up_proj", (2 * side, side)), ("mlp.down_proj", (side, 2 * side)),
@@ -82,8 +84,8 @@ def equal(count: int, elements: int) -> Iterator[tuple[str, Shape]]:
         yield f"model.layers.{i // 100}.expert.{i % 100}.weight", (elements,)
 
 
-def write(path: Path, kind: str, tensors: Iterator[tuple[str, Shape]], sparse: bool = False) -> int:
-    """Writes a safetensors file; its bytes. sparse: zeros, as a hole, instead of values."""
+def write(path: Path, kind: str, tensors: Iterator[tuple[str, Shape]]) -> int:
+    """Writes a safetensors file; its bytes."""
     dtype, values, bits = KINDS[kind]
     shapes = list(tensors)
     header, at = {}, 0
@@ -98,9 +100,6 @@ def write(path: Path, kind: str, tensors: Iterator[tuple[str, Shape]], sparse: b
     made = 0
     with path.open("wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
-        if sparse:
-            f.truncate(8 + len(text) + at)
-            return 8 + len(text) + at
         for number, (_, shape) in enumerate(shapes):
             if made < POOL or shape not in pool:
                 pool[shape] = bits(values(rng, shape))
@@ -113,9 +112,9 @@ def write(path: Path, kind: str, tensors: Iterator[tuple[str, Shape]], sparse: b
     return 8 + len(text) + at
 
 
-def model(path: Path, kind: str, size: int, sparse: bool = False) -> int:
-    """A model of about `size` bytes."""
-    return write(path, kind, layers(size, WIDTH[KINDS[kind][0]]), sparse)
+def model(path: Path, kind: str, size: int, side: int | None = None) -> int:
+    """A model of about `size` bytes; `side` as in layers()."""
+    return write(path, kind, layers(size, WIDTH[KINDS[kind][0]], side))
 
 
 def quantised(path: Path, tool: Path, megabytes: int) -> int:

@@ -9,6 +9,7 @@ from lib.measure import Sample, median
 from parts.protect import TIERS
 
 NAME = "scale"
+SIDE = 1024  # of the matrices: else models of other sizes are of other shapes, too
 # Milliseconds that each is allowed up to 20,000 tensors.
 ALLOWED = {"inspect": 20, "list": 20, "cat": 20, "grant": 50, "revoke": 50}
 
@@ -85,7 +86,7 @@ def _by_bytes(bench: Bench) -> None:
     sizes, packs, tiered, back_again = [], [], [], []
     identity, _ = bench.key("customer")
     for share in (0.25, 0.5, 1) if bench.options.quick else (0.125, 0.25, 0.5, 0.75, 1):
-        model = bench.model("bf16", int(bench.options.size * share))
+        model = bench.model("bf16", int(bench.options.size * share), side=SIDE)
         packed, tiers, back = (bench.work / n for n in ("b.lmodel", "bt.lmodel", "b.back"))
         bench.say(f"{model.stat().st_size / MB:.0f} MB")
         found = bench.clock.compare([

@@ -14,7 +14,13 @@
 struct lm_book;
 struct lm_reader;
 struct lm_unlocked;
+struct lmodel_keyring;
 struct lmodel_signature;
+
+/* Looks where the archive is (`file.source`) for a grant that the identities of a ring open, for
+ * whom none of the slots is. Sets the age file, in fresh memory; NULL: there is none. */
+typedef int lm_grant_finder(struct lmodel_archive *archive, const struct lmodel_keyring *ring,
+			    uint8_t **file, size_t *len, struct lmodel_error *error);
 
 struct lmodel_archive {
 	struct lm_file file;               /* its label is this one */
@@ -41,6 +47,8 @@ struct lmodel_archive {
 	size_t level;                      /* tiers below this are put over the base */
 	bool level_chosen;                 /* by the caller; otherwise it is what the keys open, and
 	                                      reading fails when that is nothing or not all there */
+
+	lm_grant_finder *find_grant;       /* NULL: there is nowhere to look */
 
 	/* For lmodel_tensor_read(), made at the first call. */
 	pthread_mutex_t lock;

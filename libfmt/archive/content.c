@@ -104,7 +104,7 @@ static int leaves_finish(struct leaves *l, uint8_t digest[LM_SHA256_SIZE])
 
 static void add_member(struct leaves *l, const struct lm_member *m)
 {
-	add_text(l, m->path);
+	add_text(l, lm_member_own_path(m));
 	add_number(l, m->bytes);
 	add_text(l, m->coding_name);
 	add_number(l, m->chunk_bytes);

@@ -43,6 +43,22 @@ static bool same_place(const struct lm_model *m, size_t a, size_t b)
 	       p->bytes == q->bytes;
 }
 
+static uint64_t sample_at(uint64_t bytes, unsigned number)
+{
+	return (bytes - SAMPLE) / (SAMPLES - 1) * number;
+}
+
+/* A disk brings many samples at once in the time that it takes for one after the other's turn. Those
+ * of short tensors are close together, and come with their neighbours. */
+static void ask_for_samples(const struct lm_model *m)
+{
+	enum { LONG = 1 << 20 };
+
+	for (size_t i = 0; i < m->tensor_count; i++)
+		for (unsigned k = 0; k < SAMPLES && m->tensors[i].bytes >= LONG; k++)
+			lm_model_will_need(m, i, sample_at(m->tensors[i].bytes, k), SAMPLE);
+}
+
 /* Samples spread over the tensor; all of it when it is short. */
 static int sample(const struct lm_model *m, struct print *p, struct lmodel_error *error)
 {
@@ -53,7 +69,7 @@ static int sample(const struct lm_model *m, struct print *p, struct lmodel_error
 		r = lm_model_read(m, p->tensor, 0, bytes, (size_t)p->bytes, error);
 	} else {
 		for (unsigned i = 0; i < SAMPLES && r == LMODEL_OK; i++)
-			r = lm_model_read(m, p->tensor, (p->bytes - SAMPLE) / (SAMPLES - 1) * i,
+			r = lm_model_read(m, p->tensor, sample_at(p->bytes, i),
 					  bytes + SAMPLE * i, SAMPLE, error);
 	}
 	p->constant = memcmp(bytes, bytes + 1, LM_MIN(p->bytes, (uint64_t)sizeof(bytes)) - 1) == 0;
@@ -131,6 +147,7 @@ static int find(const struct lm_model *m, bool any_dtype, size_t *alias, struct 
 
 	if (prints == NULL || buffer == NULL)
 		return lm_fail_memory(error);
+	ask_for_samples(m);
 	for (size_t i = 0; i < m->tensor_count && r == LMODEL_OK; i++) {
 		bool again = p.tensor != SIZE_MAX && same_place(m, p.tensor, i);
 

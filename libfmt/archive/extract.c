@@ -32,42 +32,44 @@ static int file_of(void *context, size_t file, const char **label)
 static int write_piece(struct extraction *x, const struct lm_scan_piece *piece,
 		       struct lmodel_error *error)
 {
+	size_t file = x->plan.file[piece->item];
 	const char *label;
-	int fd = file_of(x, x->plan.file[piece->item], &label);
+	int fd = file_of(x, file, &label);
+	int r = lm_write_at(fd, label, piece->bytes, piece->len,
+			    x->plan.to[piece->item] + piece->at, error);
 
-	return lm_write_at(fd, label, piece->bytes, piece->len,
-			   x->plan.to[piece->item] + piece->at, error);
+	if (file != LM_SCRATCH && x->spool < 0)
+		lm_write_behind(fd, &x->outputs.files[file].output.behind, piece->len);
+	return r;
 }
 
 static int put(void *context, unsigned worker, const struct lm_scan_piece *piece,
 	       struct lmodel_error *error)
 {
-	struct extraction *x = context;
-
 	(void)worker;
-	if (x->on_the_way != NULL && x->on_the_way[piece->item])
-		return LMODEL_OK;
-	return write_piece(x, piece, error);
+	return write_piece(context, piece, error);
 }
 
-/* Streams of true values go forward only, and so do the pieces that come here. */
-static int put_patched(void *context, const struct lm_scan_piece *piece,
+/* True values come over a chunk before it is put. */
+static int patch_piece(void *context, unsigned worker, const struct lm_scan_piece *piece,
 		       struct lmodel_error *error)
 {
 	struct extraction *x = context;
 	const struct lm_scan_item *item = &x->plan.items[piece->item];
-	int r;
 
+	(void)worker;
 	if (!x->on_the_way[piece->item])
 		return LMODEL_OK;
-	if (piece->at == 0) {
-		lm_patcher_release(&x->patcher);
-		lm_patcher_begin(&x->patcher, x->archive, x->tensor_of[item->member]);
-	}
-	r = lm_patcher_over(&x->patcher, piece->at, piece->bytes, piece->len, error);
-	if (r == LMODEL_OK && piece->at + piece->len == item->len)
-		r = lm_patcher_end(&x->patcher, error);
-	return r == LMODEL_OK ? write_piece(x, piece, error) : r;
+	return lm_overlay_put(x->overlay, piece->item, x->tensor_of[item->member], piece->at,
+			      piece->bytes, piece->len, error);
+}
+
+static void lost(void *context, size_t item, uint64_t at)
+{
+	struct extraction *x = context;
+
+	if (x->on_the_way[item])
+		lm_overlay_lost(x->overlay, item, x->tensor_of[x->plan.items[item].member], at);
 }
 
 static int put_in_order(void *context, const struct lm_scan_piece *piece,
@@ -98,14 +100,14 @@ static int plan_patches(struct extraction *x, struct lmodel_error *error)
 	for (size_t i = 0; i < x->plan.count; i++) {
 		const struct lm_scan_item *item = &x->plan.items[i];
 		size_t tensor = x->tensor_of[item->member];
-		struct lm_patcher p;
 
 		if (tensor != LM_NONE)
 			lm_patch_will_need(x->archive, tensor);
 		x->on_the_way[i] = tensor != LM_NONE && item->len > 0 &&
-				   lm_patcher_begin(&p, x->archive, tensor) && p.count > 0;
+				   lm_overlay_covers(x->archive, tensor);
 	}
-	return LMODEL_OK;
+	x->overlay = lm_overlay_new(x->archive, error);
+	return x->overlay != NULL ? LMODEL_OK : LMODEL_EFAILED;
 }
 
 struct patching {
@@ -204,13 +206,15 @@ static int open_scratch(struct extraction *x, const char *directory, struct lmod
 static int write_planned(struct extraction *x, struct lmodel_error *error)
 {
 	struct lm_scan scan = {
-		.archive = x->archive, .context = x, .work = put,
+		.archive = x->archive, .context = x, .put = put,
 		.items = x->plan.items, .item_count = x->plan.count,
 	};
 	int r = plan_patches(x, error);
 
-	if (x->on_the_way != NULL)
-		scan.emit = put_patched;
+	if (x->on_the_way != NULL) {
+		scan.work = patch_piece;
+		scan.lost = lost;
+	}
 	if (r == LMODEL_OK)
 		r = lm_scan_run(&scan, &x->options->run, error);
 	if (r == LMODEL_OK)
@@ -267,9 +271,15 @@ static int write_stream(struct extraction *x, struct lmodel_error *error)
 
 static int write_outputs(struct extraction *x, struct lmodel_error *error)
 {
-	int r = lm_outputs_begin(&x->outputs, error);
-	LM_FREE char *directory = r != LMODEL_OK ? NULL : lm_outputs_place(&x->outputs, error);
+	LM_FREE char *directory = NULL;
+	int r;
 
+	for (size_t i = 0; i < x->plan.count; i++)
+		if (x->plan.file[i] != LM_SCRATCH)
+			x->outputs.files[x->plan.file[i]].planned += x->plan.items[i].len;
+	r = lm_outputs_begin(&x->outputs, error);
+	if (r == LMODEL_OK)
+		directory = lm_outputs_place(&x->outputs, error);
 	if (r == LMODEL_OK)
 		r = directory == NULL ? LMODEL_EFAILED : open_scratch(x, directory, error);
 	if (r == LMODEL_OK)
@@ -339,6 +349,6 @@ int lmodel_extract(struct lmodel_archive *archive, const char *output,
 	free(x.sealed_file);
 	free(x.on_the_way);
 	free(x.tensor_of);
-	lm_patcher_release(&x.patcher);
+	lm_overlay_free(x.overlay);
 	return r;
 }

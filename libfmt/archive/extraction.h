@@ -5,6 +5,7 @@
 #include <lmodel/extract.h>
 
 #include "archive/outputs.h"
+#include "archive/overlay.h"
 #include "archive/shard.h"
 #include "archive/skeleton.h"
 
@@ -23,7 +24,7 @@ struct extraction {
 	 * written; NULL when no tier is in force. */
 	bool *on_the_way;
 	size_t *tensor_of;           /* member -> tensor, LM_NONE: not a tensor's */
-	struct lm_patcher patcher;   /* of the item that is being written */
+	struct lm_overlay *overlay;  /* NULL when none is */
 };
 
 /* The tensors that patterns pick. EUSAGE when one picks nothing. */

@@ -1,5 +1,7 @@
 #include "archive/member.h"
 
+#include <stdio.h>
+
 #include "base/io.h"
 #include "crypto/sha256.h"
 
@@ -13,12 +15,27 @@ struct lm_reader {
 	size_t capacity;
 };
 
+enum { NAME_SIZE = LM_QUOTE_SIZE + 32 };
+#define NAME_OF(archive, member) name_of((char[NAME_SIZE]){ 0 }, (archive), (member))
+
+/* For messages: several rows may be in one member of the tar. */
+static const char *name_of(char buffer[NAME_SIZE], const struct lmodel_archive *a, size_t member)
+{
+	const struct lm_member *m = &a->manifest.members[member];
+
+	if (m->joined)
+		snprintf(buffer, NAME_SIZE, "%s, row %zu", LM_QUOTE(m->path), member);
+	else
+		snprintf(buffer, NAME_SIZE, "%s", LM_QUOTE(m->path));
+	return buffer;
+}
+
 /* The chunks, and the list of digests behind all of them. */
 void lm_member_will_need(const struct lmodel_archive *a, size_t member, uint64_t offset,
 			 uint64_t len)
 {
 	const struct lm_member *m = &a->manifest.members[member];
-	uint64_t list = (uint64_t)m->chunk_count * LM_SHA256_SIZE, at = m->offset, from;
+	uint64_t list = lm_member_list(m), at = m->offset, from;
 	uint32_t i = 0;
 
 	if (a->file.ops == NULL)
@@ -42,6 +59,13 @@ int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **ha
 
 	if (list == NULL)
 		return lm_fail_memory(error);
+	/* That of a single chunk is in the row. */
+	if (lm_member_list(m) == 0 && len > 0) {
+		memcpy(list, m->digest, len);
+		*hashes = list;
+		list = NULL;
+		return LMODEL_OK;
+	}
 	do {
 		int r = lm_file_read(&a->file, list, len, at, error);
 
@@ -53,7 +77,7 @@ int lm_member_hashes(const struct lmodel_archive *a, size_t member, uint8_t **ha
 	if (memcmp(digest, m->digest, sizeof(digest)) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: member %s: the SHA-256 list of its chunks is damaged", a->label,
-			       LM_QUOTE(m->path));
+			       NAME_OF(a, member));
 	*hashes = list;
 	list = NULL;
 	return LMODEL_OK;
@@ -78,7 +102,7 @@ int lm_member_chunk(const struct lmodel_archive *a, size_t member, uint32_t inde
 	if (memcmp(digest, wanted, sizeof(digest)) != 0)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: member %s: chunk %u (%zu bytes at %ju): SHA-256 does not match",
-			       a->label, LM_QUOTE(m->path), index, len, (uintmax_t)at);
+			       a->label, NAME_OF(a, member), index, len, (uintmax_t)at);
 	return LMODEL_OK;
 }
 
@@ -123,7 +147,7 @@ int lm_member_decode(const struct lmodel_archive *a, struct lm_codec *codec, siz
 	if (r == LMODEL_OK)
 		return LMODEL_OK;
 	return lm_fail(error, (enum lmodel_code)r, "%s: member %s: chunk %u: %s", a->label,
-		       LM_QUOTE(m->path), index, why.message);
+		       NAME_OF(a, member), index, why.message);
 }
 
 struct lm_reader *lm_reader_new(const struct lmodel_archive *archive, struct lmodel_error *error)

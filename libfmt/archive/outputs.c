@@ -5,8 +5,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "base/io.h"
-
 int lm_outputs_open(struct lm_outputs *o, const char *directory, bool replace,
 		    struct lmodel_error *error)
 {
@@ -141,7 +139,11 @@ int lm_outputs_begin(struct lm_outputs *o, struct lmodel_error *error)
 		if (ftruncate(file->output.fd, (off_t)file->size) != 0)
 			return lm_fail_errno(error, "%s: %ju bytes", file->label,
 					     (uintmax_t)file->size);
-		r = lm_outputs_head(file, file->output.fd, file->label, error);
+		/* One that is mostly holes stays so. */
+		if (file->planned >= file->size / 2)
+			r = lm_reserve(file->output.fd, file->label, file->size, error);
+		if (r == LMODEL_OK)
+			r = lm_outputs_head(file, file->output.fd, file->label, error);
 		if (r != LMODEL_OK)
 			return r;
 	}

@@ -2,7 +2,7 @@
 #ifndef LM_OUTPUTS_H
 #define LM_OUTPUTS_H
 
-#include "base/base.h"
+#include "base/io.h"
 #include "base/publish.h"
 #include "export/export.h"
 
@@ -14,7 +14,9 @@ struct lm_output_file {
 	struct lm_export_piece *pieces; /* where it goes; NULL: all of it to offset 0 */
 	size_t piece_count;
 	uint64_t size;
+	uint64_t planned;        /* bytes of it that will be written for certain */
 	struct lm_output output;
+
 };
 
 struct lm_outputs {

@@ -6,6 +6,7 @@
 
 #include <lmodel/version.h>
 
+#include "archive/bundle.h"
 #include "archive/duplicates.h"
 #include "archive/options.h"
 #include "archive/protect.h"
@@ -197,6 +198,8 @@ static int describe(struct packing *p, const char *directory, struct lmodel_erro
 		r = lm_manifest_set_features(m, error);
 	if (r == LMODEL_OK)
 		r = add_tensors(p, alias, error);
+	if (r == LMODEL_OK)
+		lm_bundle_members(m);
 	if (r == LMODEL_OK && p->protection != NULL)
 		r = lm_protection_begin(p->protection, in, alias, m, p->options, directory, error);
 	return r;
@@ -244,7 +247,8 @@ static int check_stamps(const struct packing *p, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-static int write_archive(struct packing *p, int fd, const char *label, struct lmodel_error *error)
+static int write_archive(struct packing *p, int fd, const char *label, struct lm_behind *behind,
+			 struct lmodel_error *error)
 {
 	const struct lm_sealing sealing = { lm_protection_seal, p->protection };
 	struct lm_feed from = { .read = feed, .context = p };
@@ -252,6 +256,7 @@ static int write_archive(struct packing *p, int fd, const char *label, struct lm
 	struct lm_writer writer;
 	int r = lm_writer_begin(&writer, fd, label, &p->manifest, error);
 
+	writer.behind = behind;
 	if (r == LMODEL_OK)
 		r = lm_writer_encode(&writer, &from, p->options->level, &p->options->run, error);
 	if (r == LMODEL_OK && protected)
@@ -326,7 +331,7 @@ static int pack_to_file(struct packing *p, const char *output, const char *const
 	if (r == LMODEL_OK)
 		r = describe(p, directory, error);
 	if (r == LMODEL_OK)
-		r = write_archive(p, out.fd, lm_quote(label, output), error);
+		r = write_archive(p, out.fd, lm_quote(label, output), &out.behind, error);
 	if (r == LMODEL_OK)
 		r = lm_output_publish(&out, error);
 	lm_output_release(&out);
@@ -344,7 +349,7 @@ static int pack_to_stream(struct packing *p, const char *const *inputs, size_t c
 	if (r == LMODEL_OK)
 		r = lm_unnamed_file(NULL, &fd, error);
 	if (r == LMODEL_OK)
-		r = write_archive(p, fd, "temporary file", error);
+		r = write_archive(p, fd, "temporary file", NULL, error);
 	if (r == LMODEL_OK)
 		r = lm_copy_out(fd, "temporary file", STDOUT_FILENO, "standard output", error);
 	return r;

@@ -2,6 +2,7 @@
 #include "archive/archive.h"
 #include "archive/deeplock.h"
 #include "archive/member.h"
+#include "archive/overlay.h"
 #include "archive/scan.h"
 #include "archive/shard.h"
 #include "base/pool.h"
@@ -89,6 +90,9 @@ struct reading {
 	struct lm_scan_item *items;  /* one a read */
 	size_t *order;               /* reads by tensor that holds the bytes, then by offset */
 	size_t next;                 /* in `order`: where the next group of one tensor begins */
+	/* Reads that get true values while they are decoded; NULL when there are none. */
+	bool *on_the_way;
+	struct lm_overlay *overlay;
 };
 
 /* Reads [begin, end) in `order`: all of one tensor. */
@@ -149,7 +153,7 @@ static uint8_t *place(void *context, size_t item, uint64_t at, size_t len)
 	return (uint8_t *)r->reads[item].buffer + at;
 }
 
-/* What could not be decoded in its place. */
+/* What could not be decoded in its place is brought there. */
 static int put(void *context, unsigned worker, const struct lm_scan_piece *piece,
 	       struct lmodel_error *error)
 {
@@ -157,13 +161,44 @@ static int put(void *context, unsigned worker, const struct lm_scan_piece *piece
 	uint8_t *to = (uint8_t *)r->reads[piece->item].buffer + piece->at;
 
 	(void)worker;
-	(void)error;
 	if (to != piece->bytes)
 		memcpy(to, piece->bytes, piece->len);
-	return LMODEL_OK;
+	if (r->on_the_way == NULL || !r->on_the_way[piece->item])
+		return LMODEL_OK;
+	return lm_overlay_put(r->overlay, piece->item, original(r, piece->item), piece->at, to,
+			      piece->len, error);
 }
 
-/* ---- true values over them: each shard is walked once, however many ranges meet it ---- */
+static void lost(void *context, size_t item, uint64_t at)
+{
+	const struct reading *r = context;
+
+	if (r->on_the_way[item])
+		lm_overlay_lost(r->overlay, item, original(r, item), at);
+}
+
+/* Of a tensor that is read once, and whole, a shard can be read while chunks are decoded. */
+static int plan_overlay(struct reading *r, struct lmodel_error *error)
+{
+	r->on_the_way = calloc(r->count + 1, sizeof(*r->on_the_way));
+	if (r->on_the_way == NULL)
+		return lm_fail_memory(error);
+	for (size_t i = 0; i < r->count; i++) {
+		size_t read = r->order[i], tensor = original(r, read);
+
+		lm_patch_will_need(r->archive, tensor);
+		r->on_the_way[read] =
+			r->reads[read].len > 0 &&
+			r->reads[read].len == r->archive->manifest.tensors[tensor].bytes &&
+			(i == 0 || original(r, r->order[i - 1]) != tensor) &&
+			(i + 1 == r->count || original(r, r->order[i + 1]) != tensor) &&
+			lm_overlay_covers(r->archive, tensor);
+	}
+	r->overlay = lm_overlay_new(r->archive, error);
+	return r->overlay != NULL ? LMODEL_OK : LMODEL_EFAILED;
+}
+
+/* ---- true values over the rest: each shard is walked once, however many ranges meet it ---- */
 
 static int next_group(void *context, void *job, struct lmodel_error *error)
 {
@@ -172,6 +207,8 @@ static int next_group(void *context, void *job, struct lmodel_error *error)
 	size_t tensor;
 
 	(void)error;
+	while (r->next < r->count && r->on_the_way[r->order[r->next]])
+		r->next++;
 	if (r->next == r->count)
 		return LM_POOL_END;
 	*g = (struct group){ .reading = r, .begin = r->next };
@@ -276,16 +313,20 @@ static int run_all(struct reading *r, const struct lmodel_run *run, struct lmode
 		.job_size = sizeof(struct group), .next = next_group, .work = patch_group,
 		.emit = patched,
 	};
-	const struct lm_scan scan = {
+	struct lm_scan scan = {
 		.archive = r->archive, .items = r->items, .item_count = r->count,
 		.place = place, .work = put, .context = r,
 	};
-	int result = lm_scan_run(&scan, run, error);
+	int result = LMODEL_OK;
 
+	if (r->archive->level > 0) {
+		scan.lost = lost;
+		result = plan_overlay(r, error);
+	}
+	if (result == LMODEL_OK)
+		result = lm_scan_run(&scan, run, error);
 	if (result != LMODEL_OK || r->archive->level == 0)
 		return result;
-	for (size_t i = 0; i < r->count; i++)
-		lm_patch_will_need(r->archive, original(r, i));
 	return lm_pool_run(lm_pool_workers(run != NULL ? run->jobs : 0), &ops, r, error);
 }
 
@@ -302,6 +343,8 @@ int lmodel_read_tensors(struct lmodel_archive *archive, const struct lmodel_read
 		result = lm_archive_check_level(archive, error);
 	if (result == LMODEL_OK)
 		result = run_all(&r, run, error);
+	lm_overlay_free(r.overlay);
+	free(r.on_the_way);
 	free(r.items);
 	free(r.order);
 	return result;

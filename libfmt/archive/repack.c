@@ -141,6 +141,8 @@ static int move_stream(const struct lmodel_archive *a, uint64_t from,
 			break;
 		lm_hash_add(hash, buffer, n);
 		r = lm_write_at(writer->fd, writer->label, buffer, n, to + done, error);
+		if (writer->behind != NULL)
+			lm_write_behind(writer->fd, writer->behind, n);
 		done += n;
 	}
 	lm_hash_finish(hash, digest);
@@ -269,7 +271,7 @@ static int check_whole(const struct lmodel_archive *a, struct lmodel_error *erro
 }
 
 static int rewrite(const struct lmodel_archive *a, const struct rewriting *w, int fd,
-		   const char *label, struct lmodel_error *error)
+		   const char *label, struct lm_behind *behind, struct lmodel_error *error)
 {
 	const struct lmodel_repack_options *o = &w->options;
 	struct lm_manifest copy = { 0 };
@@ -288,6 +290,7 @@ static int rewrite(const struct lmodel_archive *a, const struct rewriting *w, in
 
 	if (r == LMODEL_OK)
 		r = lm_writer_begin(&writer, fd, label, &copy, error);
+	writer.behind = behind;
 	if (r == LMODEL_OK)
 		r = o->recode ? recode_members(a, &writer, o, error) :
 				move_members(a, &writer, &o->run, error);
@@ -309,7 +312,7 @@ static int repack_to_stream(const struct lmodel_archive *a, const struct rewriti
 	int r = lm_unnamed_file(NULL, &fd, error);
 
 	if (r == LMODEL_OK)
-		r = rewrite(a, w, fd, "temporary file", error);
+		r = rewrite(a, w, fd, "temporary file", NULL, error);
 	if (r == LMODEL_OK)
 		r = lm_copy_out(fd, "temporary file", STDOUT_FILENO, "standard output", error);
 	return r;
@@ -327,7 +330,7 @@ static int repack_to_file(const struct lmodel_archive *a, const char *output, bo
 	if (r == LMODEL_OK && mode != 0)
 		r = lm_output_mode(&out, mode, error);
 	if (r == LMODEL_OK)
-		r = rewrite(a, w, out.fd, lm_quote(label, output), error);
+		r = rewrite(a, w, out.fd, lm_quote(label, output), &out.behind, error);
 	if (r == LMODEL_OK)
 		r = lm_output_publish(&out, error);
 	lm_output_release(&out);

@@ -1,6 +1,7 @@
 #include "archive/scan.h"
 
 #include "archive/member.h"
+#include "base/blocks.h"
 #include "base/pool.h"
 
 /* The hash list of the member being scanned, shared by its jobs. */
@@ -12,6 +13,7 @@ struct hashes {
 struct state {
 	const struct lm_scan *scan;
 	struct lm_codec **codecs;
+	struct lm_blocks stored, raw; /* each has room for the largest chunk */
 	struct lm_meter meter;
 	/* Where `next` is. */
 	size_t item;
@@ -21,12 +23,12 @@ struct state {
 };
 
 struct job {
+	struct state *state;
 	size_t item;
 	uint32_t chunk;
 	uint64_t offset;
 	struct hashes *hashes;
-	uint8_t *stored, *raw;
-	size_t stored_capacity, raw_capacity;
+	uint8_t *stored, *raw; /* lent; NULL: none */
 	uint8_t *to;           /* where the chunk is decoded to */
 	struct lm_scan_piece piece;
 	struct lmodel_error failure;
@@ -40,17 +42,13 @@ static void drop(struct hashes *h)
 	}
 }
 
-static int reserve(uint8_t **buffer, size_t *capacity, size_t wanted, struct lmodel_error *error)
+static void give_back(struct job *job)
 {
-	if (wanted <= *capacity)
-		return LMODEL_OK;
-	free(*buffer);
-	*capacity = 0;
-	*buffer = malloc(wanted);
-	if (*buffer == NULL)
-		return lm_fail_memory(error);
-	*capacity = wanted;
-	return LMODEL_OK;
+	if (job->state == NULL)
+		return;
+	lm_blocks_give(&job->state->stored, job->stored);
+	lm_blocks_give(&job->state->raw, job->raw);
+	job->stored = job->raw = NULL;
 }
 
 static const struct lm_member *member_of(const struct lm_scan *scan, size_t item)
@@ -92,6 +90,7 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 	const struct lm_member *m;
 	bool skip;
 
+	job->state = s;
 	for (; s->item < s->scan->item_count && s->hashes == NULL; s->item++) {
 		/* An empty member still has a list digest to check. */
 		if (s->scan->items[s->item].len == 0 &&
@@ -100,9 +99,7 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 		if (enter_item(s, job, &skip, error))
 			return LMODEL_EFAILED;
 		if (skip) {
-			*job = (struct job){ .item = s->item++, .stored = job->stored,
-					     .stored_capacity = job->stored_capacity,
-					     .raw = job->raw, .raw_capacity = job->raw_capacity,
+			*job = (struct job){ .state = s, .item = s->item++,
 					     .failure = job->failure };
 			return LMODEL_OK;
 		}
@@ -132,7 +129,7 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 }
 
 /* Where the chunk goes, and what of it belongs to the item. */
-static int prepare(const struct state *s, struct job *job, struct lmodel_error *error)
+static int prepare(struct state *s, struct job *job, struct lmodel_error *error)
 {
 	const struct lm_scan *scan = s->scan;
 	const struct lm_scan_item *item = &scan->items[job->item];
@@ -146,11 +143,15 @@ static int prepare(const struct state *s, struct job *job, struct lmodel_error *
 	end = (size_t)LM_MIN((uint64_t)raw_len, item->from + item->len - begin);
 	if (scan->place != NULL && end - skipped == raw_len)
 		raw = scan->place(scan->context, job->item, begin - item->from, raw_len);
-	if (reserve(&job->stored, &job->stored_capacity, stored_len, error) ||
-	    (!scan->stored_only && raw == NULL &&
-	     reserve(&job->raw, &job->raw_capacity, raw_len, error)))
+	job->stored = lm_blocks_take(&s->stored, error);
+	if (job->stored == NULL)
 		return LMODEL_EFAILED;
-	job->to = raw != NULL ? raw : job->raw;
+	if (!scan->stored_only && raw == NULL) {
+		job->raw = raw = lm_blocks_take(&s->raw, error);
+		if (raw == NULL)
+			return LMODEL_EFAILED;
+	}
+	job->to = raw;
 	job->piece = (struct lm_scan_piece){
 		.item = job->item, .at = begin + skipped - item->from,
 		.bytes = scan->stored_only ? NULL : job->to + skipped, .len = end - skipped,
@@ -161,19 +162,37 @@ static int prepare(const struct state *s, struct job *job, struct lmodel_error *
 }
 
 /* Failures to read wait in the job for their turn, so that the first in order is the one told. */
-static bool begin(const struct state *s, struct job *job)
+static bool begin(struct state *s, struct job *job)
 {
 	return job->failure.code == LMODEL_OK && prepare(s, job, &job->failure) == LMODEL_OK;
+}
+
+/* Its failure waits in the job, too. */
+static int lose(const struct state *s, const struct job *job)
+{
+	uint64_t at = (uint64_t)job->chunk * member_of(s->scan, job->item)->chunk_bytes;
+	uint64_t from = s->scan->items[job->item].from;
+
+	if (s->scan->lost != NULL)
+		s->scan->lost(s->scan->context, job->item, at > from ? at - from : 0);
+	return LMODEL_OK;
 }
 
 static int use(struct state *s, unsigned worker, struct job *job, struct lmodel_error *error)
 {
 	const struct lm_scan *scan = s->scan;
 
-	if (!scan->stored_only &&
-	    lm_member_decode(scan->archive, s->codecs[worker], scan->items[job->item].member,
-			     job->chunk, job->stored, job->to, &job->failure) != LMODEL_OK)
-		return LMODEL_OK;
+	if (!scan->stored_only) {
+		int r = lm_member_decode(scan->archive, s->codecs[worker],
+					 scan->items[job->item].member, job->chunk, job->stored,
+					 job->to, &job->failure);
+
+		lm_blocks_give(&s->stored, job->stored);
+		job->stored = NULL;
+		job->piece.stored = NULL;
+		if (r != LMODEL_OK)
+			return lose(s, job);
+	}
 	return scan->work == NULL ? LMODEL_OK :
 				    scan->work(scan->context, worker, &job->piece, error);
 }
@@ -187,7 +206,7 @@ static int work(void *context, unsigned worker, void *argument, struct lmodel_er
 	    lm_member_chunk(s->scan->archive, s->scan->items[job->item].member, job->chunk,
 			    job->offset, job->hashes->list, job->stored,
 			    &job->failure) != LMODEL_OK)
-		return LMODEL_OK;
+		return lose(s, job);
 	return use(s, worker, job, error);
 }
 
@@ -204,8 +223,10 @@ static void work_pair(void *context, unsigned worker, void *const argument[2], i
 	for (size_t i = 0; i < 2; i++)
 		ready = ready && begin(s, job[i]);
 	if (!ready) {
-		for (size_t i = 0; i < 2; i++)
+		for (size_t i = 0; i < 2; i++) {
+			give_back(job[i]);
 			result[i] = work(context, worker, job[i], error[i]);
+		}
 		return;
 	}
 	for (size_t i = 0; i < 2; i++)
@@ -216,7 +237,22 @@ static void work_pair(void *context, unsigned worker, void *const argument[2], i
 		};
 	lm_member_chunk_pair(s->scan->archive, chunk, r, failure);
 	for (size_t i = 0; i < 2; i++)
-		result[i] = r[i] == LMODEL_OK ? use(s, worker, job[i], error[i]) : LMODEL_OK;
+		result[i] = r[i] == LMODEL_OK ? use(s, worker, job[i], error[i]) :
+						lose(s, job[i]);
+}
+
+/* Nobody is to see the bytes in order: they are let go as soon as they are put. */
+static int put(void *context, unsigned worker, void *argument, struct lmodel_error *error)
+{
+	struct state *s = context;
+	struct job *job = argument;
+	int r = LMODEL_OK;
+
+	if (job->failure.code == LMODEL_OK)
+		r = s->scan->put(s->scan->context, worker, &job->piece, error);
+	if (s->scan->emit == NULL)
+		give_back(job);
+	return r;
 }
 
 static int emit(void *context, void *argument, struct lmodel_error *error)
@@ -235,6 +271,7 @@ static int emit(void *context, void *argument, struct lmodel_error *error)
 		r = lm_meter_add(&s->meter, job->piece.len, error);
 	drop(job->hashes);
 	job->hashes = NULL;
+	give_back(job);
 	return r;
 }
 
@@ -243,8 +280,7 @@ static void release(void *argument)
 	struct job *job = argument;
 
 	drop(job->hashes);
-	free(job->stored);
-	free(job->raw);
+	give_back(job);
 }
 
 int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
@@ -255,17 +291,21 @@ int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
 		.next = next,
 		.work = work,
 		.work_pair = work_pair,
+		.put = scan->put != NULL ? put : NULL,
 		.emit = emit,
 		.release = release,
 	};
 	struct state s = { .scan = scan };
 	unsigned workers = lm_pool_workers(run != NULL ? run->jobs : 0);
-	uint64_t total = 0;
+	uint64_t total = 0, largest = 0;
 	int r = LMODEL_OK;
 
 	for (size_t i = 0; i < scan->item_count; i++) {
+		const struct lm_member *m = member_of(scan, i);
+
 		total += scan->items[i].len;
-		if (member_of(scan, i)->chunk_bytes > LM_MEMBER_PAIR_MAX)
+		largest = LM_MAX(largest, LM_MIN(m->chunk_bytes, m->bytes));
+		if (m->chunk_bytes > LM_MEMBER_PAIR_MAX)
 			ops.work_pair = NULL;
 		lm_member_will_need(scan->archive, scan->items[i].member, scan->items[i].from,
 				    scan->items[i].len);
@@ -274,6 +314,8 @@ int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
 	s.codecs = calloc(workers, sizeof(*s.codecs));
 	if (s.codecs == NULL)
 		return lm_fail_memory(error);
+	lm_blocks_begin(&s.stored, (size_t)largest);
+	lm_blocks_begin(&s.raw, (size_t)largest);
 	for (unsigned i = 0; i < workers && r == LMODEL_OK; i++) {
 		s.codecs[i] = lm_codec_new(error);
 		if (s.codecs[i] == NULL)
@@ -284,6 +326,8 @@ int lm_scan_run(const struct lm_scan *scan, const struct lmodel_run *run,
 	for (unsigned i = 0; i < workers; i++)
 		lm_codec_free(s.codecs[i]);
 	free(s.codecs);
+	lm_blocks_free(&s.stored);
+	lm_blocks_free(&s.raw);
 	drop(s.hashes);
 	return r;
 }

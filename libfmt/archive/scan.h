@@ -20,7 +20,7 @@ struct lm_scan_piece {
 	uint8_t *bytes;             /* raw, may be changed; NULL with `stored_only` */
 	size_t len;
 	uint32_t chunk;             /* in the member */
-	const uint8_t *stored;      /* as in the file, digest checked */
+	const uint8_t *stored;      /* as in the file, digest checked; with `stored_only`, else NULL */
 	size_t stored_len;
 	const uint8_t *digest;
 };
@@ -37,6 +37,11 @@ struct lm_scan {
 	/* On a worker, several at once. May be NULL. */
 	int (*work)(void *context, unsigned worker, const struct lm_scan_piece *piece,
 		    struct lmodel_error *error);
+	/* On a worker, instead of `work`: the item's piece from `at` on cannot be had. May be NULL. */
+	void (*lost)(void *context, size_t item, uint64_t at);
+	/* On a worker, after `work`, one at a time, in any order: for writing to files. May be NULL. */
+	int (*put)(void *context, unsigned worker, const struct lm_scan_piece *piece,
+		   struct lmodel_error *error);
 	/* On the calling thread, in order. May be NULL. */
 	int (*emit)(void *context, const struct lm_scan_piece *piece, struct lmodel_error *error);
 	/* Given a failure of an item's reading, in order; the scan goes on when it returns

@@ -59,6 +59,7 @@ struct lm_stream_reader {
 	uint64_t padding;        /* bytes behind it */
 	struct lm_sealer *opener;
 	size_t from, to;         /* of what is in plain */
+	size_t most;             /* bytes of plain that have held something */
 	uint8_t *cipher, *plain;
 };
 
@@ -69,6 +70,11 @@ void lm_stream_will_need(const struct lmodel_archive *archive, size_t tier, enum
 /* Opens a stream of an unlocked archive; a failure names the tensor and the tier. ECORRUPT. */
 int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *archive, size_t shard,
 		   enum lm_stream kind, struct lmodel_error *error) LM_MUST_CHECK;
+/* The same with memory that is used again: `r` is zeroed, or was opened before, whatever became of
+ * it. `base_digest`: that of the tensor (spec: 6.2), or NULL. */
+int lm_stream_open_again(struct lm_stream_reader *r, const struct lmodel_archive *archive,
+			 size_t shard, enum lm_stream kind, const uint8_t *base_digest,
+			 struct lmodel_error *error) LM_MUST_CHECK;
 /* The same for a side file in a tier: `left` is then its length, which is not proven yet. */
 int lm_stream_open_sealed(struct lm_stream_reader *r, const struct lmodel_archive *archive,
 			  size_t sealed, struct lmodel_error *error) LM_MUST_CHECK;
@@ -92,12 +98,15 @@ int lm_shard_read(const struct lmodel_archive *archive, size_t shard, uint64_t f
 /* The same for ranges that come one by one, ascending: puts over `bytes`, which are those from
  * `offset` on, what the shard holds of them. What was put counts when the end was reached. */
 struct lm_shard_walk;
-int lm_shard_walk_new(const struct lmodel_archive *archive, size_t shard,
-		      struct lm_shard_walk **walk, struct lmodel_error *error) LM_MUST_CHECK;
+/* `*walk` is NULL, or a walk whose memory is to be used again, whatever became of it. `base_digest`:
+ * that of the tensor (spec: 6.2), or NULL. */
+int lm_shard_walk_open(struct lm_shard_walk **walk, const struct lmodel_archive *archive,
+		       size_t shard, const uint8_t *base_digest,
+		       struct lmodel_error *error) LM_MUST_CHECK;
 int lm_shard_walk_over(struct lm_shard_walk *walk, uint64_t offset, uint8_t *bytes, size_t len,
 		       struct lmodel_error *error) LM_MUST_CHECK;
 int lm_shard_walk_end(struct lm_shard_walk *walk, struct lmodel_error *error) LM_MUST_CHECK;
-void lm_shard_walk_free(struct lm_shard_walk *walk);
+void lm_shard_walk_free(struct lm_shard_walk *walk); /* NULL is allowed */
 
 /* Shard row of (tier, tensor), or LM_NONE. */
 size_t lm_shard_find(const struct lm_manifest *manifest, size_t tier, size_t tensor);
@@ -113,21 +122,5 @@ int lm_patch_memory(const struct lmodel_archive *archive, size_t tensor, uint64_
 /* Over a tensor that stands in a file from `to` on. */
 int lm_patch_file(const struct lmodel_archive *archive, size_t tensor, int fd, const char *label,
 		  uint64_t to, struct lmodel_error *error) LM_MUST_CHECK;
-
-/* Over a tensor whose bytes come one behind the other: all tiers in force. */
-struct lm_patcher {
-	const struct lmodel_archive *archive;
-	size_t count;
-	size_t shards[LM_TIER_ROW_LIMIT];
-	struct lm_shard_walk *walks[LM_TIER_ROW_LIMIT];
-};
-
-/* False when there is a lock over the tensor, which is undone in memory or in a file alone. */
-bool lm_patcher_begin(struct lm_patcher *patcher, const struct lmodel_archive *archive,
-		      size_t tensor);
-int lm_patcher_over(struct lm_patcher *patcher, uint64_t offset, uint8_t *bytes, size_t len,
-		    struct lmodel_error *error) LM_MUST_CHECK;
-int lm_patcher_end(struct lm_patcher *patcher, struct lmodel_error *error) LM_MUST_CHECK;
-void lm_patcher_release(struct lm_patcher *patcher);
 
 #endif

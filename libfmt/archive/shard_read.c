@@ -1,4 +1,4 @@
-/* True values over a tensor: in memory, in a file, or chunk by chunk on the way to one. */
+/* True values over a tensor in memory, or in a file. */
 #include "archive/deeplock.h"
 #include "archive/shard.h"
 #include "archive/unlock.h"
@@ -38,7 +38,7 @@ static int patch_memory(const struct lmodel_archive *a, size_t shard, uint64_t o
 			size_t len, struct lmodel_error *error)
 {
 	struct lm_shard_walk *w = NULL;
-	int r = lm_shard_walk_new(a, shard, &w, error);
+	int r = lm_shard_walk_open(&w, a, shard, NULL, error);
 
 	if (r == LMODEL_OK)
 		r = lm_shard_walk_over(w, offset, bytes, len, error);
@@ -136,52 +136,4 @@ int lm_patch_file(const struct lmodel_archive *a, size_t tensor, int fd, const c
 			r = flush(&w, error);
 	}
 	return r;
-}
-
-/* ---- on the way ---- */
-
-bool lm_patcher_begin(struct lm_patcher *p, const struct lmodel_archive *a, size_t tensor)
-{
-	*p = (struct lm_patcher){ .archive = a };
-	for (size_t tier = 0; tier < a->level; tier++) {
-		size_t shard = lm_shard_find(&a->manifest, tier, tensor);
-
-		if (shard == LM_NONE)
-			continue;
-		/* A lock is over whole blocks, and its digests are, too: not on the way. */
-		if (lm_tier_is_locked(&a->manifest.tiers[tier]) || p->count == LM_TIER_ROW_LIMIT)
-			return false;
-		p->shards[p->count++] = shard;
-	}
-	return true;
-}
-
-int lm_patcher_over(struct lm_patcher *p, uint64_t offset, uint8_t *bytes, size_t len,
-		    struct lmodel_error *error)
-{
-	int r = LMODEL_OK;
-
-	for (size_t i = 0; i < p->count && r == LMODEL_OK; i++) {
-		if (p->walks[i] == NULL)
-			r = lm_shard_walk_new(p->archive, p->shards[i], &p->walks[i], error);
-		if (r == LMODEL_OK)
-			r = lm_shard_walk_over(p->walks[i], offset, bytes, len, error);
-	}
-	return r;
-}
-
-int lm_patcher_end(struct lm_patcher *p, struct lmodel_error *error)
-{
-	int r = LMODEL_OK;
-
-	for (size_t i = 0; i < p->count && r == LMODEL_OK; i++)
-		r = lm_shard_walk_end(p->walks[i], error);
-	return r;
-}
-
-void lm_patcher_release(struct lm_patcher *p)
-{
-	for (size_t i = 0; i < p->count; i++)
-		lm_shard_walk_free(p->walks[i]);
-	*p = (struct lm_patcher){ 0 };
 }

@@ -19,18 +19,24 @@ static int bad(const struct lm_stream_reader *r, const char *what, struct lmodel
 		       r->kind == LM_POSITIONS ? "positions" : "values", what);
 }
 
-/* The next chunk into `plain`. */
-static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
+enum { WHOLE = LM_SEALED_CHUNK + LM_SEALED_TAG };
+
+/* The chunk that was read into `cipher` + `from`, into `plain`. */
+static int open_chunk(struct lm_stream_reader *r, size_t from, size_t n, struct lmodel_error *error)
 {
-	size_t n = (size_t)LM_MIN(r->end - r->at, (uint64_t)LM_SEALED_CHUNK + LM_SEALED_TAG);
+	const struct lm_file *file = &r->archive->file;
+	uint8_t *cipher = r->cipher + from;
 	int opened;
 
-	do {
-		if (lm_file_read(&r->archive->file, r->cipher, n, r->at, error))
+	r->most = LM_MAX(r->most, n - LM_SEALED_TAG);
+	for (;;) {
+		opened = lm_opener_chunk(r->opener, r->index, cipher, n, r->plain, NULL);
+		if (opened == LMODEL_OK || !lm_file_doubt(file, r->at, n))
+			break;
+		if (lm_file_read(file, cipher, n, r->at, error))
 			return (int)(error != NULL ? error->code : LMODEL_EFAILED);
-		opened = lm_opener_chunk(r->opener, r->index, r->cipher, n, r->plain, NULL);
-	} while (opened != LMODEL_OK && lm_file_doubt(&r->archive->file, r->at, n));
-	lm_hash_add(r->hash, r->cipher, n);
+	}
+	lm_hash_add(r->hash, cipher, n);
 	if (opened != LMODEL_OK)
 		return bad(r, "is not authentic", error);
 	r->at += n;
@@ -40,40 +46,51 @@ static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
+/* The next chunk. */
+static int fetch(struct lm_stream_reader *r, struct lmodel_error *error)
+{
+	size_t n = (size_t)LM_MIN(r->end - r->at, (uint64_t)WHOLE);
+	int code = lm_file_read(&r->archive->file, r->cipher, n, r->at, error);
+
+	return code == LMODEL_OK ? open_chunk(r, 0, n, error) : code;
+}
+
+/* Reads the head and the first chunk, most often all that there is. */
+static int begin(struct lm_stream_reader *r, const uint8_t *base_digest,
+		 struct lmodel_error *error)
 {
 	const struct lmodel_archive *a = r->archive;
 	const struct lm_stream_row *row = r->row;
-	uint8_t context[LM_ATTACHMENT_CONTEXT], digest[LM_SHA256_SIZE], head[LM_SEALED_HEAD];
-	uint8_t key[LM_KEY];
+	uint8_t context[LM_ATTACHMENT_CONTEXT], digest[LM_SHA256_SIZE], key[LM_KEY];
+	size_t first = (size_t)LM_MIN(row->length, (uint64_t)LM_SEALED_HEAD + WHOLE), n;
 	uint64_t padded = 0, frame;
-	size_t n;
 	int code;
 
 	/* The lengths were checked when the manifest was loaded. */
 	if (!lm_sealed_plain_len(row->length, &padded) || padded < LM_FRAME_HEAD)
 		return bad(r, "is too short", error);
-	if (r->shard != NULL &&
-	    lm_content_base_digest(&a->manifest, r->shard->tensor, digest, error))
-		return LMODEL_EFAILED;
+	if (r->shard != NULL && base_digest == NULL) {
+		if (lm_content_base_digest(&a->manifest, r->shard->tensor, digest, error))
+			return LMODEL_EFAILED;
+		base_digest = digest;
+	}
 	n = r->sealed != NULL ? lm_attachment_context(context, &a->manifest, r->sealed, padded) :
-				lm_shard_context(context, &a->manifest, r->shard, r->kind, digest,
-						 padded);
+				lm_shard_context(context, &a->manifest, r->shard, r->kind,
+						 base_digest, padded);
 	lm_unlocked_stream_key(a, r->tier, r->kind, key);
 	do {
-		code = lm_file_read(&a->file, head, sizeof(head), r->at, error);
+		code = lm_file_read(&a->file, r->cipher, first, r->at, error);
 		if (code == LMODEL_OK)
-			r->opener = lm_opener_new(key, context, n, head, NULL);
-	} while (code == LMODEL_OK && r->opener == NULL &&
-		 lm_file_doubt(&a->file, r->at, sizeof(head)));
+			r->opener = lm_opener_new(key, context, n, r->cipher, NULL);
+	} while (code == LMODEL_OK && r->opener == NULL && lm_file_doubt(&a->file, r->at, first));
 	lm_wipe(key, sizeof(key));
 	if (code != LMODEL_OK)
 		return code;
-	lm_hash_add(r->hash, head, sizeof(head));
+	lm_hash_add(r->hash, r->cipher, LM_SEALED_HEAD);
 	if (r->opener == NULL)
 		return bad(r, "does not belong here", error);
-	r->at += sizeof(head);
-	code = fetch(r, error);
+	r->at += LM_SEALED_HEAD;
+	code = open_chunk(r, LM_SEALED_HEAD, first - LM_SEALED_HEAD, error);
 	if (code != LMODEL_OK)
 		return code;
 	if (r->to < LM_FRAME_HEAD)
@@ -87,17 +104,31 @@ static int begin(struct lm_stream_reader *r, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
+/* Forgets what was read; the memory stays. */
+static void reset(struct lm_stream_reader *r)
+{
+	lm_sealer_free(r->opener);
+	if (r->hash != NULL)
+		lm_hash_free(r->hash);
+	if (r->plain != NULL)
+		lm_wipe(r->plain, r->most);
+	*r = (struct lm_stream_reader){ .plain = r->plain, .cipher = r->cipher };
+}
+
 /* The struct says which stream it is. */
-static int open_stream(struct lm_stream_reader *r, struct lmodel_error *error)
+static int open_stream(struct lm_stream_reader *r, const uint8_t *base_digest,
+		       struct lmodel_error *error)
 {
 	r->at = r->archive->manifest.tiers[r->tier].offset[r->kind] + r->row->offset;
 	r->end = r->at + r->row->length;
-	r->cipher = malloc(LM_SEALED_CHUNK + LM_SEALED_TAG);
-	r->plain = malloc(LM_SEALED_CHUNK);
+	if (r->cipher == NULL)
+		r->cipher = malloc(LM_SEALED_HEAD + WHOLE);
+	if (r->plain == NULL)
+		r->plain = malloc(LM_SEALED_CHUNK);
 	r->hash = lm_hash_new(error);
 	if (r->cipher == NULL || r->plain == NULL || r->hash == NULL)
 		return lm_fail_memory(error);
-	return begin(r, error);
+	return begin(r, base_digest, error);
 }
 
 void lm_stream_will_need(const struct lmodel_archive *a, size_t tier, enum lm_stream kind,
@@ -107,15 +138,27 @@ void lm_stream_will_need(const struct lmodel_archive *a, size_t tier, enum lm_st
 			  row->length);
 }
 
-int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t shard,
-		   enum lm_stream kind, struct lmodel_error *error)
+int lm_stream_open_again(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t shard,
+			 enum lm_stream kind, const uint8_t *base_digest,
+			 struct lmodel_error *error)
 {
 	const struct lm_shard_row *s = &a->manifest.shards[shard];
 
-	*r = (struct lm_stream_reader){ .archive = a, .shard = s, .row = &s->stream[kind],
-					.tier = s->tier, .kind = kind };
+	reset(r);
+	r->archive = a;
+	r->shard = s;
+	r->row = &s->stream[kind];
+	r->tier = s->tier;
+	r->kind = kind;
 	lm_stream_will_need(a, s->tier, kind, r->row);
-	return open_stream(r, error);
+	return open_stream(r, base_digest, error);
+}
+
+int lm_stream_open(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t shard,
+		   enum lm_stream kind, struct lmodel_error *error)
+{
+	*r = (struct lm_stream_reader){ 0 };
+	return lm_stream_open_again(r, a, shard, kind, NULL, error);
 }
 
 int lm_stream_open_sealed(struct lm_stream_reader *r, const struct lmodel_archive *a, size_t sealed,
@@ -125,7 +168,7 @@ int lm_stream_open_sealed(struct lm_stream_reader *r, const struct lmodel_archiv
 
 	*r = (struct lm_stream_reader){ .archive = a, .sealed = s, .row = &s->stream,
 					.tier = s->tier, .kind = LM_VALUES };
-	return open_stream(r, error);
+	return open_stream(r, NULL, error);
 }
 
 /* Behind the content there are zeros to the very end of the last chunk, and all of the ciphertext
@@ -182,11 +225,7 @@ int lm_stream_read(struct lm_stream_reader *r, uint8_t *buffer, size_t len, size
 
 void lm_stream_close(struct lm_stream_reader *r)
 {
-	lm_sealer_free(r->opener);
-	if (r->hash != NULL)
-		lm_hash_free(r->hash);
-	if (r->plain != NULL)
-		lm_wipe(r->plain, LM_SEALED_CHUNK);
+	reset(r);
 	free(r->plain);
 	free(r->cipher);
 	*r = (struct lm_stream_reader){ 0 };

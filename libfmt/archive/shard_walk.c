@@ -1,4 +1,5 @@
 /* True values to their places: walks a shard's two streams side by side, forward only. */
+#include "archive/content.h"
 #include "archive/shard.h"
 #include "archive/unlock.h"
 #include "crypto/secret.h"
@@ -21,8 +22,10 @@ struct lm_shard_walk {
 	/* Columns: which are held, and where in the tensor the walk is. */
 	uint8_t *held;
 	uint64_t row, column;
-	uint8_t buffer[65536];
+	uint8_t *buffer;         /* for values that go to no place of a tensor; NULL before */
 };
+
+enum { BUFFER = 32 << 10 };
 
 static int bad(const struct lm_shard_walk *w, const char *what, struct lmodel_error *error)
 {
@@ -184,39 +187,48 @@ static int make_units(struct lm_shard_walk *w, struct lmodel_error *error)
 	return LMODEL_OK;
 }
 
-static int open_walk(struct lm_shard_walk *w, size_t shard, struct lmodel_error *error)
+static int begin(struct lm_shard_walk *w, size_t shard, const uint8_t *base_digest,
+		 struct lmodel_error *error)
 {
 	const struct lm_shard_row *row = &w->archive->manifest.shards[shard];
 	int r = make_units(w, error);
 
 	lm_stream_will_need(w->archive, row->tier, LM_VALUES, &row->stream[LM_VALUES]);
 	if (r == LMODEL_OK)
-		r = lm_stream_open(&w->positions, w->archive, shard, LM_POSITIONS, error);
+		r = lm_stream_open_again(&w->positions, w->archive, shard, LM_POSITIONS,
+					 base_digest, error);
 	if (r == LMODEL_OK)
-		r = lm_stream_open(&w->values, w->archive, shard, LM_VALUES, error);
-	if (r != LMODEL_OK)
-		return r;
-	w->reader = lm_positions_reader_new(w->units.count, read_positions, &w->positions, error);
-	return w->reader != NULL ? LMODEL_OK :
-				   (int)(error != NULL ? error->code : LMODEL_ECORRUPT);
+		r = lm_stream_open_again(&w->values, w->archive, shard, LM_VALUES, base_digest,
+					 error);
+	if (r == LMODEL_OK)
+		r = lm_positions_reader_open(&w->reader, w->units.count, read_positions,
+					     &w->positions, error);
+	return r;
 }
 
-int lm_shard_walk_new(const struct lmodel_archive *archive, size_t shard,
-		      struct lm_shard_walk **walk, struct lmodel_error *error)
+int lm_shard_walk_open(struct lm_shard_walk **walk, const struct lmodel_archive *archive,
+		       size_t shard, const uint8_t *base_digest, struct lmodel_error *error)
 {
-	struct lm_shard_walk *w = calloc(1, sizeof(*w));
-	int r;
+	uint8_t digest[LM_SHA256_SIZE];
+	struct lm_shard_walk *w = *walk;
 
 	if (w == NULL)
+		w = *walk = calloc(1, sizeof(*w));
+	if (w == NULL)
 		return lm_fail_memory(error);
+	free(w->held);
+	w->held = NULL;
 	w->archive = archive;
 	w->shard = &archive->manifest.shards[shard];
-	r = open_walk(w, shard, error);
-	if (r == LMODEL_OK)
-		*walk = w;
-	else
-		lm_shard_walk_free(w);
-	return r;
+	w->at = w->len = w->row = w->column = 0;
+	w->ended = false;
+	w->next = w->have = 0;
+	if (base_digest == NULL) {
+		if (lm_content_base_digest(&archive->manifest, w->shard->tensor, digest, error))
+			return LMODEL_EFAILED;
+		base_digest = digest;
+	}
+	return begin(w, shard, base_digest, error);
 }
 
 void lm_shard_walk_free(struct lm_shard_walk *w)
@@ -226,9 +238,18 @@ void lm_shard_walk_free(struct lm_shard_walk *w)
 	lm_positions_reader_free(w->reader);
 	lm_stream_close(&w->positions);
 	lm_stream_close(&w->values);
-	lm_wipe(w->buffer, sizeof(w->buffer));
+	if (w->buffer != NULL)
+		lm_wipe(w->buffer, BUFFER);
+	free(w->buffer);
 	free(w->held);
 	free(w);
+}
+
+static int need_buffer(struct lm_shard_walk *w, struct lmodel_error *error)
+{
+	if (w->buffer == NULL)
+		w->buffer = malloc(BUFFER);
+	return w->buffer != NULL ? LMODEL_OK : lm_fail_memory(error);
 }
 
 /* Values before `to` that nobody wants: streams are read to their end, where they prove to be what
@@ -237,8 +258,10 @@ static int drop_until(struct lm_shard_walk *w, uint64_t to, struct lmodel_error 
 {
 	while (w->len > 0 && w->at < to) {
 		uint64_t n = LM_MIN(w->len, to - w->at);
-		int r = take(w, w->buffer, (size_t)LM_MIN(n, (uint64_t)sizeof(w->buffer)), error);
+		int r = need_buffer(w, error);
 
+		if (r == LMODEL_OK)
+			r = take(w, w->buffer, (size_t)LM_MIN(n, (uint64_t)BUFFER), error);
 		if (r == LMODEL_OK && w->len == 0)
 			r = next_bytes(w, error);
 		if (r != LMODEL_OK)
@@ -313,9 +336,11 @@ static int read_range(struct lm_shard_walk *w, uint64_t from, uint64_t to, lm_pa
 	int r = next_bytes(w, error);
 
 	if (r == LMODEL_OK)
+		r = need_buffer(w, error);
+	if (r == LMODEL_OK)
 		r = drop_until(w, from, error);
 	while (r == LMODEL_OK && w->len > 0 && w->at < to) {
-		size_t n = (size_t)LM_MIN(LM_MIN(w->len, to - w->at), sizeof(w->buffer));
+		size_t n = (size_t)LM_MIN(LM_MIN(w->len, to - w->at), (uint64_t)BUFFER);
 		uint64_t at = w->at;
 
 		r = take(w, w->buffer, n, error);
@@ -331,7 +356,7 @@ int lm_shard_read(const struct lmodel_archive *archive, size_t shard, uint64_t f
 		  lm_patch_fn *patch, void *context, struct lmodel_error *error)
 {
 	struct lm_shard_walk *w = NULL;
-	int r = lm_shard_walk_new(archive, shard, &w, error);
+	int r = lm_shard_walk_open(&w, archive, shard, NULL, error);
 
 	if (r == LMODEL_OK)
 		r = read_range(w, from, to, patch, context, error);

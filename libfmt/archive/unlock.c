@@ -18,12 +18,8 @@ static struct lm_key_scope scope_of(const struct lm_manifest *m, size_t tier)
 void lm_unlocked_stream_key(const struct lmodel_archive *a, size_t tier, enum lm_stream kind,
 			    uint8_t key[LM_KEY])
 {
-	const struct lm_key_scope scope = scope_of(&a->manifest, tier);
-
-	if (kind == LM_POSITIONS)
-		memcpy(key, a->unlocked->tier[tier].position_key, LM_KEY);
-	else
-		lm_derive(key, a->unlocked->tier[tier].key, LM_LABEL_VALUES, &scope);
+	memcpy(key, kind == LM_POSITIONS ? a->unlocked->tier[tier].position_key :
+					   a->unlocked->tier[tier].value_key, LM_KEY);
 }
 
 void lm_statement_mac(uint8_t mac[LM_SHA256_SIZE], const uint8_t key[LM_KEY], const char *label,
@@ -102,6 +98,7 @@ static void take_tier(struct opening *o, const struct lm_grant_tier *given, bool
 		memcpy(o->u->tier[i].key, given->key, LM_KEY);
 		o->u->tier[i].values = true;
 		lm_derive(o->u->tier[i].position_key, given->key, LM_LABEL_POSITIONS, &scope);
+		lm_derive(o->u->tier[i].value_key, given->key, LM_LABEL_VALUES, &scope);
 	} else if (!o->u->tier[i].positions) {
 		memcpy(o->u->tier[i].position_key, given->key, LM_KEY);
 	}
@@ -341,6 +338,27 @@ static int remember(const struct lmodel_archive *a, const struct lmodel_keyring 
 	return LMODEL_OK;
 }
 
+/* For whom no slot is: by a grant that lies beside the archive (spec: 16.5). Looking costs requests
+ * for each grant there, so that it waits until nothing else opens. */
+static int unlock_from_afar(struct lmodel_archive *a, const struct lmodel_keyring *ring,
+			    struct lm_unlocked *unlocked, struct lmodel_error *error)
+{
+	struct lmodel_error own = *error;
+	struct lmodel_keyring with = *ring;
+	struct lm_sealed_grant one = { .file = NULL };
+	int r = a->find_grant(a, ring, &one.file, &one.len, error);
+
+	if (r == LMODEL_OK && one.file == NULL)
+		r = lm_fail(error, LMODEL_ENOKEY, "%s", own.message);
+	if (r == LMODEL_OK) {
+		with.detached = &one;
+		with.detached_count = 1;
+		r = lm_unlock_keys(a, &with, unlocked, error);
+	}
+	free(one.file);
+	return r;
+}
+
 int lmodel_unlock(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 		  struct lmodel_error *error)
 {
@@ -354,6 +372,10 @@ int lmodel_unlock(struct lmodel_archive *a, const struct lmodel_keyring *ring,
 	if (fresh == NULL)
 		return LMODEL_EFAILED;
 	r = lm_unlock_keys(a, ring, fresh, error);
+	if (r == LMODEL_ENOKEY && a->find_grant != NULL && a->manifest.tier_count > 0) {
+		lm_wipe(fresh, sizeof(*fresh));
+		r = unlock_from_afar(a, ring, fresh, error);
+	}
 	if (r == LMODEL_OK)
 		r = check_macs(a, fresh, error);
 	if (r == LMODEL_OK) {

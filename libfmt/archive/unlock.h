@@ -10,7 +10,7 @@ struct lm_unlocked {
 	struct {
 		bool values, positions;      /* what is known */
 		uint8_t key[LM_KEY];         /* tier key, with `values` */
-		uint8_t position_key[LM_KEY];
+		uint8_t position_key[LM_KEY], value_key[LM_KEY];
 	} tier[LM_TIER_ROW_LIMIT];
 	bool owner;
 	uint8_t owner_key[LM_KEY], owner_seed[LM_KEY];

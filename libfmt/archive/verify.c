@@ -212,7 +212,7 @@ static int check_tar_member(void *context, const char *path, uint64_t header, ui
 		     (uintmax_t)next->offset);
 	v->expected_header = lm_align(next->offset + next->length, LM_TAR_BLOCK);
 	check_zero(v, next->offset + next->length, v->expected_header, "padding");
-	v->report.members++;
+	v->report.members += next->tier == LM_NONE ? next->rows : 1;
 	v->report.bytes += next->offset - header;
 	v->next_live++;
 	return LMODEL_OK;
@@ -273,13 +273,16 @@ static int check_rest(struct verification *v, struct lmodel_error *error)
 
 /* ---- chunks ---- */
 
-static int chunk_good(void *context, const struct lm_scan_piece *piece, struct lmodel_error *error)
+static int chunk_good(void *context, unsigned worker, const struct lm_scan_piece *piece,
+		      struct lmodel_error *error)
 {
 	struct verification *v = context;
+	const struct lm_member *m = &v->archive->manifest.members[piece->item];
 
+	(void)worker;
 	(void)error;
 	v->report.chunks++;
-	v->report.bytes += piece->stored_len + LM_SHA256_SIZE;
+	v->report.bytes += piece->stored_len + (lm_member_list(m) > 0 ? LM_SHA256_SIZE : 0);
 	return LMODEL_OK;
 }
 
@@ -300,7 +303,7 @@ static int check_chunks(struct verification *v, struct lmodel_error *error)
 	LM_FREE struct lm_scan_item *items = calloc(m->member_count + 1, sizeof(*items));
 	struct lm_scan scan = {
 		.archive = v->archive, .items = items, .item_count = m->member_count,
-		.emit = chunk_good, .fault = chunk_bad, .context = v,
+		.put = chunk_good, .fault = chunk_bad, .context = v,
 	};
 	int r;
 

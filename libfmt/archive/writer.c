@@ -4,6 +4,7 @@
 
 #include "archive/content.h"
 #include "archive/member.h"
+#include "base/blocks.h"
 #include "base/io.h"
 #include "base/pool.h"
 #include "container/tar.h"
@@ -37,11 +38,20 @@ static uint64_t position(const struct lm_writer *w)
 	return w->flushed + w->buffered;
 }
 
+static int write_out(struct lm_writer *w, const void *bytes, size_t len, struct lmodel_error *error)
+{
+	if (lm_write_at(w->fd, w->label, bytes, len, w->flushed, error))
+		return LMODEL_EFAILED;
+	w->flushed += len;
+	if (w->behind != NULL)
+		lm_write_behind(w->fd, w->behind, len);
+	return LMODEL_OK;
+}
+
 static int flush(struct lm_writer *w, struct lmodel_error *error)
 {
-	if (lm_write_at(w->fd, w->label, w->buffer, w->buffered, w->flushed, error))
+	if (write_out(w, w->buffer, w->buffered, error))
 		return LMODEL_EFAILED;
-	w->flushed += w->buffered;
 	w->buffered = 0;
 	return LMODEL_OK;
 }
@@ -50,12 +60,8 @@ static int append(struct lm_writer *w, const void *bytes, size_t len, struct lmo
 {
 	if (len > BUFFER - w->buffered && flush(w, error))
 		return LMODEL_EFAILED;
-	if (len > BUFFER) {
-		if (lm_write_at(w->fd, w->label, bytes, len, w->flushed, error))
-			return LMODEL_EFAILED;
-		w->flushed += len;
-		return LMODEL_OK;
-	}
+	if (len > BUFFER)
+		return write_out(w, bytes, len, error);
 	memcpy(w->buffer + w->buffered, bytes, len);
 	w->buffered += len;
 	return LMODEL_OK;
@@ -75,6 +81,27 @@ static int patch(struct lm_writer *w, uint64_t at, const void *bytes, size_t len
 
 /* ---- members ---- */
 
+static bool is_joined(const struct lm_manifest *m, size_t member)
+{
+	return member < m->member_count && m->members[member].joined;
+}
+
+/* Of a row's data, before they are coded: stored chunks are never longer than raw ones. */
+static uint64_t most(const struct lm_member *m)
+{
+	return m->bytes + lm_member_list(m);
+}
+
+static bool is_wide(const struct lm_manifest *m, size_t member)
+{
+	uint64_t sum = 0;
+
+	do
+		sum += most(&m->members[member]);
+	while (is_joined(m, ++member));
+	return sum >= LM_TAR_PAX_FROM;
+}
+
 int lm_writer_member_begin(struct lm_writer *w, size_t member, struct lmodel_error *error)
 {
 	struct lm_member *m = &w->manifest->members[member];
@@ -89,13 +116,16 @@ int lm_writer_member_begin(struct lm_writer *w, size_t member, struct lmodel_err
 		w->hash_capacity = list;
 	}
 	w->chunk = 0;
+	if (m->joined) {
+		m->offset = position(w);
+		return LMODEL_OK;
+	}
 	w->header_at = position(w);
-	/* Stored chunks are never longer than raw ones. */
-	w->wide = m->bytes + list >= LM_TAR_PAX_FROM;
+	w->wide = is_wide(w->manifest, member);
 	if (append(w, (const uint8_t[LM_TAR_HEADER_MAX]){ 0 },
 		   w->wide ? LM_TAR_HEADER_MAX : LM_TAR_BLOCK, error))
 		return LMODEL_EFAILED;
-	m->offset = position(w);
+	w->data_at = m->offset = position(w);
 	return LMODEL_OK;
 }
 
@@ -116,14 +146,21 @@ int lm_writer_member_end(struct lm_writer *w, size_t member, struct lmodel_error
 	struct lm_member *m = &w->manifest->members[member];
 	size_t list = (size_t)m->chunk_count * LM_SHA256_SIZE, header_len;
 	uint8_t header[LM_TAR_HEADER_MAX];
+	uint64_t end;
 
-	lm_sha256(m->digest, w->hashes, list);
-	if (append(w, w->hashes, list, error))
+	if (m->chunk_count == 1)
+		memcpy(m->digest, w->hashes, list);
+	else
+		lm_sha256(m->digest, w->hashes, list);
+	if (append(w, w->hashes, (size_t)lm_member_list(m), error))
 		return LMODEL_EFAILED;
 	m->length = position(w) - m->offset;
-	if (append(w, zeros, (size_t)(lm_align(position(w), LM_TAR_BLOCK) - position(w)), error) ||
-	    lm_tar_header(m->path, m->length, w->manifest->created, w->wide, header, &header_len,
-			  error))
+	if (is_joined(w->manifest, member + 1))
+		return LMODEL_OK;
+	end = position(w);
+	if (append(w, zeros, (size_t)(lm_align(end, LM_TAR_BLOCK) - end), error) ||
+	    lm_tar_header(m->path, end - w->data_at, w->manifest->created, w->wide, header,
+			  &header_len, error))
 		return LMODEL_EFAILED;
 	return patch(w, w->header_at, header, header_len, error);
 }
@@ -151,6 +188,7 @@ struct encode {
 	const struct lm_feed *feed;
 	enum lmodel_level level;
 	struct lm_codec **codecs;
+	struct lm_blocks blocks; /* each has room for the largest chunk, raw or stored */
 	struct lm_meter meter;
 	/* Where `next` is, and where `emit` is. */
 	size_t member;
@@ -159,10 +197,10 @@ struct encode {
 };
 
 struct job {
+	struct encode *encode;
 	size_t member;
 	uint32_t chunk;
-	uint8_t *raw, *stored; /* capacity bytes each */
-	size_t capacity;
+	uint8_t *stored;       /* lent until it is emitted; NULL: none */
 	enum lm_method method;
 	size_t stored_len, raw_len;
 	uint8_t digest[LM_SHA256_SIZE];
@@ -181,6 +219,7 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 	}
 	if (e->member == m->member_count)
 		return LM_POOL_END;
+	job->encode = e;
 	job->member = e->member;
 	job->chunk = e->chunk++;
 	return LMODEL_OK;
@@ -189,24 +228,18 @@ static int next(void *context, void *argument, struct lmodel_error *error)
 static int code(struct encode *e, unsigned worker, struct job *job, struct lmodel_error *error)
 {
 	const struct lm_member *m = &e->writer->manifest->members[job->member];
-	int r;
+	uint8_t *raw = lm_blocks_take(&e->blocks, error);
+	int r = LMODEL_EFAILED;
 
 	job->raw_len = lm_member_chunk_raw(m, job->chunk);
-	if (job->raw_len > job->capacity) {
-		free(job->raw);
-		free(job->stored);
-		job->capacity = 0;
-		job->raw = malloc(job->raw_len);
-		job->stored = malloc(job->raw_len);
-		if (job->raw == NULL || job->stored == NULL)
-			return lm_fail_memory(error);
-		job->capacity = job->raw_len;
-	}
-	r = e->feed->read(e->feed->context, worker, job->member,
-			  (uint64_t)job->chunk * m->chunk_bytes, job->raw, job->raw_len, error);
+	job->stored = raw != NULL ? lm_blocks_take(&e->blocks, error) : NULL;
+	if (job->stored != NULL)
+		r = e->feed->read(e->feed->context, worker, job->member,
+				  (uint64_t)job->chunk * m->chunk_bytes, raw, job->raw_len, error);
 	if (r == LMODEL_OK)
-		r = lm_chunk_encode(e->codecs[worker], m->coding, e->level, job->raw, job->raw_len,
+		r = lm_chunk_encode(e->codecs[worker], m->coding, e->level, raw, job->raw_len,
 				    job->stored, &job->method, &job->stored_len, error);
+	lm_blocks_give(&e->blocks, raw);
 	return r;
 }
 
@@ -248,6 +281,15 @@ static int write_empty(struct encode *e, size_t until, struct lmodel_error *erro
 	return LMODEL_OK;
 }
 
+static void release(void *argument)
+{
+	struct job *job = argument;
+
+	if (job->encode != NULL)
+		lm_blocks_give(&job->encode->blocks, job->stored);
+	job->stored = NULL;
+}
+
 static int emit(void *context, void *argument, struct lmodel_error *error)
 {
 	struct encode *e = context;
@@ -269,15 +311,8 @@ static int emit(void *context, void *argument, struct lmodel_error *error)
 	}
 	if (r == LMODEL_OK)
 		r = lm_meter_add(&e->meter, job->raw_len, error);
+	release(job);
 	return r;
-}
-
-static void release(void *argument)
-{
-	struct job *job = argument;
-
-	free(job->raw);
-	free(job->stored);
 }
 
 int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmodel_level level,
@@ -293,18 +328,22 @@ int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmode
 	};
 	struct encode e = { .writer = w, .feed = feed, .level = level };
 	unsigned workers = lm_pool_workers(run->jobs);
-	uint64_t total = 0;
+	uint64_t total = 0, largest = 0;
 	int r = LMODEL_OK;
 
 	for (size_t i = 0; i < w->manifest->member_count; i++) {
-		total += w->manifest->members[i].bytes;
-		if (w->manifest->members[i].chunk_bytes > LM_MEMBER_PAIR_MAX)
+		const struct lm_member *m = &w->manifest->members[i];
+
+		total += m->bytes;
+		largest = LM_MAX(largest, LM_MIN(m->chunk_bytes, m->bytes));
+		if (m->chunk_bytes > LM_MEMBER_PAIR_MAX)
 			ops.work_pair = NULL;
 	}
 	lm_meter_begin(&e.meter, run, total);
 	e.codecs = calloc(workers, sizeof(*e.codecs));
 	if (e.codecs == NULL)
 		return lm_fail_memory(error);
+	lm_blocks_begin(&e.blocks, (size_t)largest);
 	for (unsigned i = 0; i < workers && r == LMODEL_OK; i++) {
 		e.codecs[i] = lm_codec_new(error);
 		if (e.codecs[i] == NULL)
@@ -317,21 +356,26 @@ int lm_writer_encode(struct lm_writer *w, const struct lm_feed *feed, enum lmode
 	for (unsigned i = 0; i < workers; i++)
 		lm_codec_free(e.codecs[i]);
 	free(e.codecs);
+	lm_blocks_free(&e.blocks);
 	return r;
 }
 
 /* ---- begin and finish ---- */
 
-/* The length of the manifest as it will be: numbers that are not known yet take the most bytes
- * that they can. */
+/* The length of the manifest as it will be: numbers that are not known yet take as many bytes as
+ * they can. */
 static int plan(struct lm_manifest *m, uint64_t *image_len, struct lmodel_error *error)
 {
 	static const uint8_t root[LM_SHA256_SIZE];
+	uint64_t end = 2 * LM_SLOT_LIMIT;
 	uint8_t *image;
 	int r;
 
-	for (size_t i = 0; i < m->member_count; i++)
-		m->members[i].offset = m->members[i].length = (uint64_t)INT64_MAX;
+	for (size_t i = 0; i < m->member_count; i++) {
+		m->members[i].offset = end += LM_TAR_HEADER_MAX;
+		m->members[i].length = most(&m->members[i]);
+		end += m->members[i].length + LM_TAR_BLOCK;
+	}
 	for (size_t i = 0; i < m->tier_count; i++)
 		m->tiers[i].offset[0] = m->tiers[i].offset[1] = (uint64_t)INT64_MAX;
 	free(m->statement);

@@ -11,6 +11,7 @@
 struct lm_writer {
 	int fd;
 	const char *label;
+	struct lm_behind *behind;     /* of an output that is synced; NULL: it is not */
 	struct lm_manifest *manifest; /* offsets, lengths, indices and digests are filled in here */
 	uint64_t slot_size;
 
@@ -19,9 +20,10 @@ struct lm_writer {
 	uint8_t *buffer;
 	size_t buffered;
 
-	/* Of the member being written. */
-	uint64_t header_at;
+	/* Of the member of the tar being written. */
+	uint64_t header_at, data_at;
 	bool wide;                    /* 1536 bytes were reserved for its header */
+	/* Of the row. */
 	uint8_t *hashes;
 	size_t hash_capacity;
 	uint32_t chunk;

@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 int lm_read_at(int fd, const char *label, void *buffer, size_t len, uint64_t offset,
 	       struct lmodel_error *error)
@@ -47,6 +50,34 @@ int lm_write_at(int fd, const char *label, const void *buffer, size_t len, uint6
 		len -= (size_t)n;
 	}
 	return LMODEL_OK;
+}
+
+int lm_reserve(int fd, const char *label, uint64_t size, struct lmodel_error *error)
+{
+	enum { WORTHWHILE = 1 << 20 };
+	struct statfs fs = { 0 };
+	int r = 0;
+
+	if (size < WORTHWHILE || fstatfs(fd, &fs) != 0)
+		return LMODEL_OK;
+	/* Asked for more than there is, a file system takes all that it has before it says no. */
+	if (fs.f_blocks > 0 && fs.f_bsize > 0 && fs.f_bfree < size / (uint64_t)fs.f_bsize)
+		r = errno = ENOSPC;
+	/* In memory all pages would be made here, by one thread. */
+	else if (fs.f_type != TMPFS_MAGIC)
+		r = fallocate(fd, 0, 0, (off_t)size);
+	return r == 0 || (errno != ENOSPC && errno != EDQUOT) ?
+		       LMODEL_OK :
+		       lm_fail_errno(error, "%s: %ju bytes", label, (uintmax_t)size);
+}
+
+void lm_write_behind(int fd, struct lm_behind *behind, size_t len)
+{
+	enum { STEP = 4 << 20 };
+	uint64_t before = atomic_fetch_add_explicit(&behind->bytes, len, memory_order_relaxed);
+
+	if (before / STEP != (before + len) / STEP)
+		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 int lm_write_all(int fd, const char *label, const void *buffer, size_t len,

@@ -11,6 +11,19 @@ int lm_read_at(int fd, const char *label, void *buffer, size_t len, uint64_t off
 int lm_write_at(int fd, const char *label, const void *buffer, size_t len, uint64_t offset,
 		struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Takes the blocks that the first `size` bytes of a new file need, where that is cheaper than one
+ * write after the other taking its own. EFAILED when there is no room for them. */
+int lm_reserve(int fd, const char *label, uint64_t size, struct lmodel_error *error) LM_MUST_CHECK;
+
+/* How much of a file was written since its pages were last sent to the disk. */
+struct lm_behind {
+	_Atomic uint64_t bytes;
+};
+
+/* After each write to a file that is synced in the end, by any thread: begins to bring it to the disk
+ * while there is still work for the processors. Only a hint. */
+void lm_write_behind(int fd, struct lm_behind *behind, size_t len);
+
 /* Writes to a stream, from the current position. */
 int lm_write_all(int fd, const char *label, const void *buffer, size_t len,
 		 struct lmodel_error *error) LM_MUST_CHECK;

@@ -9,6 +9,7 @@ enum state { EMPTY, READY, RUNNING, DONE };
 
 struct slot {
 	enum state state;
+	struct slot *behind; /* in the line of those to be put */
 	void *job;
 	int result;
 	struct lmodel_error error;
@@ -23,7 +24,9 @@ struct pool {
 	size_t ring;
 	uint64_t made, taken, emitted;
 	unsigned waiting; /* workers without a job */
-	bool stop;
+	struct slot *line, **line_end; /* worked on, to be put: the first, and where the next goes */
+	bool making; /* as long as there is room for another job */
+	bool putting, stop;
 	pthread_mutex_t lock;
 	pthread_cond_t work_ready, work_done;
 	unsigned next_worker;
@@ -58,6 +61,55 @@ static void work_on(const struct lm_pool_ops *ops, void *context, unsigned worke
 		slots[i]->result = results[i];
 }
 
+static void finish(struct pool *p, struct slot *slot)
+{
+	slot->state = DONE;
+	if (slot == &p->slots[p->emitted % p->ring])
+		pthread_cond_signal(&p->work_done);
+}
+
+/* Takes the lock held, and leaves it so. Who comes while another is at it leaves jobs in the line,
+ * and that one puts them as well: nobody waits. */
+static void put_line(struct pool *p, unsigned worker)
+{
+	p->putting = true;
+	while (p->line != NULL && !p->stop) {
+		struct slot *s = p->line;
+
+		p->line = s->behind;
+		if (p->line == NULL)
+			p->line_end = &p->line;
+		pthread_mutex_unlock(&p->lock);
+		s->result = p->ops->put(p->context, worker, s->job, &s->error);
+		pthread_mutex_lock(&p->lock);
+		finish(p, s);
+	}
+	p->putting = false;
+}
+
+static void hand_on(struct pool *p, struct slot *slot)
+{
+	if (p->ops->put == NULL || slot->result != LMODEL_OK) {
+		finish(p, slot);
+		return;
+	}
+	slot->behind = NULL;
+	*p->line_end = slot;
+	p->line_end = &slot->behind;
+}
+
+/* How many jobs a worker takes now; 0: wait. Two at once are worth the wait for the second when that
+ * is about to be made. Workers without any come before a second one for this one. */
+static unsigned share(const struct pool *p)
+{
+	uint64_t ready = p->made - p->taken;
+	unsigned others = p->waiting - 1;
+
+	if (ready == 0 || p->ops->work_pair == NULL)
+		return ready > 0;
+	return ready >= others + 2 ? 2 : !p->making;
+}
+
 static void *worker_main(void *argument)
 {
 	struct pool *p = argument;
@@ -67,28 +119,27 @@ static void *worker_main(void *argument)
 	worker = p->next_worker++;
 	for (;;) {
 		struct slot *slots[2];
-		unsigned count = 1;
+		unsigned count = 0;
 
 		p->waiting++;
-		while (!p->stop && p->taken == p->made)
+		while (!p->stop && (count = share(p)) == 0)
 			pthread_cond_wait(&p->work_ready, &p->lock);
 		p->waiting--;
 		if (p->stop)
 			break;
-		slots[0] = &p->slots[p->taken++ % p->ring];
-		slots[0]->state = RUNNING;
-		if (p->ops->work_pair != NULL && p->made - p->taken > p->waiting) {
-			slots[count++] = &p->slots[p->taken++ % p->ring];
-			slots[1]->state = RUNNING;
+		for (unsigned i = 0; i < count; i++) {
+			slots[i] = &p->slots[p->taken++ % p->ring];
+			slots[i]->state = RUNNING;
 		}
+		if (p->waiting > 0 && p->taken < p->made)
+			pthread_cond_signal(&p->work_ready);
 		pthread_mutex_unlock(&p->lock);
 		work_on(p->ops, p->context, worker, slots, count);
 		pthread_mutex_lock(&p->lock);
-		for (unsigned i = 0; i < count; i++) {
-			slots[i]->state = DONE;
-			if (slots[i] == &p->slots[p->emitted % p->ring])
-				pthread_cond_signal(&p->work_done);
-		}
+		for (unsigned i = 0; i < count; i++)
+			hand_on(p, slots[i]);
+		if (p->line != NULL && !p->putting)
+			put_line(p, worker);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -101,8 +152,14 @@ static int emit_oldest(struct pool *p, struct lmodel_error *error)
 	int r;
 
 	pthread_mutex_lock(&p->lock);
+	if (s->state != DONE) {
+		p->making = false;
+		if (p->waiting > 0 && p->taken < p->made)
+			pthread_cond_signal(&p->work_ready);
+	}
 	while (s->state != DONE)
 		pthread_cond_wait(&p->work_done, &p->lock);
+	p->making = true;
 	pthread_mutex_unlock(&p->lock);
 
 	if (s->result != LMODEL_OK)
@@ -132,8 +189,7 @@ static int feed(struct pool *p, struct lmodel_error *error)
 				late_result = made == LM_POOL_END ? LMODEL_OK : made;
 			} else {
 				pthread_mutex_lock(&p->lock);
-				p->slots[p->made % p->ring].state = READY;
-				p->made++;
+				p->slots[p->made++ % p->ring].state = READY;
 				pthread_cond_signal(&p->work_ready);
 				pthread_mutex_unlock(&p->lock);
 			}
@@ -166,6 +222,8 @@ static int run_alone(const struct lm_pool_ops *ops, void *context, struct slot *
 		for (unsigned i = 0; i < count; i++) {
 			int r;
 
+			if (ops->put != NULL && slots[i].result == LMODEL_OK)
+				slots[i].result = ops->put(context, 0, slots[i].job, &slots[i].error);
 			if (slots[i].result != LMODEL_OK)
 				return lm_fail(error, (enum lmodel_code)slots[i].result, "%s",
 					       slots[i].error.message);
@@ -211,12 +269,13 @@ static int run_threads(struct pool *p, unsigned workers, struct lmodel_error *er
 int lm_pool_run(unsigned workers, const struct lm_pool_ops *ops, void *context,
 		struct lmodel_error *error)
 {
-	struct pool p = { .ops = ops, .context = context };
+	struct pool p = { .ops = ops, .context = context, .line_end = &p.line, .making = true };
 	int r = LMODEL_OK;
 
 	workers = LM_MIN(workers, (unsigned)MAX_WORKERS);
-	p.ring = (ops->work_pair != NULL ? 2 : 1) * (workers <= 1 ? 1 : 2 * (size_t)workers);
-	p.ring += workers > 1;
+	p.ring = workers <= 1 ? 1 : 2 * (size_t)workers + 1;
+	if (ops->work_pair != NULL)
+		p.ring = workers <= 1 ? 2 : 6 * (size_t)workers + 1;
 	p.slots = calloc(p.ring, sizeof(*p.slots));
 	if (p.slots == NULL)
 		return lm_fail_memory(error);

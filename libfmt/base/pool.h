@@ -2,8 +2,8 @@
  *
  * The calling thread makes jobs (`next`) and takes finished ones (`emit`), always in the order
  * in which they were made; `work` runs on the workers. At most `2 * workers + 1` jobs exist at a
- * time (`4 * workers + 1` where they are worked on in pairs), so memory is bounded by the jobs' own
- * buffers, which are kept and reused. */
+ * time (`6 * workers + 1` where they are worked on in pairs), so memory is bounded by what jobs
+ * hold. */
 #ifndef LM_POOL_H
 #define LM_POOL_H
 
@@ -19,10 +19,15 @@ struct lm_pool_ops {
 	 * and `emit` change. */
 	int (*work)(void *context, unsigned worker, void *job, struct lmodel_error *error);
 
-	/* Instead of `work`, for two jobs at once, which have a result and an error each: given
-	 * where two are ready and no other worker waits for one. NULL: one at a time. */
+	/* Instead of `work`, for two jobs at once, which have a result and an error each: where two
+	 * are ready, or soon will be, and no other worker waits for one. NULL: one at a time. */
 	void (*work_pair)(void *context, unsigned worker, void *const job[2], int result[2],
 			  struct lmodel_error *const error[2]);
+
+	/* What only one may do at a time, on a worker, in any order, after `work`; jobs that failed
+	 * do not come here. For writing to a file, as the kernel lets in one writer a file, and lets
+	 * the others spin: here they work on. May be NULL. */
+	int (*put)(void *context, unsigned worker, void *job, struct lmodel_error *error);
 
 	/* Takes a finished job, in order. */
 	int (*emit)(void *context, void *job, struct lmodel_error *error);

@@ -2,12 +2,13 @@
 #ifndef LM_PUBLISH_H
 #define LM_PUBLISH_H
 
-#include "base/base.h"
+#include "base/io.h"
 
 /* One output file in the making: an unnamed file in the target's directory where the file
  * system has them, else one with a hidden temporary name. */
 struct lm_output {
 	int fd;          /* write here */
+	struct lm_behind behind; /* for those who write much */
 	char *path;      /* the name to be */
 	char *temporary; /* NULL when unnamed */
 	bool replace;    /* may take the place of an existing file */

@@ -1,47 +1,8 @@
 #include "codec/context.h"
+#include "codec/even.h"
+#include "codec/frame.h"
 #include "codec/planes.h"
-
-/* A frame header begins with this; skippable and legacy frames do not (RFC 8878, 3.1.1). */
-#define FRAME_MAGIC 0xfd2fb528u
-#define FRAME_HEADER_MIN 6 /* magic, descriptor, one byte of size */
-
-/* Frame_Header_Descriptor without the width of the size field: single segment, no checksum,
- * no dictionary, reserved bits zero (spec: 5). */
-#define DESCRIPTOR_MASK 0x3f
-#define DESCRIPTOR 0x20
-
-/* Decodes exactly one frame of `len` bytes into exactly `raw_len` bytes. */
-static int decode_frame(struct lm_codec *codec, const uint8_t *frame, size_t len, void *raw,
-			size_t raw_len, struct lmodel_error *error)
-{
-	unsigned long long content;
-	size_t n;
-
-	if (len < FRAME_HEADER_MIN || lm_get_u32(frame) != FRAME_MAGIC)
-		return lm_fail(error, LMODEL_ECORRUPT, "no zstd frame where one must be");
-	if ((frame[4] & DESCRIPTOR_MASK) != DESCRIPTOR)
-		return lm_fail(error, LMODEL_ECORRUPT, "zstd frame of a kind not allowed (0x%02x)",
-			       frame[4]);
-	content = ZSTD_getFrameContentSize(frame, len);
-	if (content != raw_len)
-		return lm_fail(error, LMODEL_ECORRUPT,
-			       "zstd frame says other than the %zu bytes that belong here",
-			       raw_len);
-	n = ZSTD_findFrameCompressedSize(frame, len);
-	if (ZSTD_isError(n))
-		return lm_fail(error, LMODEL_ECORRUPT, "zstd frame is cut short or damaged: %s",
-			       ZSTD_getErrorName(n));
-	if (n != len)
-		return lm_fail(error, LMODEL_ECORRUPT, "%zu bytes after the zstd frame", len - n);
-	n = ZSTD_decompressDCtx(codec->decode, raw, raw_len, frame, len);
-	if (ZSTD_isError(n))
-		return lm_fail(error, LMODEL_ECORRUPT, "zstd frame is damaged: %s",
-			       ZSTD_getErrorName(n));
-	if (n != raw_len)
-		return lm_fail(error, LMODEL_ECORRUPT, "zstd frame ends after %zu of %zu bytes", n,
-			       raw_len);
-	return LMODEL_OK;
-}
+#include "codec/rans_plane.h"
 
 /* One plane: `*plane` becomes its bytes, in the stored chunk itself or in `scratch`. */
 static int decode_plane(struct lm_codec *codec, unsigned method, const uint8_t *stored, size_t len,
@@ -63,7 +24,11 @@ static int decode_plane(struct lm_codec *codec, unsigned method, const uint8_t *
 		memset(scratch, stored[0], count);
 		return LMODEL_OK;
 	case LM_PLANE_ZSTD:
-		return decode_frame(codec, stored, len, scratch, count, error);
+		return lm_frame_decode(codec, stored, len, scratch, count, error);
+	case LM_PLANE_RANS:
+		return lm_rans_plane_decode(codec, stored, len, scratch, count, error);
+	case LM_PLANE_EVEN:
+		return lm_even_decode(stored, len, scratch, count, error);
 	default:
 		return lm_fail(error, LMODEL_ECORRUPT, "unknown plane method %u", method);
 	}
@@ -139,7 +104,13 @@ int lm_chunk_decode(struct lm_codec *codec, struct lm_coding coding, enum lm_met
 	case LM_METHOD_RUN:
 		return decode_run(coding, stored, stored_len, raw, raw_len, error);
 	case LM_METHOD_ZSTD:
-		return decode_frame(codec, stored, stored_len, raw, raw_len, error);
+		return lm_frame_decode(codec, stored, stored_len, raw, raw_len, error);
+	case LM_METHOD_TURNED:
+		if (coding.turn == 0)
+			return lm_fail(error, LMODEL_ECORRUPT, "turned planes of words that are no "
+				       "floats");
+		coding.turn = LM_TURNED;
+		return decode_planes(codec, coding, stored, stored_len, raw, raw_len, error);
 	case LM_METHOD_PLANES:
 		return decode_planes(codec, coding, stored, stored_len, raw, raw_len, error);
 	default:

@@ -4,9 +4,9 @@ static const struct {
 	const char *text;
 	struct lm_coding coding;
 } codings[] = {
-	{ "w1", { 1, false } }, { "w2", { 2, false } }, { "w4", { 4, false } },
-	{ "w8", { 8, false } }, { "f2", { 2, true } },  { "f4", { 4, true } },
-	{ "f8", { 8, true } },
+	{ "w1", { 1, 0 } }, { "w2", { 2, 0 } }, { "w4", { 4, 0 } },
+	{ "w8", { 8, 0 } }, { "f2", { 2, 1 } },  { "f4", { 4, 1 } },
+	{ "f8", { 8, 1 } },
 };
 
 bool lm_coding_parse(const char *text, struct lm_coding *coding)
@@ -23,7 +23,7 @@ bool lm_coding_parse(const char *text, struct lm_coding *coding)
 struct lm_coding lm_coding_for(struct lm_coding coding, size_t raw_len)
 {
 	if (coding.width == 1 || raw_len % coding.width != 0)
-		return (struct lm_coding){ .width = 1, .is_float = false };
+		return (struct lm_coding){ .width = 1 };
 	return coding;
 }
 
@@ -86,5 +86,7 @@ void lm_codec_free(struct lm_codec *codec)
 	ZSTD_freeDCtx(codec->decode);
 	free(codec->planes.bytes);
 	free(codec->frame.bytes);
+	free(codec->stream.bytes);
+	free(codec->list.bytes);
 	free(codec);
 }

@@ -17,6 +17,7 @@ enum lm_method {
 	LM_METHOD_RUN = 1,    /* one word of the coding's width, repeated */
 	LM_METHOD_ZSTD = 2,   /* one zstd frame over the bytes */
 	LM_METHOD_PLANES = 3, /* byte planes, each: u8 method, u32 length; then their bytes */
+	LM_METHOD_TURNED = 4, /* the same of floats, turned by one bit more */
 };
 
 /* Method of one plane within LM_METHOD_PLANES. */
@@ -24,12 +25,14 @@ enum lm_plane_method {
 	LM_PLANE_RAW = 0,
 	LM_PLANE_RUN = 1,     /* one byte, repeated */
 	LM_PLANE_ZSTD = 2,    /* one zstd frame */
+	LM_PLANE_RANS = 3,    /* a range asymmetric numeral system */
+	LM_PLANE_EVEN = 4,    /* seven bits a byte: the lowest is 0 but in a list of places */
 };
 
 /* How words are cut into planes. */
 struct lm_coding {
 	unsigned width; /* bytes a word: 1, 2, 4, 8 */
-	bool is_float;  /* rotate the sign bit to the low end first */
+	unsigned turn;  /* bits to rotate words left by first: 1 brings a float's sign to the low end */
 };
 
 /* Parses "w1" ... "f8"; false for anything else. */

@@ -11,6 +11,7 @@
 #include "codec/codec.h"
 
 #define LM_PLANES_MAX 8  /* the widest word */
+#define LM_TURNED 2      /* bits by which words of LM_METHOD_TURNED are turned */
 #define LM_PLANE_ENTRY 5 /* bytes of a plane's entry: u8 method, u32 length (spec: 5) */
 
 struct lm_scratch {
@@ -24,6 +25,8 @@ struct lm_codec {
 	ZSTD_DCtx *decode;
 	struct lm_scratch planes; /* the planes of one chunk */
 	struct lm_scratch frame;  /* a frame that may turn out too long to keep */
+	struct lm_scratch stream; /* of a plane that is coded by rANS */
+	struct lm_scratch list;   /* what such a plane escapes */
 };
 
 /* Makes room for `size` bytes, whose old content is lost. */

@@ -35,25 +35,25 @@ static inline uint64_t load8(const uint8_t *p)
 	return v;
 }
 
-static void split2(bool rotate, const uint8_t *words, size_t from, size_t count, uint8_t *planes)
+static void split2(unsigned turn, const uint8_t *words, size_t from, size_t count, uint8_t *planes)
 {
 	for (size_t i = from; i < count; i++) {
 		unsigned v = load2(words + 2 * i);
 
-		if (rotate)
-			v = v << 1 | v >> 15;
+		if (turn > 0)
+			v = v << turn | v >> (16 - turn);
 		planes[i] = (uint8_t)(v >> 8);
 		planes[count + i] = (uint8_t)v;
 	}
 }
 
-static void split4(bool rotate, const uint8_t *words, size_t from, size_t count, uint8_t *planes)
+static void split4(unsigned turn, const uint8_t *words, size_t from, size_t count, uint8_t *planes)
 {
 	for (size_t i = from; i < count; i++) {
 		uint32_t v = load4(words + 4 * i);
 
-		if (rotate)
-			v = v << 1 | v >> 31;
+		if (turn > 0)
+			v = v << turn | v >> (32 - turn);
 		planes[i] = (uint8_t)(v >> 24);
 		planes[count + i] = (uint8_t)(v >> 16);
 		planes[2 * count + i] = (uint8_t)(v >> 8);
@@ -61,19 +61,19 @@ static void split4(bool rotate, const uint8_t *words, size_t from, size_t count,
 	}
 }
 
-static void split8(bool rotate, const uint8_t *words, size_t count, uint8_t *planes)
+static void split8(unsigned turn, const uint8_t *words, size_t count, uint8_t *planes)
 {
 	for (size_t i = 0; i < count; i++) {
 		uint64_t v = load8(words + 8 * i);
 
-		if (rotate)
-			v = v << 1 | v >> 63;
+		if (turn > 0)
+			v = v << turn | v >> (64 - turn);
 		for (size_t p = 0; p < 8; p++)
 			planes[p * count + i] = (uint8_t)(v >> (56 - 8 * p));
 	}
 }
 
-static void merge2(bool rotate, const uint8_t *const *planes, size_t from, size_t count,
+static void merge2(unsigned turn, const uint8_t *const *planes, size_t from, size_t count,
 		   uint8_t *words)
 {
 	const uint8_t *high = planes[0], *low = planes[1];
@@ -82,14 +82,14 @@ static void merge2(bool rotate, const uint8_t *const *planes, size_t from, size_
 		unsigned v = (unsigned)high[i] << 8 | low[i];
 		uint16_t word;
 
-		if (rotate)
-			v = v >> 1 | v << 15;
+		if (turn > 0)
+			v = v >> turn | v << (16 - turn);
 		word = (uint16_t)v;
 		memcpy(words + 2 * i, &word, sizeof(word));
 	}
 }
 
-static void merge4(bool rotate, const uint8_t *const *planes, size_t from, size_t count,
+static void merge4(unsigned turn, const uint8_t *const *planes, size_t from, size_t count,
 		   uint8_t *words)
 {
 	const uint8_t *a = planes[0], *b = planes[1], *c = planes[2], *d = planes[3];
@@ -98,21 +98,21 @@ static void merge4(bool rotate, const uint8_t *const *planes, size_t from, size_
 		uint32_t v = (uint32_t)a[i] << 24 | (uint32_t)b[i] << 16 | (uint32_t)c[i] << 8 |
 			     d[i];
 
-		if (rotate)
-			v = v >> 1 | v << 31;
+		if (turn > 0)
+			v = v >> turn | v << (32 - turn);
 		memcpy(words + 4 * i, &v, sizeof(v));
 	}
 }
 
-static void merge8(bool rotate, const uint8_t *const *planes, size_t count, uint8_t *words)
+static void merge8(unsigned turn, const uint8_t *const *planes, size_t count, uint8_t *words)
 {
 	for (size_t i = 0; i < count; i++) {
 		uint64_t v = 0;
 
 		for (size_t p = 0; p < 8; p++)
 			v = v << 8 | planes[p][i];
-		if (rotate)
-			v = v >> 1 | v << 63;
+		if (turn > 0)
+			v = v >> turn | v << (64 - turn);
 		memcpy(words + 8 * i, &v, sizeof(v));
 	}
 }
@@ -131,7 +131,19 @@ static inline TARGET_AVX2 void store_vector(uint8_t *p, __m256i v)
 	_mm256_storeu_si256((__m256i *)(void *)p, v);
 }
 
-static TARGET_AVX2 size_t split2_avx2(bool rotate, const uint8_t *words, size_t count,
+static inline TARGET_AVX2 __m256i rotate2(__m256i v, unsigned left)
+{
+	return _mm256_or_si256(_mm256_sll_epi16(v, _mm_cvtsi32_si128((int)left)),
+			       _mm256_srl_epi16(v, _mm_cvtsi32_si128((int)(16 - left))));
+}
+
+static inline TARGET_AVX2 __m256i rotate4(__m256i v, unsigned left)
+{
+	return _mm256_or_si256(_mm256_sll_epi32(v, _mm_cvtsi32_si128((int)left)),
+			       _mm256_srl_epi32(v, _mm_cvtsi32_si128((int)(32 - left))));
+}
+
+static TARGET_AVX2 size_t split2_avx2(unsigned turn, const uint8_t *words, size_t count,
 				      uint8_t *planes)
 {
 	const __m256i low = _mm256_set1_epi16(0xff);
@@ -141,9 +153,9 @@ static TARGET_AVX2 size_t split2_avx2(bool rotate, const uint8_t *words, size_t 
 		__m256i a = load_vector(words + 2 * i), b = load_vector(words + 2 * i + 32);
 		__m256i high;
 
-		if (rotate) {
-			a = _mm256_or_si256(_mm256_slli_epi16(a, 1), _mm256_srli_epi16(a, 15));
-			b = _mm256_or_si256(_mm256_slli_epi16(b, 1), _mm256_srli_epi16(b, 15));
+		if (turn > 0) {
+			a = rotate2(a, turn);
+			b = rotate2(b, turn);
 		}
 		high = _mm256_packus_epi16(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8));
 		a = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
@@ -154,7 +166,7 @@ static TARGET_AVX2 size_t split2_avx2(bool rotate, const uint8_t *words, size_t 
 	return i;
 }
 
-static TARGET_AVX2 size_t merge2_avx2(bool rotate, const uint8_t *const *planes, size_t count,
+static TARGET_AVX2 size_t merge2_avx2(unsigned turn, const uint8_t *const *planes, size_t count,
 				      uint8_t *words)
 {
 	size_t i;
@@ -164,9 +176,9 @@ static TARGET_AVX2 size_t merge2_avx2(bool rotate, const uint8_t *const *planes,
 		__m256i low = _mm256_permute4x64_epi64(load_vector(planes[1] + i), 0xd8);
 		__m256i a = _mm256_unpacklo_epi8(low, high), b = _mm256_unpackhi_epi8(low, high);
 
-		if (rotate) {
-			a = _mm256_or_si256(_mm256_srli_epi16(a, 1), _mm256_slli_epi16(a, 15));
-			b = _mm256_or_si256(_mm256_srli_epi16(b, 1), _mm256_slli_epi16(b, 15));
+		if (turn > 0) {
+			a = rotate2(a, 16 - turn);
+			b = rotate2(b, 16 - turn);
 		}
 		store_vector(words + 2 * i, a);
 		store_vector(words + 2 * i + 32, b);
@@ -192,7 +204,7 @@ static inline TARGET_AVX2 __m256i groups_to_bytes(__m256i v)
 						       14, 10, 6, 2, 15, 11, 7, 3));
 }
 
-static TARGET_AVX2 size_t split4_avx2(bool rotate, const uint8_t *words, size_t count,
+static TARGET_AVX2 size_t split4_avx2(unsigned turn, const uint8_t *words, size_t count,
 				      uint8_t *planes)
 {
 	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -204,9 +216,8 @@ static TARGET_AVX2 size_t split4_avx2(bool rotate, const uint8_t *words, size_t 
 		for (size_t k = 0; k < 4; k++) {
 			__m256i w = load_vector(words + 4 * i + 32 * k);
 
-			if (rotate)
-				w = _mm256_or_si256(_mm256_slli_epi32(w, 1),
-						    _mm256_srli_epi32(w, 31));
+			if (turn > 0)
+				w = rotate4(w, turn);
 			v[k] = bytes_to_groups(w);
 		}
 		a = _mm256_unpacklo_epi32(v[0], v[1]);
@@ -224,7 +235,7 @@ static TARGET_AVX2 size_t split4_avx2(bool rotate, const uint8_t *words, size_t 
 	return i;
 }
 
-static TARGET_AVX2 size_t merge4_avx2(bool rotate, const uint8_t *const *planes, size_t count,
+static TARGET_AVX2 size_t merge4_avx2(unsigned turn, const uint8_t *const *planes, size_t count,
 				      uint8_t *words)
 {
 	const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
@@ -246,9 +257,8 @@ static TARGET_AVX2 size_t merge4_avx2(bool rotate, const uint8_t *const *planes,
 		for (size_t k = 0; k < 4; k++) {
 			__m256i w = groups_to_bytes(v[k]);
 
-			if (rotate)
-				w = _mm256_or_si256(_mm256_srli_epi32(w, 1),
-						    _mm256_slli_epi32(w, 31));
+			if (turn > 0)
+				w = rotate4(w, 32 - turn);
 			store_vector(words + 4 * i + 32 * k, w);
 		}
 	}
@@ -263,9 +273,9 @@ static size_t split_blocks(struct lm_coding coding, const uint8_t *words, size_t
 {
 #ifdef LM_HAVE_AVX2
 	if (lm_simd() >= LM_SIMD_AVX2 && coding.width == 2)
-		return split2_avx2(coding.is_float, words, count, planes);
+		return split2_avx2(coding.turn, words, count, planes);
 	if (lm_simd() >= LM_SIMD_AVX2 && coding.width == 4)
-		return split4_avx2(coding.is_float, words, count, planes);
+		return split4_avx2(coding.turn, words, count, planes);
 #else
 	(void)coding, (void)words, (void)count, (void)planes;
 #endif
@@ -277,9 +287,9 @@ static size_t merge_blocks(struct lm_coding coding, const uint8_t *const *planes
 {
 #ifdef LM_HAVE_AVX2
 	if (lm_simd() >= LM_SIMD_AVX2 && coding.width == 2)
-		return merge2_avx2(coding.is_float, planes, count, words);
+		return merge2_avx2(coding.turn, planes, count, words);
 	if (lm_simd() >= LM_SIMD_AVX2 && coding.width == 4)
-		return merge4_avx2(coding.is_float, planes, count, words);
+		return merge4_avx2(coding.turn, planes, count, words);
 #else
 	(void)coding, (void)planes, (void)count, (void)words;
 #endif
@@ -292,13 +302,13 @@ void lm_planes_split(struct lm_coding coding, const void *words, size_t count, u
 
 	switch (coding.width) {
 	case 2:
-		split2(coding.is_float, words, from, count, planes);
+		split2(coding.turn, words, from, count, planes);
 		break;
 	case 4:
-		split4(coding.is_float, words, from, count, planes);
+		split4(coding.turn, words, from, count, planes);
 		break;
 	case 8:
-		split8(coding.is_float, words, count, planes);
+		split8(coding.turn, words, count, planes);
 		break;
 	default:
 		memcpy(planes, words, count);
@@ -312,13 +322,13 @@ void lm_planes_merge(struct lm_coding coding, const uint8_t *const *planes, size
 
 	switch (coding.width) {
 	case 2:
-		merge2(coding.is_float, planes, from, count, words);
+		merge2(coding.turn, planes, from, count, words);
 		break;
 	case 4:
-		merge4(coding.is_float, planes, from, count, words);
+		merge4(coding.turn, planes, from, count, words);
 		break;
 	case 8:
-		merge8(coding.is_float, planes, count, words);
+		merge8(coding.turn, planes, count, words);
 		break;
 	default:
 		memcpy(words, planes[0], count);

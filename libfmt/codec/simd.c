@@ -9,7 +9,7 @@ static enum lm_simd detect(void)
 #if defined(__x86_64__)
 	__builtin_cpu_init();
 	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-	    __builtin_cpu_supports("avx512vbmi"))
+	    __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2"))
 		return LM_SIMD_AVX512;
 	if (__builtin_cpu_supports("avx2"))
 		return LM_SIMD_AVX2;

@@ -8,7 +8,7 @@
 enum lm_simd {
 	LM_SIMD_PLAIN,
 	LM_SIMD_AVX2,
-	LM_SIMD_AVX512, /* with BW, VL and VBMI */
+	LM_SIMD_AVX512, /* with BW, VL, VBMI and VBMI2 */
 };
 
 enum lm_simd lm_simd(void);

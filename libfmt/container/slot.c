@@ -80,8 +80,9 @@ static uint64_t clamp(uint64_t value, uint64_t least, uint64_t most)
 
 uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload, bool customers)
 {
-	enum { SMALLEST = 4 << 10, LARGEST = 64 << 10, FEW = 12 << 10, MANY = 192 << 10 };
-	uint64_t room = LM_MAX(image_len / 8, clamp(payload / 32768, SMALLEST, LARGEST));
+	enum { SMALLEST = 2 << 10, LARGEST = 64 << 10, FEW = 12 << 10, MANY = 192 << 10 };
+	uint64_t least = clamp(payload / 1024, SMALLEST, 2 * SMALLEST);
+	uint64_t room = LM_MAX(image_len / 8, clamp(payload / 32768, least, LARGEST));
 	uint64_t size;
 
 	if (image_len > LM_SLOT_LIMIT)

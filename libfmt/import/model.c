@@ -1,6 +1,8 @@
 /* The model to be packed as importers fill it. */
 #include "import/source.h"
 
+#include <fcntl.h>
+
 #include "base/format.h"
 #include "base/io.h"
 
@@ -227,6 +229,14 @@ int lm_model_read(const struct lm_model *model, size_t index, uint64_t offset, v
 			       (uintmax_t)tensor->bytes);
 	return lm_read_at(tensor->spool >= 0 ? tensor->spool : source->fd, source->label, buffer,
 			  len, tensor->offset + offset, error);
+}
+
+void lm_model_will_need(const struct lm_model *model, size_t index, uint64_t offset, uint64_t len)
+{
+	const struct lm_source_tensor *tensor = &model->tensors[index];
+
+	posix_fadvise(tensor->spool >= 0 ? tensor->spool : model->sources[tensor->source].fd,
+		      (off_t)(tensor->offset + offset), (off_t)len, POSIX_FADV_WILLNEED);
 }
 
 void lm_model_free(struct lm_model *model)

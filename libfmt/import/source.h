@@ -124,6 +124,9 @@ const char *lm_model_format(const struct lm_model *model);
 int lm_model_read(const struct lm_model *model, size_t index, uint64_t offset, void *buffer,
 		  size_t len, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* These bytes are going to be read: the disk may begin. Only a hint. */
+void lm_model_will_need(const struct lm_model *model, size_t tensor, uint64_t offset, uint64_t len);
+
 void lm_model_free(struct lm_model *model);
 
 /* ---- for importers ---- */

@@ -76,12 +76,14 @@ static int check_names(const struct check *c, struct lm_nameset *tensors)
 		r = ADD(c, "tensors", tensors, m->tensors, m->tensor_count, name);
 	if (r == LMODEL_OK)
 		r = lm_nameset_init(&paths, m->member_count, c->error);
-	if (r == LMODEL_OK)
-		r = ADD(c, "members", &paths, m->members, m->member_count, path);
+	/* Members of the tar: rows that are joined have no path of their own. */
+	for (size_t i = 0; i < m->member_count && r == LMODEL_OK; i++)
+		if (!m->members[i].joined)
+			r = ADD(c, "members", &paths, &m->members[i], 1, path);
 	lm_nameset_free(&paths);
 	if (r == LMODEL_OK)
 		r = lm_nameset_init(&files, m->source_count + m->attachment_count + m->sealed_count,
-				  c->error);
+				    c->error);
 	if (r == LMODEL_OK)
 		r = check_files(c, &files);
 	lm_nameset_free(&files);

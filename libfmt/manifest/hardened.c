@@ -11,11 +11,6 @@ enum {
 	PROGRESS_LIMIT = 1 << 17,
 };
 
-const char *lm_schema_text(void)
-{
-	return manifest_sql;
-}
-
 static void close_db(sqlite3 **db)
 {
 	sqlite3_close_v2(*db);
@@ -43,8 +38,8 @@ static int check_header(const uint8_t *image, uint64_t len, const char *label,
 		  image[63];
 	if (version != LM_SQLITE_USER_VERSION)
 		return lm_fail(error, LMODEL_EUNSUPPORTED,
-			       "%s: manifest: schema version %u; this lmodel knows 1", label,
-			       version);
+			       "%s: manifest: schema version %u; this lmodel knows %d", label,
+			       version, LM_SQLITE_USER_VERSION);
 	if (image[18] != 3 || image[19] != 1)
 		return lm_fail(error, LMODEL_ECORRUPT,
 			       "%s: manifest: read and write versions %u, %u", label, image[19],
@@ -115,20 +110,20 @@ static bool single_text_is(sqlite3 *db, const char *sql, const char *wanted)
 	return text != NULL && strcmp(text, wanted) == 0 && sqlite3_step(s) == SQLITE_DONE;
 }
 
-/* The next statement of our own text, as sqlite keeps it: without its semicolon, which is the only
- * one behind a line's ")...". A table's name follows "CREATE TABLE ". */
-static bool next_table(const char **at, const char **sql, int *len)
+/* The semicolon is the only one behind a line's ")...". A table's name follows "CREATE TABLE ". */
+bool lm_schema_next(const char **at, struct lm_schema_table *table)
 {
-	const char *end;
+	static const char begin[] = "CREATE TABLE ";
+	const char *sql = strstr(*at != NULL ? *at : manifest_sql, begin), *end;
 
-	*sql = strstr(*at, "CREATE TABLE ");
-	if (*sql == NULL)
-		return false;
-	end = strstr(*sql, "\n)");
+	end = sql != NULL ? strstr(sql, "\n)") : NULL;
 	end = end != NULL ? strchr(end, ';') : NULL;
 	if (end == NULL)
 		return false;
-	*len = (int)(end - *sql);
+	table->sql = sql;
+	table->sql_len = (int)(end - sql);
+	table->name = sql + strlen(begin);
+	table->name_len = (int)strcspn(table->name, " (");
 	*at = end;
 	return true;
 }
@@ -143,26 +138,27 @@ static bool cell_is(sqlite3_stmt *s, int column, const char *text, int len)
 }
 
 /* The rows of sqlite_schema must be those that our own text makes, in its order: its tables, which
- * have no indices, and nothing else. */
+ * have no indices, and nothing else. Tables without rows may be left out. */
 static bool same_schema(sqlite3 *db)
 {
 	static const char query[] = "SELECT type, name, tbl_name, sql FROM sqlite_schema";
 	LM_CLEANUP(finalize) sqlite3_stmt *s = NULL;
-	const char *at = manifest_sql, *sql;
-	int len;
+	struct lm_schema_table table;
+	const char *at = NULL;
+	int r;
 
 	if (sqlite3_prepare_v2(db, query, -1, &s, NULL) != SQLITE_OK)
 		return false;
-	while (next_table(&at, &sql, &len)) {
-		const char *name = sql + strlen("CREATE TABLE ");
-		int name_len = (int)strcspn(name, " (");
-
-		if (sqlite3_step(s) != SQLITE_ROW || !cell_is(s, 0, "table", 5) ||
-		    !cell_is(s, 1, name, name_len) || !cell_is(s, 2, name, name_len) ||
-		    !cell_is(s, 3, sql, len))
+	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
+		do
+			if (!lm_schema_next(&at, &table))
+				return false;
+		while (!cell_is(s, 1, table.name, table.name_len));
+		if (!cell_is(s, 0, "table", 5) || !cell_is(s, 2, table.name, table.name_len) ||
+		    !cell_is(s, 3, table.sql, table.sql_len))
 			return false;
 	}
-	return sqlite3_step(s) == SQLITE_DONE;
+	return r == SQLITE_DONE;
 }
 
 static int open_guarded(sqlite3 **db, const uint8_t *image, uint64_t len, uint64_t room,
@@ -178,6 +174,12 @@ static int open_guarded(sqlite3 **db, const uint8_t *image, uint64_t len, uint64
 	return LMODEL_OK;
 }
 
+bool lm_sqlite_has_table(sqlite3 *db, const char *name)
+{
+	return sqlite3_table_column_metadata(db, "main", name, NULL, NULL, NULL, NULL, NULL, NULL) !=
+	       SQLITE_ERROR;
+}
+
 static bool is_sound(sqlite3 *db, const char *const *tables, size_t count)
 {
 	char sql[64];
@@ -186,7 +188,7 @@ static bool is_sound(sqlite3 *db, const char *const *tables, size_t count)
 		return single_text_is(db, "PRAGMA quick_check(1)", "ok");
 	for (size_t i = 0; i < count; i++) {
 		snprintf(sql, sizeof(sql), "PRAGMA quick_check(%s)", tables[i]);
-		if (!single_text_is(db, sql, "ok"))
+		if (lm_sqlite_has_table(db, tables[i]) && !single_text_is(db, sql, "ok"))
 			return false;
 	}
 	return true;

@@ -87,37 +87,62 @@ static int read_chunks(struct lm_table *t, struct lm_member *b)
 	for (uint32_t i = 0; i < b->chunk_count; i++) {
 		uint32_t entry = lm_get_u32(index + 4 * (size_t)i), len = entry & LM_CHUNK_LEN_MASK;
 
-		if (entry >> LM_CHUNK_LEN_BITS > LM_METHOD_PLANES)
+		if (entry >> LM_CHUNK_LEN_BITS > LM_METHOD_TURNED)
 			return lm_table_bad(t, "chunk method is not defined");
 		if (len == 0 || len > lm_member_chunk_raw(b, i))
 			return lm_table_bad(t, "chunk length is out of range");
 		b->chunks[i] = entry;
 		stored += len;
 	}
-	if (b->length != stored + count * LM_SHA256_SIZE)
+	if (b->length != stored + lm_member_list(b))
 		return lm_table_bad(t, "length is not that of its chunks");
 	return LMODEL_OK;
+}
+
+/* None of its own: the data are in the tar member of the row before. */
+static int read_path(struct lm_table *t, struct lm_member *b, const struct lm_member *before)
+{
+	const char *path;
+	size_t len;
+
+	if (lm_see_text(t, 1, "path", 100, &path, &len))
+		return LMODEL_ECORRUPT;
+	if (len == 0 && before != NULL) {
+		b->joined = true;
+		b->path = before->path;
+		return LMODEL_OK;
+	}
+	if (lm_keep_text(t, 1, "path", 100, &b->path))
+		return LMODEL_ECORRUPT;
+	return lm_path_is_safe(b->path) ? LMODEL_OK : lm_table_bad(t, "path is not safe");
+}
+
+/* Members stand in the file in this order, each behind a tar header or right behind the one that it
+ * is joined to. */
+static bool is_in_place(const struct lm_load *l, const struct lm_member *b,
+			const struct lm_member *before)
+{
+	uint64_t end = before == NULL ? l->members_begin : before->offset + before->length;
+
+	if (b->joined)
+		return b->offset == end;
+	return b->offset % LM_TAR_BLOCK == 0 &&
+	       b->offset >= lm_align(end, LM_TAR_BLOCK) + LM_TAR_BLOCK;
 }
 
 static int read_member(struct lm_load *l, struct lm_table *t, size_t index)
 {
 	struct lm_member *b = &l->m->members[index];
 	const struct lm_member *before = index > 0 ? b - 1 : NULL;
-	uint64_t begin = before == NULL ? l->members_begin :
-					  lm_align(before->offset + before->length, LM_TAR_BLOCK);
 
-	if (lm_keep_text(t, 1, "path", 100, &b->path) ||
+	if (read_path(t, b, before) ||
 	    lm_get_int(t, 2, "offset", l->committed_len, &b->offset) ||
 	    lm_get_int(t, 3, "length", l->committed_len, &b->length) ||
 	    lm_get_int(t, 4, "bytes", INT64_MAX, &b->bytes) ||
 	    lm_copy_text(t, 5, "coding", b->coding_name, sizeof(b->coding_name)) ||
 	    lm_get_int(t, 6, "chunk size", LMODEL_CHUNK_MAX, &b->chunk_bytes))
 		return LMODEL_ECORRUPT;
-	if (!lm_path_is_safe(b->path))
-		return lm_table_bad(t, "path is not safe");
-	/* Members stand in the file in this order, each behind a tar header. */
-	if (b->offset % LM_TAR_BLOCK != 0 || b->offset < begin + LM_TAR_BLOCK ||
-	    b->length > l->committed_len - b->offset)
+	if (!is_in_place(l, b, before) || b->length > l->committed_len - b->offset)
 		return lm_table_bad(t, "offset and length are out of range");
 	if (!lm_coding_parse(b->coding_name, &b->coding))
 		return lm_table_bad(t, "coding is not defined");

@@ -70,7 +70,8 @@ static void free_piece(const struct lm_manifest *m, void *piece)
 void lm_manifest_free(struct lm_manifest *m)
 {
 	for (size_t i = 0; i < m->member_count; i++) {
-		free_piece(m, m->members[i].path);
+		if (!m->members[i].joined)
+			free_piece(m, m->members[i].path);
 		free_piece(m, m->members[i].chunks);
 	}
 	for (size_t i = 0; i < m->source_count; i++) {
@@ -105,7 +106,7 @@ void lm_manifest_free(struct lm_manifest *m)
 
 uint64_t lm_member_stored(const struct lm_member *m)
 {
-	return m->length - (uint64_t)m->chunk_count * LM_SHA256_SIZE;
+	return m->length - lm_member_list(m);
 }
 
 bool lm_tier_name_valid(const char *name)
@@ -139,10 +140,13 @@ int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents,
 
 	if (e == NULL)
 		return lm_fail_memory(error);
-	for (size_t i = 0; i < m->member_count; i++)
-		e[n++] = (struct lm_extent){ .offset = m->members[i].offset,
-					     .length = m->members[i].length,
-					     .member = i, .tier = LM_NONE };
+	for (size_t i = 0; i < m->member_count; i++) {
+		if (!m->members[i].joined || n == 0)
+			e[n++] = (struct lm_extent){ .offset = m->members[i].offset, .member = i,
+						     .tier = LM_NONE };
+		e[n - 1].length += m->members[i].length;
+		e[n - 1].rows++;
+	}
 	for (size_t i = 0; i < m->tier_count; i++)
 		for (int k = 0; k < 2 && !m->tiers[i].absent; k++)
 			e[n++] = (struct lm_extent){ .offset = m->tiers[i].offset[k],

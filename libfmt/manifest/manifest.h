@@ -17,7 +17,8 @@
 #define LM_CHUNK_LEN_MASK ((UINT32_C(1) << LM_CHUNK_LEN_BITS) - 1)
 
 struct lm_member {
-	char *path;
+	char *path;              /* in the tar; of a joined row that of the row before, not its own */
+	bool joined;             /* the data are in the tar member of the row before, behind its */
 	uint64_t offset, length;
 	uint64_t bytes;
 	char coding_name[4];
@@ -173,7 +174,8 @@ struct lm_manifest {
 /* Live data of the tar: a member, or a kind of stream of a tier. */
 struct lm_extent {
 	uint64_t offset, length;
-	size_t member, tier;     /* one is LM_NONE */
+	size_t member, tier;     /* one is LM_NONE; the first of `rows` members */
+	size_t rows;             /* 0 for a tier's */
 	enum lm_stream stream;
 };
 
@@ -201,8 +203,20 @@ void lm_manifest_free(struct lm_manifest *manifest);
 /* Whether `name` is a line of the text of features. */
 bool lm_feature_in(const char *features, const char *name);
 
+/* Bytes of the list of digests behind the chunks: the digest of one chunk is in the row (spec: 4). */
+static inline uint64_t lm_member_list(const struct lm_member *m)
+{
+	return m->chunk_count > 1 ? (uint64_t)m->chunk_count * LM_SHA256_SIZE : 0;
+}
+
 /* Stored bytes of the chunks of a member, without the list behind them. */
 uint64_t lm_member_stored(const struct lm_member *member);
+
+/* The path as the manifest has it: empty where the row is joined to the one before (spec: 3.3). */
+static inline const char *lm_member_own_path(const struct lm_member *m)
+{
+	return m->joined ? "" : m->path;
+}
 
 /* Raw length of chunk `index`. */
 static inline size_t lm_member_chunk_raw(const struct lm_member *m, uint32_t index)
@@ -240,7 +254,7 @@ void lm_manifest_image_free(uint8_t *image);
 
 /* The same where nothing but key slots, owner and signatures differs from `before`, an image that
  * was loaded: these tables are made anew in a copy of it. `*image` NULL: that would leave free pages,
- * so it takes lm_manifest_store(). */
+ * or put a table in another place than the schema has it, so it takes lm_manifest_store(). */
 int lm_manifest_store_keys(const struct lm_manifest *manifest, const uint8_t *before,
 			   uint64_t before_len, uint8_t **image, uint64_t *len,
 			   struct lmodel_error *error) LM_MUST_CHECK;

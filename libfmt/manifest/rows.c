@@ -15,6 +15,8 @@ int lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name,
 {
 	*t = (struct lm_table){ .name = name, .label = l->label, .error = l->error,
 				.arena = &l->m->arena };
+	if (!lm_sqlite_has_table(l->db, name))
+		return LMODEL_OK;
 	if (sqlite3_prepare_v2(l->db, sql, -1, &t->statement, NULL) != SQLITE_OK)
 		return lm_fail(l->error, LMODEL_ECORRUPT, "%s: manifest: %s: %s", l->label, name,
 			       sqlite3_errmsg(l->db));
@@ -23,7 +25,7 @@ int lm_table_open(struct lm_table *t, const struct lm_load *l, const char *name,
 
 int lm_table_next(struct lm_table *t, bool *more)
 {
-	int r = sqlite3_step(t->statement);
+	int r = t->statement != NULL ? sqlite3_step(t->statement) : SQLITE_DONE;
 
 	*more = r == SQLITE_ROW;
 	if (r == SQLITE_ROW || r == SQLITE_DONE)

@@ -6,9 +6,11 @@
 #include "manifest/hardened.h"
 #include "manifest/manifest.h"
 
-/* One prepared statement and where it runs. */
+/* A statement and where it runs. It is compiled for the first row: a table without one is not
+ * there. */
 struct insert {
 	sqlite3 *db;
+	const char *sql;
 	sqlite3_stmt *statement;
 };
 
@@ -22,22 +24,24 @@ static int fail(sqlite3 *db, struct lmodel_error *error)
 	return lm_fail(error, LMODEL_EFAILED, "writing the manifest: %s", sqlite3_errmsg(db));
 }
 
-static int prepare(struct insert *i, sqlite3 *db, const char *sql, struct lmodel_error *error)
+static void prepare(struct insert *i, sqlite3 *db, const char *sql)
 {
 	i->db = db;
-	if (sqlite3_prepare_v2(db, sql, -1, &i->statement, NULL) != SQLITE_OK)
-		return fail(db, error);
-	return LMODEL_OK;
+	i->sql = sql;
 }
 
 /* Binds one value a letter and runs: i = uint64_t, t = const char *, b = const void * and size_t,
  * o = the same or NULL, n = size_t row number or LM_NONE for NULL. */
 static int row(struct insert *ins, struct lmodel_error *error, const char *types, ...)
 {
-	sqlite3_stmt *s = ins->statement;
 	int r = SQLITE_OK, column = 0;
+	sqlite3_stmt *s;
 	va_list args;
 
+	if (ins->statement == NULL &&
+	    sqlite3_prepare_v2(ins->db, ins->sql, -1, &ins->statement, NULL) != SQLITE_OK)
+		return fail(ins->db, error);
+	s = ins->statement;
 	va_start(args, types);
 	for (const char *t = types; *t != '\0' && r == SQLITE_OK; t++) {
 		column++;
@@ -72,10 +76,10 @@ static int store_archive(const struct lm_manifest *m, sqlite3 *db, struct lmodel
 	LM_CLEANUP(finalize) struct insert archive = { 0 };
 	LM_CLEANUP(finalize) struct insert statement = { 0 };
 
-	if (prepare(&archive, db, "INSERT INTO archive VALUES (?, ?, ?, ?, ?, ?, ?)", error) ||
-	    row(&archive, error, "tiiittt", m->id, (uint64_t)m->format, m->content_generation,
+	prepare(&archive, db, "INSERT INTO archive VALUES (?, ?, ?, ?, ?, ?, ?)");
+	prepare(&statement, db, "INSERT INTO statement VALUES (?)");
+	if (row(&archive, error, "tiiittt", m->id, (uint64_t)m->format, m->content_generation,
 		(uint64_t)m->created, m->tool, m->source_format, m->must_understand) ||
-	    prepare(&statement, db, "INSERT INTO statement VALUES (?)", error) ||
 	    row(&statement, error, "t", m->statement))
 		return LMODEL_EFAILED;
 	return LMODEL_OK;
@@ -85,14 +89,13 @@ static int store_members(const struct lm_manifest *m, sqlite3 *db, struct lmodel
 {
 	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	if (prepare(&ins, db, "INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", error))
-		return LMODEL_EFAILED;
+	prepare(&ins, db, "INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
 	for (size_t i = 0; i < m->member_count; i++) {
 		const struct lm_member *b = &m->members[i];
 
 		/* The index is little-endian in the file, and so are all machines supported. */
-		if (row(&ins, error, "ntiiitibb", i, b->path, b->offset, b->length, b->bytes,
-			b->coding_name, b->chunk_bytes, (const void *)b->chunks,
+		if (row(&ins, error, "ntiiitibb", i, lm_member_own_path(b), b->offset, b->length,
+			b->bytes, b->coding_name, b->chunk_bytes, (const void *)b->chunks,
 			(size_t)b->chunk_count * sizeof(uint32_t), (const void *)b->digest,
 			sizeof(b->digest)))
 			return LMODEL_EFAILED;
@@ -127,8 +130,7 @@ static int store_tensors(const struct lm_manifest *m, sqlite3 *db, struct lmodel
 	char shape[SHAPE_SIZE];
 	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	if (prepare(&ins, db, "INSERT INTO tensor VALUES (?, ?, ?, ?, ?, ?, ?, ?)", error))
-		return LMODEL_EFAILED;
+	prepare(&ins, db, "INSERT INTO tensor VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
 	for (size_t i = 0; i < m->tensor_count; i++) {
 		const struct lm_tensor_row *t = &m->tensors[i];
 
@@ -147,11 +149,10 @@ static int store_inputs(const struct lm_manifest *m, sqlite3 *db, struct lmodel_
 	LM_CLEANUP(finalize) struct insert attachment = { 0 };
 	LM_CLEANUP(finalize) struct insert dead = { 0 };
 
-	if (prepare(&source, db, "INSERT INTO source VALUES (?, ?, ?, ?, ?)", error) ||
-	    prepare(&metadata, db, "INSERT INTO metadata VALUES (?, ?, ?, ?)", error) ||
-	    prepare(&attachment, db, "INSERT INTO attachment VALUES (?, ?, ?)", error) ||
-	    prepare(&dead, db, "INSERT INTO dead VALUES (?, ?, ?)", error))
-		return LMODEL_EFAILED;
+	prepare(&source, db, "INSERT INTO source VALUES (?, ?, ?, ?, ?)");
+	prepare(&metadata, db, "INSERT INTO metadata VALUES (?, ?, ?, ?)");
+	prepare(&attachment, db, "INSERT INTO attachment VALUES (?, ?, ?)");
+	prepare(&dead, db, "INSERT INTO dead VALUES (?, ?, ?)");
 	for (size_t i = 0; i < m->source_count; i++)
 		if (row(&source, error, "nttin", i, m->sources[i].name, m->sources[i].format,
 			m->sources[i].bytes, m->sources[i].skeleton))
@@ -175,8 +176,7 @@ static int store_shards(const struct lm_manifest *m, sqlite3 *db, struct lmodel_
 {
 	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	if (prepare(&ins, db, "INSERT INTO shard VALUES (?, ?, ?, ?, ?, ?, ?, ?)", error))
-		return LMODEL_EFAILED;
+	prepare(&ins, db, "INSERT INTO shard VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
 	for (size_t i = 0; i < m->shard_count; i++) {
 		const struct lm_shard_row *s = &m->shards[i];
 		const struct lm_stream_row *p = &s->stream[LM_POSITIONS],
@@ -194,8 +194,7 @@ static int store_sealed(const struct lm_manifest *m, sqlite3 *db, struct lmodel_
 {
 	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	if (prepare(&ins, db, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?)", error))
-		return LMODEL_EFAILED;
+	prepare(&ins, db, "INSERT INTO sealed VALUES (?, ?, ?, ?, ?)");
 	for (size_t i = 0; i < m->sealed_count; i++) {
 		const struct lm_sealed_row *s = &m->sealed[i];
 
@@ -210,9 +209,7 @@ static int store_tiers(const struct lm_manifest *m, sqlite3 *db, struct lmodel_e
 {
 	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
-	if (prepare(&ins, db, "INSERT INTO tier VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		    error))
-		return LMODEL_EFAILED;
+	prepare(&ins, db, "INSERT INTO tier VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 	for (size_t i = 0; i < m->tier_count; i++) {
 		const struct lm_tier_row *t = &m->tiers[i];
 		size_t n = LM_SHA256_SIZE;
@@ -235,10 +232,9 @@ static int store_keys(const struct lm_manifest *m, sqlite3 *db, struct lmodel_er
 	LM_CLEANUP(finalize) struct insert signature = { 0 };
 	const struct lm_owner_row *o = &m->owner;
 
-	if (prepare(&slot, db, "INSERT INTO key_slot VALUES (?, ?, ?, ?)", error) ||
-	    prepare(&owner, db, "INSERT INTO owner VALUES (?, ?, ?, ?)", error) ||
-	    prepare(&signature, db, "INSERT INTO signature VALUES (?, ?, ?)", error))
-		return LMODEL_EFAILED;
+	prepare(&slot, db, "INSERT INTO key_slot VALUES (?, ?, ?, ?)");
+	prepare(&owner, db, "INSERT INTO owner VALUES (?, ?, ?, ?)");
+	prepare(&signature, db, "INSERT INTO signature VALUES (?, ?, ?)");
 	for (size_t i = 0; i < m->slot_count; i++) {
 		const struct lm_slot_row *s = &m->slots[i];
 
@@ -264,7 +260,8 @@ static unsigned page_size(const struct lm_manifest *m)
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < m->member_count; i++)
-		n += 80 + 2 * strlen(m->members[i].path) + 4 * (uint64_t)m->members[i].chunk_count;
+		n += 80 + 2 * strlen(lm_member_own_path(&m->members[i])) +
+		     4 * (uint64_t)m->members[i].chunk_count;
 	for (size_t i = 0; i < m->metadata_count; i++)
 		n += strlen(m->metadata[i].value);
 	n += 60 * (m->tensor_count + m->attachment_count) +
@@ -276,6 +273,42 @@ static unsigned page_size(const struct lm_manifest *m)
 static void close_db(sqlite3 **db)
 {
 	sqlite3_close_v2(*db);
+}
+
+static bool has_rows(const struct lm_manifest *m, const struct lm_schema_table *table)
+{
+	const struct { const char *name; size_t rows; } tables[] = {
+		{ "member", m->member_count }, { "source", m->source_count },
+		{ "metadata", m->metadata_count }, { "tensor", m->tensor_count },
+		{ "attachment", m->attachment_count }, { "tier", m->tier_count },
+		{ "shard", m->shard_count }, { "sealed", m->sealed_count },
+		{ "key_slot", m->slot_count }, { "owner", m->owner.present },
+		{ "signature", m->signature_count }, { "dead", m->dead_count },
+	};
+
+	for (size_t i = 0; i < LM_COUNT(tables); i++)
+		if (strlen(tables[i].name) == (size_t)table->name_len &&
+		    memcmp(tables[i].name, table->name, (size_t)table->name_len) == 0)
+			return tables[i].rows > 0;
+	return true;
+}
+
+/* An empty table takes a page, and its statement most of another one: twice in each archive. */
+static int create_tables(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
+{
+	struct lm_schema_table table;
+	const char *at = NULL;
+
+	while (lm_schema_next(&at, &table)) {
+		LM_CLEANUP(finalize) struct insert create = { .db = db };
+
+		if (!has_rows(m, &table))
+			continue;
+		if (sqlite3_prepare_v2(db, table.sql, table.sql_len, &create.statement, NULL) !=
+		    SQLITE_OK || sqlite3_step(create.statement) != SQLITE_DONE)
+			return fail(db, error);
+	}
+	return LMODEL_OK;
 }
 
 int lm_manifest_store(const struct lm_manifest *m, uint8_t **image, uint64_t *len,
@@ -292,10 +325,10 @@ int lm_manifest_store(const struct lm_manifest *m, uint8_t **image, uint64_t *le
 	if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY |
 						     SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return lm_fail_memory(error);
-	if (sqlite3_exec(db, setup, NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_exec(db, lm_schema_text(), NULL, NULL, NULL) != SQLITE_OK)
+	if (sqlite3_exec(db, setup, NULL, NULL, NULL) != SQLITE_OK)
 		return fail(db, error);
-	if (store_archive(m, db, error) || store_members(m, db, error) ||
+	if (create_tables(m, db, error) || store_archive(m, db, error) ||
+	    store_members(m, db, error) ||
 	    store_inputs(m, db, error) || store_tensors(m, db, error) ||
 	    store_tiers(m, db, error) || store_shards(m, db, error) ||
 	    store_sealed(m, db, error) || store_keys(m, db, error))
@@ -325,16 +358,29 @@ static uint64_t room_for_keys(const struct lm_manifest *m, uint64_t page)
 }
 
 /* Tables are emptied, not rows taken out: then no byte of theirs is left in any page, whatever the
- * pages' layout was (spec: 3.1). Not `*done`: pages were left over. */
+ * pages' layout was (spec: 3.1). Not `*done`: a table is
+ * not there, and would have to be made between others, or pages were left over. */
 static int replace_keys(const struct lm_manifest *m, sqlite3 *db, uint64_t *len, bool *done,
 			struct lmodel_error *error)
 {
-	static const char empty[] = "BEGIN; DELETE FROM key_slot; DELETE FROM owner; "
-				    "DELETE FROM signature";
+	const struct { const char *name, *empty; bool needed; } tables[] = {
+		{ "key_slot", "DELETE FROM key_slot", m->slot_count > 0 },
+		{ "owner", "DELETE FROM owner", m->owner.present },
+		{ "signature", "DELETE FROM signature", m->signature_count > 0 },
+	};
 	uint64_t pages, size, free_pages;
 
-	if (sqlite3_exec(db, empty, NULL, NULL, NULL) != SQLITE_OK)
+	*done = true;
+	for (size_t i = 0; i < LM_COUNT(tables) && *done; i++)
+		*done = !tables[i].needed || lm_sqlite_has_table(db, tables[i].name);
+	if (!*done)
+		return LMODEL_OK;
+	if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
 		return fail(db, error);
+	for (size_t i = 0; i < LM_COUNT(tables); i++)
+		if (lm_sqlite_has_table(db, tables[i].name) &&
+		    sqlite3_exec(db, tables[i].empty, NULL, NULL, NULL) != SQLITE_OK)
+			return fail(db, error);
 	if (store_keys(m, db, error))
 		return LMODEL_EFAILED;
 	if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK ||

@@ -93,6 +93,11 @@ struct lm_positions_reader;
 /* `universe` as the tensor has it; a stream for another one is ECORRUPT. */
 struct lm_positions_reader *lm_positions_reader_new(uint64_t universe, lm_positions_read_fn *read,
 						    void *context, struct lmodel_error *error);
+/* The same; `*reader` is NULL, or a reader whose memory is to be used again, and is to be freed after
+ * a failure, too. */
+int lm_positions_reader_open(struct lm_positions_reader **reader, uint64_t universe,
+			     lm_positions_read_fn *read, void *context,
+			     struct lmodel_error *error) LM_MUST_CHECK;
 uint64_t lm_positions_reader_count(const struct lm_positions_reader *reader);
 /* The next run of consecutive numbers (as long as the form gives them, not necessarily maximal);
  * `*count` 0 at the end, after which the end of the stream has been checked. */

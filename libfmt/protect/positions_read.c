@@ -7,6 +7,7 @@ enum {
 	SLACK = 8,   /* zeros behind the last byte, so that 8 bytes can be loaded anywhere */
 	LOW = 64,    /* refilled when fewer bytes than this are left; more than a head */
 	VALID = 57,  /* bits that one load gives at least */
+	GROUP = 4,   /* codes from one load, as far as they are in it */
 };
 
 struct lm_positions_reader {
@@ -227,22 +228,14 @@ static int get_head(struct lm_positions_reader *r, uint64_t universe, struct lmo
 	return LMODEL_OK;
 }
 
-struct lm_positions_reader *lm_positions_reader_new(uint64_t universe, lm_positions_read_fn *read,
-						    void *context, struct lmodel_error *error)
+static int begin(struct lm_positions_reader *r, uint64_t universe, struct lmodel_error *error)
 {
-	struct lm_positions_reader *r = malloc(sizeof(*r));
+	int rc = get_head(r, universe, error);
 
-	if (r == NULL) {
-		lm_fail_memory(error);
-		return NULL;
-	}
-	memset(r, 0, offsetof(struct lm_positions_reader, buffer));
-	r->read = read;
-	r->context = context;
-	if (get_head(r, universe, error) != LMODEL_OK || need(r, error) != LMODEL_OK) {
-		free(r);
-		return NULL;
-	}
+	if (rc == LMODEL_OK)
+		rc = need(r, error);
+	if (rc != LMODEL_OK)
+		return rc;
 	if (r->form.gap != 0) {
 		r->gap = lm_golomb(r->form.gap);
 		r->run = lm_golomb(r->form.run);
@@ -252,6 +245,33 @@ struct lm_positions_reader *lm_positions_reader_new(uint64_t universe, lm_positi
 	r->left = r->form.form == LM_POSITIONS_GAPS ? r->form.count :
 		  r->form.form == LM_POSITIONS_COMPLEMENT ? universe - r->form.count : r->form.runs;
 	r->tail = r->form.form == LM_POSITIONS_COMPLEMENT || r->form.form == LM_POSITIONS_ALL;
+	return LMODEL_OK;
+}
+
+int lm_positions_reader_open(struct lm_positions_reader **reader, uint64_t universe,
+			     lm_positions_read_fn *read, void *context, struct lmodel_error *error)
+{
+	struct lm_positions_reader *r = *reader;
+
+	if (r == NULL)
+		r = *reader = malloc(sizeof(*r));
+	if (r == NULL)
+		return lm_fail_memory(error);
+	memset(r, 0, offsetof(struct lm_positions_reader, buffer));
+	r->read = read;
+	r->context = context;
+	return begin(r, universe, error);
+}
+
+struct lm_positions_reader *lm_positions_reader_new(uint64_t universe, lm_positions_read_fn *read,
+						    void *context, struct lmodel_error *error)
+{
+	struct lm_positions_reader *r = NULL;
+
+	if (lm_positions_reader_open(&r, universe, read, context, error) != LMODEL_OK) {
+		lm_positions_reader_free(r);
+		return NULL;
+	}
 	return r;
 }
 
@@ -363,25 +383,75 @@ int lm_positions_reader_next(struct lm_positions_reader *r, uint64_t *first, uin
 	return rc;
 }
 
+/* Numbers in groups, without asking of each code whether all of it was loaded: that shows in where
+ * the group ends. The chain from code to code is short: it is what this takes its time for. Stops
+ * before a group that has to be read code by code. */
+static inline size_t get_groups(struct lm_positions_reader *r, uint64_t *numbers, size_t most,
+				bool power)
+{
+	const struct lm_golomb g = r->gap;
+	const uint64_t mask = ((uint64_t)1 << g.bits) - 1;
+	uint64_t next = r->next;
+	size_t n = 0, at = r->at;
+
+	while (n + GROUP <= most && at / 8 + SLACK <= r->have) {
+		uint64_t word, behind = next;
+		unsigned used = 0;
+
+		memcpy(&word, r->buffer + at / 8, sizeof(word));
+		word >>= at % 8;
+#pragma GCC unroll 4
+		for (unsigned i = 0; i < GROUP; i++) {
+			unsigned quotient = (unsigned)__builtin_ctzll(word | (uint64_t)1 << 63);
+			uint64_t rest = word >> 1 >> quotient, x = rest & mask;
+
+			word = rest >> g.bits;
+			used += quotient + 1 + g.bits;
+			if (!power) {
+				unsigned more = x >= g.longer;
+
+				x += -(uint64_t)more & (x + (word & 1) - g.longer);
+				word >>= more;
+				used += more;
+			}
+			behind += (power ? (uint64_t)quotient << g.bits : quotient * g.m) + x + 1;
+			numbers[n + i] = behind - 1;
+		}
+		if (used > VALID || behind > r->form.universe)
+			break;
+		next = behind;
+		at += used;
+		n += GROUP;
+	}
+	r->next = next;
+	r->at = at;
+	return n;
+}
+
 int lm_positions_reader_numbers(struct lm_positions_reader *r, uint64_t *numbers, size_t most,
 				size_t *got, struct lmodel_error *error)
 {
-	size_t n = (size_t)LM_MIN((uint64_t)most, r->left);
+	size_t n = (size_t)LM_MIN((uint64_t)most, r->left), i = 0;
 
 	*got = 0;
 	if (r->failed)
 		return corrupt(r, "has failed before", error);
 	if (r->form.form != LM_POSITIONS_GAPS)
 		return LMODEL_OK;
-	for (size_t i = 0; i < n; i++) {
-		int rc = get_number(r, &numbers[i], error);
+	while (i < n) {
+		int rc;
 
+		i += r->gap.inverse == 0 ? get_groups(r, numbers + i, n - i, true) :
+					   get_groups(r, numbers + i, n - i, false);
+		if (i == n)
+			break;
+		rc = get_number(r, &numbers[i], error);
 		if (rc != LMODEL_OK)
 			return rc;
-		r->next = numbers[i] + 1;
-		r->left--;
-		r->given++;
+		r->next = numbers[i++] + 1;
 	}
+	r->left -= n;
+	r->given += n;
 	*got = n;
 	return LMODEL_OK;
 }

@@ -72,7 +72,7 @@ static json_t *make_document(const struct lm_grant_artifact *a, const char *subj
 
 /* ---- attaching ---- */
 
-static int put_bytes(struct lm_exchange *s, const void *bytes, size_t len,
+static int put_bytes(struct lm_registry *registry, const void *bytes, size_t len,
 		     char digest[LM_DIGEST_SIZE], struct lmodel_error *error)
 {
 	const struct lm_http_body body = { .bytes = bytes, .fd = -1, .length = len };
@@ -81,12 +81,12 @@ static int put_bytes(struct lm_exchange *s, const void *bytes, size_t len,
 	int r;
 
 	lm_digest_of(digest, bytes, len);
-	r = lm_registry_has_blob(s->registry, digest, len, &there, error);
-	return r != LMODEL_OK || there ? r : lm_registry_put_blob(s->registry, digest, &body,
-								  &options, error);
+	r = lm_registry_has_blob(registry, digest, len, &there, error);
+	return r != LMODEL_OK || there ? r : lm_registry_put_blob(registry, digest, &body, &options,
+								  error);
 }
 
-static int put_artifact(struct lm_exchange *s, const struct lm_grant_artifact *artifact,
+static int put_artifact(struct lm_registry *registry, const struct lm_grant_artifact *artifact,
 			const char *subject, uint64_t subject_size, char digest[LM_DIGEST_SIZE],
 			struct lmodel_error *error)
 {
@@ -95,13 +95,13 @@ static int put_artifact(struct lm_exchange *s, const struct lm_grant_artifact *a
 	int r = lm_json_text(make_document(artifact, subject, subject_size), &text, &len, error);
 
 	return r != LMODEL_OK ? r :
-		lm_registry_put_referrer(s->registry, subject, LM_GRANT_ARTIFACT_TYPE, text, len,
+		lm_registry_put_referrer(registry, subject, LM_GRANT_ARTIFACT_TYPE, text, len,
 					 digest, error);
 }
 
-int lm_grants_attach(struct lm_exchange *s, const char *id, const void *grant, size_t grant_len,
-		     const char *subject, uint64_t subject_size, char digest[LM_DIGEST_SIZE],
-		     struct lmodel_error *error)
+int lm_grants_attach(struct lm_registry *registry, const char *id, const void *grant,
+		     size_t grant_len, const char *subject, uint64_t subject_size,
+		     char digest[LM_DIGEST_SIZE], struct lmodel_error *error)
 {
 	struct lm_grant_artifact artifact = { .size = grant_len };
 	char config[LM_DIGEST_SIZE];
@@ -111,20 +111,21 @@ int lm_grants_attach(struct lm_exchange *s, const char *id, const void *grant, s
 		return lm_fail(error, LMODEL_ELIMIT, "a grant of %zu bytes; the limit is %u",
 			       grant_len, LM_GRANT_BLOB_LIMIT);
 	memcpy(artifact.id, id, sizeof(artifact.id));
-	r = put_bytes(s, empty_config, strlen(empty_config), config, error);
+	r = put_bytes(registry, empty_config, strlen(empty_config), config, error);
 	if (r == LMODEL_OK)
-		r = put_bytes(s, grant, grant_len, artifact.digest, error);
-	return r == LMODEL_OK ? put_artifact(s, &artifact, subject, subject_size, digest, error) :
-				r;
+		r = put_bytes(registry, grant, grant_len, artifact.digest, error);
+	if (r == LMODEL_OK)
+		r = put_artifact(registry, &artifact, subject, subject_size, digest, error);
+	return r;
 }
 
 /* One of a list of referrers. ECORRUPT and the like: it is none of ours. */
-static int get_artifact(struct lm_exchange *s, const struct lm_referrer *referrer,
+static int get_artifact(struct lm_registry *registry, const struct lm_referrer *referrer,
 			struct lm_grant_artifact *artifact, struct lmodel_error *error)
 {
 	struct lm_registry_manifest manifest = { .bytes = NULL };
 	bool found = false;
-	int r = lm_registry_get_manifest(s->registry, referrer->digest, &manifest, &found, error);
+	int r = lm_registry_get_manifest(registry, referrer->digest, &manifest, &found, error);
 
 	if (r == LMODEL_OK)
 		r = lm_grant_artifact_parse(artifact, manifest.bytes, manifest.len,
@@ -135,12 +136,12 @@ static int get_artifact(struct lm_exchange *s, const struct lm_referrer *referre
 	return r;
 }
 
-int lm_grants_carry(struct lm_exchange *s, const char *id, const char *from, const char *to,
+int lm_grants_carry(struct lm_registry *registry, const char *id, const char *from, const char *to,
 		    uint64_t to_size, size_t *count, struct lmodel_error *error)
 {
 	struct lm_referrer *list = NULL;
 	size_t n = 0;
-	int r = lm_registry_referrers(s->registry, from, LM_GRANT_ARTIFACT_TYPE, &list, &n, error);
+	int r = lm_registry_referrers(registry, from, LM_GRANT_ARTIFACT_TYPE, &list, &n, error);
 
 	*count = 0;
 	for (size_t i = 0; i < n && r == LMODEL_OK; i++) {
@@ -148,7 +149,7 @@ int lm_grants_carry(struct lm_exchange *s, const char *id, const char *from, con
 		struct lm_grant_artifact artifact;
 		char digest[LM_DIGEST_SIZE];
 
-		r = get_artifact(s, &list[i], &artifact, &e);
+		r = get_artifact(registry, &list[i], &artifact, &e);
 		if (r == LMODEL_EFAILED) {
 			r = lm_fail(error, LMODEL_EFAILED, "%s", e.message);
 			break;
@@ -157,7 +158,7 @@ int lm_grants_carry(struct lm_exchange *s, const char *id, const char *from, con
 			r = LMODEL_OK;
 			continue;
 		}
-		r = put_artifact(s, &artifact, to, to_size, digest, error);
+		r = put_artifact(registry, &artifact, to, to_size, digest, error);
 		*count += r == LMODEL_OK;
 	}
 	lm_referrers_free(list, n);
@@ -223,27 +224,27 @@ static void try_grant(struct lmodel_archive *archive, const struct lmodel_keyrin
 
 /* The age file. ECORRUPT when the registry has none: whoever can push can take away what others
  * refer to, and that keeps nobody from his own grant. */
-static int get_grant(struct lm_exchange *s, const struct lm_grant_artifact *artifact,
+static int get_grant(struct lm_registry *registry, const struct lm_grant_artifact *artifact,
 		     struct sink *sink, struct lmodel_error *error)
 {
 	bool there = true;
-	int r = lm_registry_get_blob(s->registry, artifact->digest, artifact->size, take, sink,
+	int r = lm_registry_get_blob(registry, artifact->digest, artifact->size, take, sink,
 				     error);
 
 	if (r == LMODEL_EFAILED &&
-	    lm_registry_has_blob(s->registry, artifact->digest, artifact->size, &there, NULL) ==
+	    lm_registry_has_blob(registry, artifact->digest, artifact->size, &there, NULL) ==
 		    LMODEL_OK && !there)
 		return LMODEL_ECORRUPT;
 	return r;
 }
 
-static int look_at(struct lm_exchange *s, struct lmodel_archive *archive,
+static int look_at(struct lm_registry *registry, struct lmodel_archive *archive,
 		   const struct lmodel_keyring *ring, const struct lm_referrer *referrer,
 		   struct lm_grant_found *found, struct lmodel_error *error)
 {
 	struct lm_grant_artifact artifact;
 	struct sink sink = { .size = 0 };
-	int r = get_artifact(s, referrer, &artifact, error);
+	int r = get_artifact(registry, referrer, &artifact, error);
 
 	if (r != LMODEL_OK || strcmp(artifact.id, archive->manifest.id) != 0)
 		return r;
@@ -251,31 +252,32 @@ static int look_at(struct lm_exchange *s, struct lmodel_archive *archive,
 	sink.bytes = malloc(sink.size);
 	if (sink.bytes == NULL)
 		return lm_fail_memory(error);
-	r = get_grant(s, &artifact, &sink, error);
+	r = get_grant(registry, &artifact, &sink, error);
 	if (r == LMODEL_OK)
 		try_grant(archive, ring, &sink, found);
 	free(sink.bytes);
 	return r;
 }
 
-int lm_grants_find(struct lm_exchange *s, struct lmodel_archive *archive,
+int lm_grants_find(struct lm_registry *registry, struct lmodel_archive *archive,
 		   const struct lmodel_keyring *ring, const char *subject,
-		   struct lm_grant_found *found, struct lmodel_error *error)
+		   const struct lmodel_run *run, struct lm_grant_found *found,
+		   struct lmodel_error *error)
 {
 	struct lm_referrer *list = NULL;
 	size_t n = 0;
-	int r = lm_registry_referrers(s->registry, subject, LM_GRANT_ARTIFACT_TYPE, &list, &n,
+	int r = lm_registry_referrers(registry, subject, LM_GRANT_ARTIFACT_TYPE, &list, &n,
 				      error);
 
 	*found = (struct lm_grant_found){ .file = NULL };
 	if (n > LM_GRANT_TRIES)
-		lm_notice(s->run, "%s: has %zu grants; the first %u are tried", s->reference.text,
-			  n, LM_GRANT_TRIES);
+		lm_notice(run, "%s: has %zu grants; the first %u are tried", archive->label, n,
+			  LM_GRANT_TRIES);
 	for (size_t i = 0; i < LM_MIN(n, (size_t)LM_GRANT_TRIES) && r == LMODEL_OK &&
 	     found->level < archive->manifest.tier_count; i++) {
 		struct lmodel_error e = LMODEL_ERROR_INIT;
 
-		r = look_at(s, archive, ring, &list[i], found, &e);
+		r = look_at(registry, archive, ring, &list[i], found, &e);
 		if (r == LMODEL_EFAILED)
 			r = lm_fail(error, LMODEL_EFAILED, "%s", e.message);
 		else

@@ -3,7 +3,7 @@
 #define LM_GRANTS_H
 
 #include "archive/archive.h"
-#include "registry/exchange.h"
+#include "net/registry.h"
 
 #define LM_GRANT_ARTIFACT_TYPE "application/vnd.lmodel.grant.v1"
 #define LM_GRANT_LAYER_TYPE "application/vnd.lmodel.grant.v1+age"
@@ -23,13 +23,13 @@ int lm_grant_artifact_parse(struct lm_grant_artifact *artifact, const char *byte
 
 /* Puts the age file into the repository, and the artifact: the same one for the same grant and
  * subject. */
-int lm_grants_attach(struct lm_exchange *exchange, const char *id, const void *grant,
+int lm_grants_attach(struct lm_registry *registry, const char *id, const void *grant,
 		     size_t grant_len, const char *subject, uint64_t subject_size,
 		     char digest[LM_DIGEST_SIZE], struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Attaches the grants for this archive that `from` has to `to` as well. What is no grant is passed
  * over. */
-int lm_grants_carry(struct lm_exchange *exchange, const char *id, const char *from, const char *to,
+int lm_grants_carry(struct lm_registry *registry, const char *id, const char *from, const char *to,
 		    uint64_t to_size, size_t *count, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* What was found for an identity. */
@@ -41,10 +41,12 @@ struct lm_grant_found {
 };
 
 /* Of the grants that refer to `subject`, the one that opens the highest level of the archive with
- * the identities of the ring. None is no failure. */
-int lm_grants_find(struct lm_exchange *exchange, struct lmodel_archive *archive,
+ * the identities of the ring. None is no failure. `run` (may be NULL) is told when there are too
+ * many. */
+int lm_grants_find(struct lm_registry *registry, struct lmodel_archive *archive,
 		   const struct lmodel_keyring *ring, const char *subject,
-		   struct lm_grant_found *found, struct lmodel_error *error) LM_MUST_CHECK;
+		   const struct lmodel_run *run, struct lm_grant_found *found,
+		   struct lmodel_error *error) LM_MUST_CHECK;
 
 /* What a ring opens of an archive, without changing it. ENOKEY: nothing. */
 int lm_grants_level(struct lmodel_archive *archive, const struct lmodel_keyring *ring,

@@ -35,8 +35,8 @@ static int find_keys(struct lm_pull *p, struct lmodel_error *error)
 	if (r != LMODEL_OK && r != LMODEL_ENOKEY)
 		return lm_fail(error, (enum lmodel_code)r, "%s", own.message);
 	if (r == LMODEL_ENOKEY || p->level < p->head->manifest.tier_count) {
-		int looked = lm_grants_find(&p->exchange, p->head, p->options.keyring,
-					    p->manifest.digest, &p->grant, error);
+		int looked = lm_grants_find(p->exchange.registry, p->head, p->options.keyring,
+					    p->manifest.digest, &p->options.run, &p->grant, error);
 
 		if (looked != LMODEL_OK)
 			return looked;

@@ -247,7 +247,7 @@ static int carry_grants(struct push *p, struct lmodel_error *error)
 	if (found && p->report.changed && r == LMODEL_OK &&
 	    lm_image_parse(&image, old.bytes, old.len, p->exchange.reference.text, NULL) ==
 		    LMODEL_OK && strcmp(image.id, p->archive->manifest.id) == 0)
-		r = lm_grants_carry(&p->exchange, image.id, old.digest, p->digest,
+		r = lm_grants_carry(p->exchange.registry, image.id, old.digest, p->digest,
 				    p->texts.manifest_len, &p->report.grants, error);
 	lm_image_free(&image);
 	lm_registry_manifest_free(&old);

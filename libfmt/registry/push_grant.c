@@ -39,8 +39,8 @@ int lmodel_push_grant(const char *path, const char *reference, const char *grant
 			    s.reference.text, (uintmax_t)image.generation, archive->label,
 			    (uintmax_t)archive->manifest.content_generation);
 	if (r == LMODEL_OK && grant != NULL)
-		r = lm_grants_attach(&s, image.id, grant, len, manifest.digest, manifest.len, made,
-				     error);
+		r = lm_grants_attach(s.registry, image.id, grant, len, manifest.digest,
+				     manifest.len, made, error);
 	if (r == LMODEL_OK && digest != NULL)
 		memcpy(digest, made, sizeof(made));
 	lm_image_free(&image);

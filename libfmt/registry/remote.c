@@ -10,6 +10,7 @@
 #include "net/ranges.h"
 #include "net/reference.h"
 #include "net/web.h"
+#include "registry/grants.h"
 #include "registry/remote_image.h"
 
 struct remote {
@@ -110,6 +111,18 @@ static int open_ranges(struct remote *r, const struct lmodel_remote_options *opt
 	return r->ranges == NULL ? LMODEL_EFAILED : LMODEL_OK;
 }
 
+static int find_grant(struct lmodel_archive *archive, const struct lmodel_keyring *ring,
+		      uint8_t **file, size_t *len, struct lmodel_error *error)
+{
+	const struct lm_remote_image *image = &((struct remote *)archive->file.source)->image;
+	struct lm_grant_found found;
+	int r = lm_grants_find(image->registry, archive, ring, image->digest, NULL, &found, error);
+
+	*file = found.file;
+	*len = found.len;
+	return r;
+}
+
 /* Damage may be that of the cache: then all of it is fetched anew, once. */
 static int open_archive(struct lmodel_archive **out, struct remote *r,
 			const struct lm_ranges_source *source, struct lmodel_error *error)
@@ -155,7 +168,9 @@ static int open_remote(struct lmodel_archive **out, struct remote *r, const char
 			(*out)->file = (struct lm_file){ .fd = -1 }; /* the caller frees it */
 			lmodel_close(*out);
 			*out = NULL;
+			return code;
 		}
+		(*out)->find_grant = find_grant;
 	}
 	return code;
 }

@@ -1,14 +1,14 @@
 #include "registry/remote_image.h"
 
 /* Nobody else's files have these names. */
-static int make_key(struct lm_remote_image *image, const char *digest, struct lmodel_error *error)
+static int make_key(struct lm_remote_image *image, struct lmodel_error *error)
 {
 	struct lm_hash *hash = lm_hash_new(error);
 
 	if (hash == NULL)
 		return LMODEL_EFAILED;
 	lm_hash_add(hash, "lmodel oci\n", 11);
-	lm_hash_add(hash, digest, strlen(digest));
+	lm_hash_add(hash, image->digest, strlen(image->digest));
 	lm_hash_finish(hash, image->key);
 	lm_hash_free(hash);
 	return LMODEL_OK;
@@ -32,8 +32,10 @@ int lm_remote_image_open(struct lm_remote_image *image, struct lm_http *http, co
 	r = lm_registry_get_manifest(image->registry, NULL, &manifest, NULL, error);
 	if (r == LMODEL_OK)
 		r = lm_image_parse(&image->image, manifest.bytes, manifest.len, image->label, error);
-	if (r == LMODEL_OK)
-		r = make_key(image, manifest.digest, error);
+	if (r == LMODEL_OK) {
+		memcpy(image->digest, manifest.digest, sizeof(image->digest));
+		r = make_key(image, error);
+	}
 	if (r == LMODEL_OK && image->image.layers.size > LM_BLOCKMAP_SIZE_LIMIT)
 		r = lm_fail(error, LMODEL_ELIMIT,
 			    "%s: has %ju bytes; at most %ju are read from elsewhere", image->label,

@@ -12,7 +12,8 @@ struct lm_remote_image {
 	struct lm_registry *registry;
 	struct lm_image image;
 	char *label;
-	uint8_t key[LM_SHA256_SIZE];  /* for the cache: from the digest of the artifact's manifest */
+	char digest[LM_DIGEST_SIZE];  /* of the artifact's manifest */
+	uint8_t key[LM_SHA256_SIZE];  /* for the cache: from that digest */
 };
 
 /* Fetches the artifact's manifest, which says what is where. */

@@ -103,9 +103,11 @@ is "$err" "lmodel: 'missing.lmodel': No such file or directory" "a missing archi
 run 4 lmodel diff a.lmodel a.safetensors
 run 2 lmodel diff a.lmodel .
 python3 - <<'P' || exit 99
+import os, sys
+sys.path.insert(0, os.environ["srcdir"] + "/tests/lib")
+from places import place
 raw = bytearray(open("x.lmodel", "rb").read())
-at = next(i for i in range(0, len(raw), 512) if raw[i:i + 7] == b"base/w\0") + 512
-raw[at + 100] ^= 1
+raw[place(raw, "w")[0] + 100] ^= 1
 open("bad.lmodel", "wb").write(raw)
 P
 run 4 lmodel diff a.lmodel bad.lmodel

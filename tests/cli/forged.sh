@@ -114,6 +114,26 @@ told "tar member 'base/stowaway' .* is not in the manifest"
 forge cover
 told "member 'base/x' is not in the tar"
 
+# Rows whose data share a member of the tar: one behind the other, and the tar says the sum.
+is "$(tar -tf ../plain.lmodel | grep ^base/)" "base/w" "two tensors in one member of the tar"
+
+for name in joined_gap joined_overlap; do
+	forge $name
+	refused 4 "offset and length are out of range"
+done
+
+forge joined_first
+refused 4 "path is not safe"
+
+for name in joined_short joined_long; do
+	forge $name
+	told "tar member 'base/w': .* the manifest says"
+done
+
+forge joined_split
+told "tar member 'base/w': .* the manifest says"
+told "member 'base/x' is not in the tar"
+
 # Replaced data.
 forge dead_zero
 original

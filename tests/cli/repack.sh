@@ -63,7 +63,9 @@ like "$err" "^lmodel: 'm.lmodel': .*B -> .*B" "-v is one line"
 # a dead range, as a change in place leaves it: gone after repack, and never carried along
 cat >kill.py <<'P'
 # kill.py ARCHIVE OUT STATE: a member of 3000 bytes that the manifest calls dead, at the end
-import hashlib, sqlite3, struct, sys
+import hashlib, os, struct, sys
+sys.path.insert(0, os.environ["srcdir"] + "/tests/lib")
+from forge import whole_schema
 raw = bytearray(open(sys.argv[1], "rb").read())
 size = int(bytes(raw[1024 + 124:1024 + 135]), 8)
 a, b = 1536, 1536 + size + 512
@@ -80,12 +82,10 @@ image_len, image_at, digest_at = find_digest()
 end = len(raw) - 1024
 committed_at, = [at for at in range(0, digest_at - 7, 4)
                  if struct.unpack_from("<Q", foot, at)[0] == end]
-with open("dead.db", "wb") as f:  # journal mode and write version that sqlite3 will change
-    f.write(bytes(raw[a:a + 18]) + b"\1\1" + bytes(raw[a + 20:a + image_len]))
-db = sqlite3.connect("dead.db", isolation_level=None)
+# with a write version that sqlite3 will change
+db = whole_schema(bytes(raw[a:a + 18]) + b"\1\1" + bytes(raw[a + 20:a + image_len]), ["dead"])
 db.execute("insert into dead values (?, 3000, ?)", (end + 512, sys.argv[3]))
-db.close()
-image = bytearray(open("dead.db", "rb").read())
+image = bytearray(db.serialize())
 image[18:20] = raw[a + 18:a + 20]
 assert len(image) <= size - 512, "slot too small"
 header = bytearray(raw[1024:1536])
@@ -133,8 +133,11 @@ ok $? "repack does not grow a new archive"
 
 # damage: nothing is replaced
 python3 - <<'P' || exit 99
+import os, sys
+sys.path.insert(0, os.environ["srcdir"] + "/tests/lib")
+from places import place
 raw = bytearray(open("original.lmodel", "rb").read())
-raw[raw.rindex(b"base/w\0") // 512 * 512 + 512 + 100] ^= 1
+raw[place(raw, "w")[0] + 100] ^= 1
 open("bad.lmodel", "wb").write(raw)
 P
 cp bad.lmodel bad.before

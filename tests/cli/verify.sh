@@ -8,16 +8,18 @@ lmodel pack --attach note.txt --chunk-size 16KiB m.safetensors || exit 99
 
 # hurt OUT CODE: CODE changes `raw`; A and B are the slots, R their size
 cat >hurt.py <<'P'
-import sys
+import os, sys
+sys.path.insert(0, os.environ["srcdir"] + "/tests/lib")
+from places import place
 raw = bytearray(open("m.lmodel", "rb").read())
 R = int(bytes(raw[1024 + 124:1024 + 135]), 8)
 A, B = 1536, 1536 + R + 512
 def header(name):
     return raw.index(name.encode() + b"\0", B + R) // 512 * 512
 def data(name):
-    return header(name) + 512
+    return place(raw, name)[0]
 def size(name):
-    return int(bytes(raw[header(name) + 124:header(name) + 135]), 8)
+    return place(raw, name)[1]
 exec(sys.argv[2])
 open(sys.argv[1], "wb").write(raw)
 P
@@ -46,18 +48,18 @@ found() {
 	run 4 lmodel verify --repair bad.lmodel
 	same bad.lmodel bad.before "--repair leaves it alone: $1"
 }
-found "a chunk" 'raw[data("base/w") + 40] ^= 4' "base/w.*chunk 0 .*SHA-256 does not match"
-found "the last chunk" 'raw[data("base/u") + 4999] ^= 4' "base/u.*chunk 0 .*SHA-256 does not match"
-found "the list of hashes" 'raw[data("base/w") + size("base/w") - 1] ^= 4' "base/w.*SHA-256 list"
-found "a skeleton" 'raw[data("skeleton/m.safetensors") + 20] ^= 1' "skeleton/m.safetensors"
-found "a side file" 'raw[data("attachment/note.txt")] ^= 1' "attachment/note.txt"
-found "padding behind a member" 'raw[data("base/b") + size("base/b")] = 1' \
+found "a chunk" 'raw[data("w") + 40] ^= 4' "base/w.*chunk 0 .*SHA-256 does not match"
+found "the last chunk" 'raw[data("u") + 4999] ^= 4' "base/w.*row .*chunk 0 .*SHA-256 does not match"
+found "the list of hashes" 'raw[data("w") + size("w") - 1] ^= 4' "base/w.*SHA-256 list"
+found "a skeleton" 'raw[data("m.safetensors") + 20] ^= 1' "skeleton/m.safetensors"
+found "a side file" 'raw[data("note.txt")] ^= 1' "attachment/note.txt"
+found "padding behind a member" 'raw[data("s") + size("s")] = 1' \
 	"padding: bytes at [0-9]+ are not zero"
 found "padding of the mimetype" 'raw[1000] = 1' "padding of mimetype"
-found "a member's name" 'raw[header("base/u") + 5] ^= 1' ""
-found "a member's checksum" 'raw[header("base/u") + 150] ^= 1' ""
-found "a member's size" 'raw[header("base/u") + 134] ^= 1' ""
-found "cut in the middle" 'del raw[data("base/u") + 100:]' ""
+found "a member's name" 'raw[header("base/w") + 5] ^= 1' ""
+found "a member's checksum" 'raw[header("base/w") + 150] ^= 1' ""
+found "a member's size" 'raw[header("base/w") + 134] ^= 1' ""
+found "cut in the middle" 'del raw[data("u") + 100:]' ""
 found "cut to the slots" 'del raw[B + R:]' ""
 found "cut in slot B" 'del raw[B + 100:]' ""
 found "both slots" 'raw[A + 100] ^= 1; raw[B + 100] ^= 1' "manifest"
@@ -65,8 +67,8 @@ found "no archive" 'raw[:] = b"x" * 5000' "not an lmodel archive"
 found "an empty file" 'raw[:] = b""' ""
 
 # several faults are all told
-hurt bad.lmodel 'w = data("base/w"); raw[w + 9] ^= 4; raw[w + 50000] ^= 4
-raw[data("base/u")] ^= 4; raw[1000] = 1'
+hurt bad.lmodel 'w = data("w"); raw[w + 9] ^= 4; raw[w + 50000] ^= 4
+raw[data("u")] ^= 4; raw[1000] = 1'
 run 4 lmodel verify bad.lmodel
 is "$(printf '%s\n' "$err" | grep -c ': fault: ')" 4 "four faults, four lines"
 run 4 lmodel verify --json bad.lmodel
@@ -111,7 +113,7 @@ mended "end blocks cut in part" 'del raw[-100:]' 4 "end-of-archive blocks are mi
 mended "end blocks written over" 'raw[-700] = 1' 0 "note: "
 
 # other damage stays a fault
-hurt mend.lmodel 'raw[A + 3000] ^= 1; raw[data("base/w") + 9] ^= 4'
+hurt mend.lmodel 'raw[A + 3000] ^= 1; raw[data("w") + 9] ^= 4'
 run 4 lmodel verify --repair mend.lmodel
 like "$err" "base/w.*chunk 0" "what repair cannot mend is told"
 unlike "$err" "manifest.sqlite" "what it did is not"

@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 
 #include "archive/content.h"
+#include "lib/whole_schema.h"
 
 enum { BEGIN = 8192, COMMITTED = 1 << 20 };
 
@@ -61,22 +62,25 @@ static void load(const uint8_t *image, size_t len)
 	}
 }
 
-/* A skeleton, a tensor of three chunks, an alias, metadata, a file, a dead range. */
+/* A skeleton, a tensor of three chunks, an alias, metadata, two files whose data share a member of the tar,
+ * a dead range. */
 static uint8_t *sound(uint64_t *len)
 {
 	static uint32_t one[] = { 100 }, three[] = { 4096, 1u << LM_CHUNK_LEN_BITS | 4, 800 };
 	static uint64_t shape[] = { 1000, 9 };
 	static char names[][20] = {
 		"source/0", "base/w", "file/c", "m.safetensors", "safetensors", "k", "v", "w", "copy",
-		"c.json", "lmodel", "", "lmodel-statement",
+		"c.json", "lmodel", "", "lmodel-statement", "d.json",
 	};
 	struct lm_member members[] = {
-		{ .path = names[0], .offset = 8704, .length = 132, .bytes = 100, .coding_name = "w1",
+		{ .path = names[0], .offset = 8704, .length = 100, .bytes = 100, .coding_name = "w1",
 		  .chunk_bytes = 4096, .chunk_count = 1, .chunks = one },
 		{ .path = names[1], .offset = 9728, .length = 4996, .bytes = 9000, .coding_name = "w1",
 		  .chunk_bytes = 4096, .chunk_count = 3, .chunks = three },
-		{ .path = names[2], .offset = 15872, .length = 132, .bytes = 100, .coding_name = "w1",
+		{ .path = names[2], .offset = 15872, .length = 100, .bytes = 100, .coding_name = "w1",
 		  .chunk_bytes = 4096, .chunk_count = 1, .chunks = one },
+		{ .path = names[2], .joined = true, .offset = 15972, .length = 100, .bytes = 100,
+		  .coding_name = "w1", .chunk_bytes = 4096, .chunk_count = 1, .chunks = one },
 	};
 	struct lm_source_row sources[] = {
 		{ .name = names[3], .format = names[4], .bytes = 9100, .skeleton = 0 },
@@ -88,7 +92,8 @@ static uint8_t *sound(uint64_t *len)
 		{ .name = names[8], .dtype = lm_dtype_find("U8"), .rank = 2, .shape = shape,
 		  .elements = 9000, .bytes = 9000, .member = LM_NONE, .alias = 0 },
 	};
-	struct lm_attachment_row attachments[] = { { .name = names[9], .member = 2 } };
+	struct lm_attachment_row attachments[] = { { .name = names[9], .member = 2 },
+						   { .name = names[13], .member = 3 } };
 	struct lm_dead_row dead[] = { { .offset = 20480, .length = 600 } };
 	struct lm_manifest m = {
 		.id = "01234567-89ab-4def-8123-456789abcdef", .format = 1, .tool = names[10],
@@ -141,14 +146,17 @@ static void load_after(const uint8_t *sql, size_t size)
 	uint8_t *copy, *out;
 	int left = 20;
 
-	if (image == NULL)
-		image = sound(&len);
+	if (image == NULL) {
+		uint8_t *bare = sound(&len);
+
+		image = whole_schema(bare, len, &len);
+		lm_manifest_image_free(bare);
+	}
 	copy = sqlite3_malloc64(len);
 	must(text != NULL && copy != NULL);
 	memcpy(text, sql, size);
 	text[size] = '\0';
 	memcpy(copy, image, len);
-	copy[18] = copy[19] = 1;
 	must(sqlite3_open(":memory:", &db) == SQLITE_OK);
 	must(sqlite3_deserialize(db, "main", copy, (sqlite3_int64)len, (sqlite3_int64)len,
 				 SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE) ==

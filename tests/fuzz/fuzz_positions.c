@@ -72,6 +72,39 @@ static int pass(struct stream *s, uint64_t universe, struct lm_positions_meter *
 	return rc;
 }
 
+/* The same by batches, as shards are read: numbers that ascend, as many, and the same end. */
+static void in_batches(struct stream *s, uint64_t universe, int wanted, uint64_t wanted_sum)
+{
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lm_positions_reader *r;
+	uint64_t numbers[37], first, count = 1, end = 0, sum = 0;
+	int rc = LMODEL_OK;
+
+	s->at = 0;
+	r = lm_positions_reader_new(universe, read_bytes, s, &error);
+	if (r == NULL) {
+		if ((int)error.code != wanted)
+			abort();
+		return;
+	}
+	while (rc == LMODEL_OK && count > 0) {
+		size_t got = 0;
+
+		rc = lm_positions_reader_numbers(r, numbers, LM_COUNT(numbers), &got, &error);
+		if (rc == LMODEL_OK && got == 0)
+			rc = lm_positions_reader_next(r, &first, &count, &error);
+		for (size_t i = 0; i < got; i++) {
+			if (numbers[i] < end || numbers[i] >= universe)
+				abort();
+			end = numbers[i] + 1;
+		}
+		sum += got > 0 ? got : count;
+	}
+	if (rc != wanted || (rc == LMODEL_OK && sum != wanted_sum))
+		abort();
+	lm_positions_reader_free(r);
+}
+
 static void write_again(struct stream *in, uint64_t universe,
 			const struct lm_positions_form *form, uint64_t wanted)
 {
@@ -113,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rc = pass(&in, universe, meter, NULL, &sum);
 	if (rc != LMODEL_OK && rc != LMODEL_ECORRUPT)
 		abort();
+	in_batches(&in, universe, rc, sum);
 	lm_positions_meter_finish(meter, &form);
 	lm_positions_meter_free(meter);
 	if (rc != LMODEL_OK)

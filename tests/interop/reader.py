@@ -71,10 +71,23 @@ def read_rows(data):
         db = sqlite3.connect(f"file:{f.name}?mode=ro&immutable=1", uri=True)
         db.row_factory = sqlite3.Row
         need(db.execute("PRAGMA quick_check").fetchall()[0][0] == "ok", "quick_check")
+        there = {t for t, in db.execute("SELECT name FROM sqlite_schema")}
         rows = {t: [dict(r) for r in db.execute(f"SELECT * FROM {t} ORDER BY rowid")]
-                for t in TABLES}
+                if t in there else [] for t in TABLES}
         db.close()
+    check_places(rows["member"], 2048 + 2 * size)
     return rows
+
+
+def check_places(members, end):
+    """Section 3.3."""
+    for m in members:
+        if m["path"] == "":
+            need(m["id"] > 0 and m["offset"] == end, "a joined row's place")
+        else:
+            need(m["offset"] % 512 == 0 and m["offset"] >= -(-end // 512) * 512 + 512,
+                 f"{m['path']}: place")
+        end = m["offset"] + m["length"]
 
 
 # ---- 6.2, 6.3: root and statement ----
@@ -162,8 +175,10 @@ def read_member(data, m):
     need(len(m["chunks"]) == 4 * count, "a chunk index")
     index = struct.unpack(f"<{count}I", m["chunks"])
     at = m["offset"]
-    hashes = data[at + m["length"] - 32 * count:at + m["length"]]
-    need(sha256(hashes) == m["digest"], f"{m['path']}: the SHA-256 list")
+    size = 32 * count if count > 1 else 0
+    hashes = data[at + m["length"] - size:at + m["length"]]
+    need(count == 1 or sha256(hashes) == m["digest"], f"{m['path']}: the SHA-256 list")
+    hashes = m["digest"] if count == 1 else hashes
     out = []
     for k, entry in enumerate(index):
         stored = data[at:at + (entry & 2**28 - 1)]
@@ -171,7 +186,7 @@ def read_member(data, m):
         need(sha256(stored) == hashes[32 * k:32 * k + 32], f"{m['path']}: chunk {k}")
         raw = min(m["chunk_bytes"], m["bytes"] - k * m["chunk_bytes"])
         out.append(decode(entry >> 28, stored, raw, m["coding"]))
-    need(at + 32 * count == m["offset"] + m["length"], f"{m['path']}: length")
+    need(at + size == m["offset"] + m["length"], f"{m['path']}: length")
     return b"".join(out)
 
 

@@ -31,7 +31,7 @@ ssh-keygen -q -t ed25519 -N '' -C stan -f stan || exit 99
 mkdir in
 model in/m.safetensors a.weight:F32:24x32 a2.weight:F32:24x32 b.weight:BF16:64x16:normal:7 \
 	lm_head.weight:BF16:64x16:normal:7 conv.weight:F16:8x4x3x3 packed:F4:130x64 bytes:F8_E4M3:200 \
-	long:F64:3000 big:BF16:96x128 ids:I64:10 none:F32:0 scalar:F32: zeros:F32:70x2:zeros \
+	long:F64:3000 big:BF16:96x128 wide:BF16:256x260 ids:I64:10 none:F32:0 scalar:F32: zeros:F32:70x2:zeros \
 	--meta format=pt
 echo '{}' >in/config.json
 # A model that is the same but for two places.
@@ -107,7 +107,7 @@ used="$used $(found '" ".join(f["forms"])')"
 pack locked --tier only --mask deep-lock
 reads locked.lmodel -i owner.key
 run 0 diff -r in theirs/1
-is "$(found 'f["units"]')" "{'tensor': 9}" "locked tensors"
+is "$(found 'f["units"]')" "{'tensor': 10}" "locked tensors"
 model large.safetensors w:F32:199x201 v:U8:65536:zeros u:U8:65537:zeros:9
 run 0 lmodel pack -q --owner "$(pub owner)" -o large.lmodel --tier only --mask deep-lock \
 	--include w --include u --include v large.safetensors
@@ -187,7 +187,7 @@ for name, t in json.loads(data[8:8 + n]).items():
 P
 for level in 0:--base 1:--tier=silver 2:--tier=gold; do
 	python3 tensors.py all/${level%%:*}/m.safetensors raw >names || exit 99
-	is "$(wc -l <names)" 13 "level ${level%%:*}: tensors"
+	is "$(wc -l <names)" 14 "level ${level%%:*}: tensors"
 	while read -r name; do
 		lmodel cat --raw -i stan ${level#*:} default.lmodel "$name" >one
 		ok $? "level ${level%%:*}: cat $name"

@@ -32,24 +32,81 @@ def zstd(frame, length):
     return done.stdout
 
 
-def planes(stored, raw, width, is_float):
+def rans(stored, count):
+    """5.3"""
+    first, last, kind = stored[:3]
+    freqs = stored[3:4 + last - first]
+    at = 4 + last - first
+    need(first < last and freqs[0] and freqs[-1] and sum(freqs) == 256 and kind < 2,
+         "a rans plane's table")
+    slots = [(first + k, f, r) for k, f in enumerate(freqs) for r in range(f)]
+    if kind:
+        marker, method, size, length = struct.unpack_from("<BBII", stored, at)
+        need(1 <= size <= count and method in (0, 2), "a list")
+        escaped = stored[at + 10:at + 10 + length]
+        at += 10 + length
+        escaped = zstd(escaped, size) if method else escaped
+        need(len(escaped) == size, "a list's length")
+    need(len(stored) >= at + 192, "a rans plane's states")
+    states = [int.from_bytes(stored[k:k + 3], "little") for k in range(at, at + 192, 3)]
+    need(min(states) >= 65536, "a rans plane's states")
+    at, out = at + 192, bytearray(count)
+    for i in range(count):
+        x = states[i % 64]
+        out[i], freq, rank = slots[x % 256]
+        x = freq * (x // 256) + rank
+        if x < 65536:
+            need(at < len(stored), "a rans plane's stream")
+            x, at = 256 * x + stored[at], at + 1
+        states[i % 64] = x
+    need(at == len(stored) and set(states) == {65536}, "a rans plane's end")
+    if kind:
+        places = [i for i, byte in enumerate(out) if byte == marker]
+        need(len(places) == size, "a rans plane's escapes")
+        for i, byte in zip(places, escaped):
+            out[i] = byte
+    return bytes(out)
+
+
+def even(stored, count):
+    """5.2"""
+    size = -(-7 * count // 8)
+    need(len(stored) >= 4 + size, "an even plane")
+    bits = int.from_bytes(stored[4:4 + size], "little")
+    odd = struct.unpack(f"<{(len(stored) - 4 - size) // 4}I", stored[4 + size:])
+    need(bits >> 7 * count == 0 and struct.pack("<I", len(odd)) == stored[:4] and
+         list(odd) == sorted(set(odd)) and (not odd or odd[-1] < count), "an even plane")
+    # 56 bits are 8 bytes; a number of all bits at once would take long.
+    packed, out = stored[4:4 + size] + bytes(7), bytearray()
+    for k in range(0, size, 7):
+        eight = int.from_bytes(packed[k:k + 7], "little")
+        out += bytes((eight >> 7 * j & 127) * 2 for j in range(8))
+    for k in odd:
+        out[k] += 1
+    return bytes(out[:count])
+
+
+def planes(stored, raw, width, turn):
     count, at, parts = raw // width, 5 * width, []
     for k in range(width):
         method, length = struct.unpack_from("<BI", stored, 5 * k)
         piece = stored[at:at + length]
         at += length
-        need(len(piece) == length and method <= 2, "a plane")
-        parts.append(zstd(piece, count) if method == 2 else piece * (count if method == 1 else 1))
+        need(len(piece) == length and method <= 4, "a plane")
+        if method >= 2:
+            piece = {2: zstd, 3: rans, 4: even}[method](piece, count)
+        parts.append(piece * (count if method == 1 else 1))
         need(len(parts[-1]) == count, "a plane's length")
     need(at == len(stored), "bytes behind the planes")
     out = bytearray(raw)
     for k, plane in enumerate(parts):
         out[width - 1 - k::width] = plane
-    if not is_float:
+    if not turn:
         return bytes(out)
     code = {1: "B", 2: "H", 4: "I", 8: "Q"}[width]
     words = struct.unpack(f"<{count}{code}", out)
-    return struct.pack(f"<{count}{code}", *(w >> 1 | (w & 1) << 8 * width - 1 for w in words))
+    return struct.pack(f"<{count}{code}", *(w >> turn | (w & 2**turn - 1) << 8 * width - turn
+                                            for w in words))
 
 
 def decode(method, stored, raw, coding):
@@ -64,8 +121,8 @@ def decode(method, stored, raw, coding):
     elif method == 2:
         out = zstd(stored, raw)
     else:
-        need(method == 3, "a method")
-        out = planes(stored, raw, width, coding[0] == "f")
+        need(method == 3 or method == 4 and coding[0] == "f", "a method")
+        out = planes(stored, raw, width, method - 2 if coding[0] == "f" else 0)
     need(len(out) == raw, "a chunk's length")
     return out
 

@@ -11,6 +11,8 @@ tamper.py does the same to archives with tiers: it imports what is here.
 """
 import hashlib
 import json
+import os
+import re
 import sqlite3
 import struct
 import sys
@@ -21,6 +23,7 @@ FOOTER = 512
 SQLITE_WRITE_VERSION = 18
 SQLITE_ENCODING = 56
 STREAMS = ("positions", "values")
+SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../schema/manifest.sql")
 
 
 def sha256(data):
@@ -46,6 +49,27 @@ def tar_header(name, size, mtime, kind=b"0"):
     return bytes(h)
 
 
+def whole_schema(image, only=None):
+    """A database with the rows of the image and all tables, those without rows too; or of these
+    only some."""
+    given = sqlite3.connect(":memory:", isolation_level=None)
+    given.deserialize(image)
+    there = [name for name, in given.execute("SELECT name FROM sqlite_schema")]
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    for pragma in ("page_size", "application_id", "user_version"):
+        db.execute("PRAGMA %s = %d" % (pragma, *given.execute("PRAGMA " + pragma).fetchone()))
+    with open(SCHEMA) as f:
+        statements = re.findall(r"CREATE TABLE [^;]*", f.read())
+    for statement in statements:
+        table = statement.split()[2]
+        if only is None or table in only or table in there:
+            db.execute(statement)
+    for table in there:
+        for row in given.execute("SELECT * FROM %s ORDER BY rowid" % table):
+            db.execute("INSERT INTO %s VALUES (%s)" % (table, ", ".join("?" * len(row))), row)
+    return db
+
+
 class Member:
     """A member of the tar, named by a row of table `member`, of table `dead`, or by none; or a
     column of a row of table `tier`, which is then `table`, with the tier's id in `tier`."""
@@ -53,6 +77,7 @@ class Member:
     def __init__(self, path, data, table="member"):
         self.path, self.data, self.table = path, data, table
         self.header = None              # another tar header than its own
+        self.shift = 0                  # how far off its row says that it is
         self.tier = None
         self.bytes, self.coding, self.chunk_bytes, self.chunks = 0, "w1", 1 << 20, b""
 
@@ -61,10 +86,12 @@ class Member:
         assert 0 < len(raw) <= self.chunk_bytes
         self.bytes, self.coding = len(raw), "w1"
         self.chunks = struct.pack("<I", len(raw))
-        self.data = raw + sha256(raw)
+        self.data = raw
 
     def digest(self):
-        return sha256(self.data[len(self.data) - 32 * (len(self.chunks) // 4):])
+        """Of the only chunk, or of the list behind the chunks."""
+        count = len(self.chunks) // 4
+        return sha256(self.data if count == 1 else self.data[len(self.data) - 32 * count:])
 
 
 class Archive:
@@ -76,8 +103,7 @@ class Archive:
         length, = struct.unpack_from("<Q", footer, 24)
         image = bytearray(self.file[SLOT_A:SLOT_A + length])
         image[SQLITE_WRITE_VERSION] = 1         # 3 is read-only for SQLite
-        self.db = sqlite3.connect(":memory:", isolation_level=None)
-        self.db.deserialize(bytes(image))
+        self.db = whole_schema(bytes(image))
         self.created = self.rows("SELECT created FROM archive")[0][0]
         self.members = [self.load(row) for row in self.rows(
             "SELECT path, offset, length, bytes, coding, chunk_bytes, chunks FROM member"
@@ -115,25 +141,40 @@ class Archive:
         return "shard/g%d/%s/%s" % (*self.rows("SELECT generation, name FROM tier WHERE id = ?",
                                                member.tier)[0], member.table[:-len("_offset")])
 
+    def is_joined(self, index):
+        """Whether its data are in the tar member of the one before (spec: 3.3)."""
+        m = self.members[index]
+        return m.table == "member" and m.path == "" and index > 0
+
+    def bundle(self, index):
+        """Those whose data are in its tar member, itself first."""
+        yield index
+        while index + 1 < len(self.members) and self.is_joined(index + 1):
+            index += 1
+            yield index
+
     def place(self):
         """Fills the tables of places; returns the tar from the end of slot B on."""
         body, live = b"", 0
         self.rows("DELETE FROM member")
         self.rows("DELETE FROM dead")
-        for m in self.members:
-            body += m.header or tar_header(self.path(m), len(m.data), self.created)
+        for i, m in enumerate(self.members):
+            if not self.is_joined(i):
+                joined = sum(len(self.members[j].data) for j in self.bundle(i))
+                body += padding(len(body))
+                body += m.header or tar_header(self.path(m), joined, self.created)
             offset = 4 * BLOCK + 2 * self.slot_size + len(body)
-            body += m.data + padding(len(m.data))
+            body += m.data
             if m.table == "member":
                 self.rows("INSERT INTO member VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", live, m.path,
-                          offset, len(m.data), m.bytes, m.coding, m.chunk_bytes, m.chunks,
+                          offset + m.shift, len(m.data), m.bytes, m.coding, m.chunk_bytes, m.chunks,
                           m.digest())
                 live += 1
             if m.tier is not None:
                 self.rows("UPDATE tier SET %s = ? WHERE id = ?" % m.table, offset, m.tier)
             if m.table == "dead" or (m is self.members[-1] and self.dead_over_live):
                 self.rows("INSERT INTO dead VALUES (?, ?, 'zero')", offset, len(m.data))
-        return body
+        return body + padding(len(body))
 
     def root(self):
         """The content root: section 6.2."""
@@ -226,14 +267,20 @@ def lie(a):
     a.rows("UPDATE source SET bytes = ?", len(whole))
 
 
+def alone(a):
+    """The last member, in a member of the tar that is its own."""
+    a.members[-1].path = "base/x"
+    return a.members[-1]
+
+
 def shift(a):
     """The last member begins with what a pax header holds, and one more header: to a tar reader
     its name and length are right, and its data begin two blocks later."""
-    last = a.members[-1]
+    last = alone(a)
     record = b" path=%s\n" % last.path.encode()
     record = b"%d%s" % (len(record) + 2, record)
     assert 10 <= len(record) <= 99 and last.bytes >= 2 * BLOCK
-    inner = tar_header(last.path, last.bytes + 32, a.created)
+    inner = tar_header(last.path, last.bytes, a.created)
     last.fill((record + padding(len(record)) + inner).ljust(last.bytes, b"A"))
     last.header = tar_header("PaxHeaders/x", len(record), a.created, b"x")
 
@@ -256,8 +303,43 @@ def stowaway(a):
 def cover(a):
     """The last member is inside of another member, so that the tar does not show it."""
     outer = Member("base/cover", b"", table=None)
-    outer.header = tar_header(outer.path, BLOCK + len(a.members[-1].data), a.created)
+    outer.header = tar_header(outer.path, BLOCK + len(alone(a).data), a.created)
     a.members.insert(-1, outer)
+
+
+def joined_gap(a):
+    """The last row is joined, and begins behind the end of the one before."""
+    a.members[-1].shift = 1
+
+
+def joined_overlap(a):
+    """The same, and begins before that end."""
+    a.members[-1].shift = -1
+
+
+def joined_first(a):
+    """The first row is joined to nothing."""
+    a.members[0].path = ""
+
+
+def joined_short(a):
+    """The tar member is as long as the first row says, and holds those joined to it as well."""
+    first = a.members[-2]
+    first.header = tar_header(first.path, len(first.data), a.created)
+
+
+def joined_long(a):
+    """The tar member is longer than its rows together."""
+    first = a.members[-2]
+    first.header = tar_header(first.path, len(first.data) + len(a.members[-1].data) + 1, a.created)
+
+
+def joined_split(a):
+    """The rows say two members of the tar, and the tar has both in one."""
+    first, last = a.members[-2], alone(a)
+    last.header = tar_header(last.path, len(last.data), a.created)
+    first.header = tar_header(first.path, len(first.data) + len(padding(len(first.data))) + BLOCK +
+                              len(last.data), a.created)
 
 
 # Forgeries of rows alone.
@@ -277,7 +359,9 @@ BUILD = {
     "encoding2": ("encoding", 2),
     "dead_live": ("dead_over_live", True),
 }
-MEMBERS = {f.__name__: f for f in (nothing, lie, shift, stowaway, cover, dead_data, dead_zero)}
+MEMBERS = {f.__name__: f for f in (
+    nothing, lie, shift, stowaway, cover, dead_data, dead_zero, joined_gap, joined_overlap,
+    joined_first, joined_short, joined_long, joined_split)}
 
 
 def main(args):

@@ -26,9 +26,11 @@ class Slot:
             f.write(image)
             f.flush()
             db = sqlite3.connect(f"file:{f.name}?immutable=1", uri=True)
-            self.grants = db.execute('SELECT id, "grant" FROM key_slot ORDER BY id').fetchall()
-            self.identities = [i for i, in db.execute(
-                "SELECT identity FROM key_slot WHERE identity IS NOT NULL")]
+            if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'key_slot'").fetchall():
+                self.grants = db.execute(
+                    'SELECT id, "grant" FROM key_slot ORDER BY id').fetchall()
+                self.identities = [i for i, in db.execute(
+                    "SELECT identity FROM key_slot WHERE identity IS NOT NULL")]
             db.close()
 
 

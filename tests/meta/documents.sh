@@ -99,17 +99,19 @@ constant LABEL_LIMIT keys/book.c '^\| label in a customer book \| @ bytes'
 constant LMODEL_FORMAT_VERSION include/lmodel/version.h '^\| 8 \| 4 \| u32 \| format version \| @ \|'
 constant LMODEL_FORMAT_VERSION include/lmodel/version.h '^Status: format version @,'
 constant LM_SQLITE_USER_VERSION manifest/hardened.h '^\| 60 \| 4 \| @: `user_version`'
-constant LM_PLANE_ENTRY codec/context.h '^A chunk of method 3 .*, @ bytes each:'
+constant LM_PLANE_ENTRY codec/context.h '^A chunk of method 3 or 4 .*, @ bytes each:'
 constant DIGEST_AT container/slot.c '^\| @ \| 32 \| bytes \| digest \|'
 constant OP_LITERAL archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: literal \|'
 constant OP_TENSORS archive/skeleton.c '^\| 0 \| 1 \| u8 \| @: tensors \|'
-constant SMALLEST container/slot.c 'clamp\(payload / 32768, @, '
-constant LARGEST container/slot.c 'clamp\(payload / 32768, [0-9]*, @\)'
-constant FEW container/slot.c 'clamp\(payload / 1024, @, '
-constant MANY container/slot.c 'clamp\(payload / 1024, [0-9]*, @\)'
+constant SMALLEST container/slot.c 'clamp\(payload / 32768, clamp\(payload / 1024, @, '
+constant LARGEST container/slot.c 'clamp\(payload / 32768, clamp\(.*\), @\)\)'
+constant FEW container/slot.c 'room \+ clamp\(payload / 1024, @, '
+constant MANY container/slot.c 'room \+ clamp\(payload / 1024, [0-9]*, @\)'
+constant SMALL archive/bundle.c 'joins \(3.3\) each row of at most @ raw'
+constant MOST archive/bundle.c 'would have more than @ raw'
 constant CUT container/tar.c '^ *its first @ bytes'
-says "$(printf '0x%x\\) == 0x%x' "$(value DESCRIPTOR_MASK codec/chunk_decode.c)" \
-	"$(value DESCRIPTOR codec/chunk_decode.c)")" "frame descriptor"
+says "$(printf '0x%x\\) == 0x%x' "$(value DESCRIPTOR_MASK codec/frame.c)" \
+	"$(value DESCRIPTOR codec/frame.c)")" "frame descriptor"
 says "$(printf '0x%x' "$(value LM_SQLITE_APPLICATION_ID manifest/hardened.h)")" "application id"
 for name in LM_MIMETYPE LM_MIMETYPE_MEMBER LM_SLOT_A_MEMBER LM_SLOT_B_MEMBER; do
 	text=$(sed -n "s/^#define $name \"\(.*\)\"/\1/p" "$lib/$layout")
@@ -151,7 +153,7 @@ for pair in $(sed -n 's/^\tLM_\(METHOD\|PLANE\)_\([A-Z0-9]*\) = \([0-9]*\),.*/\2
 	says "^\\| ${pair#*:} \\| ${pair%:*} \\|" "method ${pair#*:} is ${pair%:*}"
 	ids=$((ids + 1))
 done
-is "$ids" 7 "all methods were looked for"
+is "$ids" 10 "all methods were looked for"
 
 # Element types: name, bits, coding; quantised ones: name, elements and bytes of a block.
 {

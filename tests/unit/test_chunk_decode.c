@@ -113,7 +113,7 @@ static void test_whole_chunks(void)
 		1, 2, 3);
 	REFUSES("f4", LM_METHOD_RUN, 8, "run chunk of 5 bytes instead of 4", "a run too long",
 		1, 2, 3, 4, 5);
-	REFUSES("w1", 4, 4, "unknown chunk method 4", "a method of a later version", 1);
+	REFUSES("w1", 5, 4, "unknown chunk method 5", "a method of a later version", 1);
 	REFUSES("w1", LM_METHOD_RAW, 0, "chunk of 0 raw bytes", "a chunk of nothing", 1);
 	REFUSES("w1", LM_METHOD_ZSTD, 4, "10 stored bytes for 4", "stored longer than raw", FRAME);
 	refuses("w1", LM_METHOD_RUN, raw, 0, 4, "run chunk of 0 bytes", "a run of no bytes");
@@ -150,10 +150,18 @@ static void test_plane_tables(void)
 		accepted += decode("w2", LM_METHOD_PLANES, good, len, raw, 48, &error) == LMODEL_OK;
 	is_int(accepted, 0, "planes cut short anywhere are refused");
 
+	ok(decode("f2", LM_METHOD_TURNED, good, sizeof(good), raw, 48, &error) == LMODEL_OK &&
+	   raw[0] == 0x58 && raw[1] == 0x98, "turned planes decode: 0x6162 is 0x9858 turned by two");
+	REFUSES("w2", LM_METHOD_TURNED, 48, "no floats", "turned planes of integers",
+		ENTRY(2, 10), ENTRY(1, 1), FRAME, 'b');
+	REFUSES("f2", LM_METHOD_TURNED, 49, "no floats", "turned planes of words that do not fit",
+		ENTRY(2, 10), ENTRY(1, 1), FRAME, 'b');
 	PLANES(48, "plane table is cut short", "nine bytes of a table of ten",
 	       ENTRY(2, 10), 1, 1, 0, 0);
-	PLANES(48, "unknown plane method 3", "a plane method of a later version",
+	PLANES(48, "rans plane is cut short", "a frame that is called rans",
 	       ENTRY(3, 10), ENTRY(1, 1), FRAME, 'b');
+	PLANES(48, "unknown plane method 9", "a plane method of a later version",
+	       ENTRY(9, 10), ENTRY(1, 1), FRAME, 'b');
 	PLANES(24, "raw plane of 11 bytes instead of 12", "a raw plane too short",
 	       ENTRY(1, 1), ENTRY(0, 11), 'a', 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
 	PLANES(24, "raw plane of 13 bytes instead of 12", "a raw plane too long",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "lib/tap.h"
+#include "lib/whole_schema.h"
 #include "manifest/hardened.h"
 
 enum { BEGIN = 8192, COMMITTED = 1 << 20 };
@@ -26,6 +27,8 @@ static void *must(void *p)
 
 /* ---- a sound manifest ---- */
 
+static bool joining; /* some members to those before */
+
 static struct lm_member *add_member(struct lm_manifest *m, const char *prefix, const char *coding,
 				    uint64_t bytes)
 {
@@ -35,17 +38,22 @@ static struct lm_member *add_member(struct lm_manifest *m, const char *prefix, c
 	b = &m->members[m->member_count];
 	before = m->member_count > 0 ? b - 1 : NULL;
 	*b = (struct lm_member){ .bytes = bytes, .chunk_bytes = 4096 };
-	b->path = must(lm_format(NULL, "%s%zu", prefix, m->member_count++));
+	b->joined = joining && before != NULL && draw(2) == 0;
+	b->path = b->joined ? before->path : must(lm_format(NULL, "%s%zu", prefix, m->member_count));
+	m->member_count++;
 	snprintf(b->coding_name, sizeof(b->coding_name), "%s", coding);
-	b->offset = 512 + (before == NULL ? BEGIN : lm_align(before->offset + before->length, 512));
+	b->offset = before == NULL ? BEGIN : before->offset + before->length;
+	if (!b->joined)
+		b->offset = 512 + lm_align(b->offset, 512);
 	b->chunk_count = (uint32_t)((bytes + 4095) / 4096);
 	b->chunks = must(calloc(b->chunk_count + 1, sizeof(*b->chunks)));
 	for (uint32_t i = 0; i < b->chunk_count; i++) {
 		uint32_t len = 1 + (uint32_t)draw(lm_member_chunk_raw(b, i));
 
 		b->chunks[i] = (uint32_t)draw(4) << LM_CHUNK_LEN_BITS | len;
-		b->length += len + LM_SHA256_SIZE;
+		b->length += len;
 	}
+	b->length += lm_member_list(b);
 	for (size_t i = 0; i < sizeof(b->digest); i++)
 		b->digest[i] = (uint8_t)draw(256);
 	return b;
@@ -148,7 +156,7 @@ static bool same_members(const struct lm_manifest *a, const struct lm_manifest *
 	for (size_t i = 0; i < a->member_count; i++) {
 		const struct lm_member *p = &a->members[i], *q = &b->members[i];
 
-		if (strcmp(p->path, q->path) != 0 || p->offset != q->offset ||
+		if (strcmp(p->path, q->path) != 0 || p->joined != q->joined || p->offset != q->offset ||
 		    p->length != q->length || p->bytes != q->bytes ||
 		    strcmp(p->coding_name, q->coding_name) != 0 || p->chunk_bytes != q->chunk_bytes ||
 		    p->chunk_count != q->chunk_count ||
@@ -252,32 +260,30 @@ static struct lm_manifest sample(void)
 	return m;
 }
 
-/* The image after `sql`. With SQLite's header fields back at "writable" it can be changed; only
- * a hostile writer would. */
+/* The image after `sql`. With SQLite's header fields at "writable" it can be changed; only a hostile
+ * writer would. */
 static uint8_t *altered(const uint8_t *image, uint64_t len, const char *sql, uint64_t *out_len)
 {
 	sqlite3 *db = NULL;
 	sqlite3_int64 size = 0;
-	uint8_t *copy = must(sqlite3_malloc64(len)), *out;
-	char *message = NULL;
+	uint8_t *copy = whole_schema(image, len, &len), *out;
 
-	memcpy(copy, image, len);
-	copy[18] = copy[19] = 1;
 	if (sqlite3_open(":memory:", &db) != SQLITE_OK ||
 	    sqlite3_deserialize(db, "main", copy, (sqlite3_int64)len, (sqlite3_int64)len,
 				SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE) !=
 	    SQLITE_OK)
 		abort();
-	if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK) {
-		fprintf(stderr, "%s: %s\n", sql, message);
-		abort();
-	}
+	must_run(db, sql);
 	out = must(sqlite3_serialize(db, "main", &size, 0));
 	sqlite3_close(db);
 	out[18] = 3;
 	*out_len = (uint64_t)size;
 	return out;
 }
+
+#define JOINED \
+	"UPDATE member SET path = '', offset = (SELECT offset + length FROM member WHERE id = 2)" \
+	" WHERE id = 3;"
 
 static const struct { const char *sql; enum lmodel_code code; const char *message; } hostile[] = {
 	/* archive, statement */
@@ -334,8 +340,21 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	{ "UPDATE member SET chunks = x'' WHERE id = 2", LMODEL_ECORRUPT, "chunk index does not" },
 	{ "UPDATE member SET chunks = x'00000000' WHERE id = 2", LMODEL_ECORRUPT, "chunk length" },
 	{ "UPDATE member SET chunks = x'19000000' WHERE id = 2", LMODEL_ECORRUPT, "chunk length" },
-	{ "UPDATE member SET chunks = x'01000040' WHERE id = 2", LMODEL_ECORRUPT, "chunk method" },
+	{ "UPDATE member SET chunks = x'010000f0' WHERE id = 2", LMODEL_ECORRUPT, "chunk method" },
 	{ "UPDATE member SET digest = x'00' WHERE id = 2", LMODEL_ECORRUPT, "member 2: digest" },
+	/* joined to the row before */
+	{ "UPDATE member SET path = '' WHERE id = 0", LMODEL_ECORRUPT, "0: path is not safe" },
+	{ "UPDATE member SET path = '' WHERE id = 3", LMODEL_ECORRUPT, "3: offset and length" },
+	{ JOINED "UPDATE member SET offset = offset + 1 WHERE id = 3", LMODEL_ECORRUPT,
+	  "3: offset and length" },
+	{ JOINED "UPDATE member SET offset = offset - 1 WHERE id = 3", LMODEL_ECORRUPT,
+	  "3: offset and length" },
+	{ JOINED "UPDATE member SET path = 'base/3' WHERE id = 3", LMODEL_ECORRUPT,
+	  "3: offset and length" },
+	{ JOINED "UPDATE member SET path = '' WHERE id = 2", LMODEL_ECORRUPT, "2: offset and length" },
+	{ JOINED "UPDATE dead SET length = 1, offset ="
+	  " (SELECT (offset + length - 1) / 512 * 512 FROM member WHERE id = 3)",
+	  LMODEL_ECORRUPT, "dead 0: overlaps live data" },
 	{ "INSERT INTO member SELECT 4, 'more', 65536, 0, 0, 'w1', 4096, x'', zeroblob(32)",
 	  LMODEL_ECORRUPT, "member 'more' is not used" },
 	/* source, metadata, attachment */
@@ -396,10 +415,15 @@ static const struct { const char *sql; enum lmodel_code code; const char *messag
 	  "schema" },
 	{ "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema VALUES"
 	  " ('table', 'f', 'f', 0, 'CREATE VIRTUAL TABLE f USING f(a)')", LMODEL_ECORRUPT, "" },
-	{ "DROP TABLE dead", LMODEL_ECORRUPT, "schema" },
+	{ "DROP TABLE statement", LMODEL_ECORRUPT, "statement 0: row is missing" },
+	{ "DROP TABLE tensor", LMODEL_ECORRUPT, "" },
+	{ "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rowid = 100 WHERE name = 'member'",
+	  LMODEL_ECORRUPT, "schema" },
+	{ "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM sqlite_schema"
+	  " WHERE name = 'dead'", LMODEL_ECORRUPT, "" },
 	{ "ALTER TABLE dead ADD COLUMN more INTEGER", LMODEL_ECORRUPT, "schema" },
 	{ "ALTER TABLE dead RENAME COLUMN state TO stat", LMODEL_ECORRUPT, "schema" },
-	{ "PRAGMA user_version = 3", LMODEL_EUNSUPPORTED, "schema version 3" },
+	{ "PRAGMA user_version = 4", LMODEL_EUNSUPPORTED, "schema version 4" },
 	{ "PRAGMA application_id = 1", LMODEL_ECORRUPT, "application id" },
 	{ "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')",
 	  LMODEL_ECORRUPT, "" },
@@ -430,6 +454,7 @@ static void test_harmless(const uint8_t *image, uint64_t len)
 {
 	static const char *const sql[] = {
 		"SELECT 1", "UPDATE tensor SET name = 'z' WHERE id = 2", "VACUUM", "DELETE FROM dead",
+		JOINED, "DROP TABLE dead", "DROP TABLE signature; DROP TABLE key_slot",
 		"UPDATE tensor SET shape = '[6]' WHERE id = 0", "DELETE FROM metadata",
 		"UPDATE source SET bytes = 9223372036854775807",
 	};
@@ -658,7 +683,7 @@ static void test_keys(const uint8_t *sound, uint64_t sound_len, const char *sql)
 	is_int(leaks, 0, "... and has no piece of slots, books and signatures before");
 	is_int(unseen, 0, "... but of the book of now");
 	ok(changed >= 10, "... %u in place", changed);
-	ok(rebuilt >= 1, "... %u anew, since pages were left over", rebuilt);
+	ok(rebuilt >= 1, "... %u anew, since pages were left over or a table not there", rebuilt);
 	sqlite3_free(image);
 	for (size_t i = 0; i < g->count; i++)
 		free(g->bytes[i]);
@@ -711,7 +736,9 @@ int main(void)
 	uint8_t *image = NULL;
 	uint64_t len = 0;
 
+	joining = true;
 	test_round_trip();
+	joining = false;
 	m = sample();
 	if (lm_manifest_store(&m, &image, &len, NULL) != LMODEL_OK)
 		abort();

@@ -16,12 +16,15 @@ static void fill(uint8_t *bytes, size_t len, uint64_t seed)
 	}
 }
 
+/* "t2" is "f2" turned by two bits. */
 static struct lm_coding coding_of(const char *text)
 {
 	struct lm_coding coding = { 0 };
+	char name[3] = { text[0] == 't' ? 'f' : text[0], text[1], 0 };
 
-	if (!lm_coding_parse(text, &coding))
+	if (!lm_coding_parse(name, &coding))
 		exit(99);
+	coding.turn += text[0] == 't';
 	return coding;
 }
 
@@ -62,6 +65,12 @@ static void test_known_answers(void)
 	/* 0xbfc00001 rotated is 0x7f800003; 0x3e99999a is 0x7d333334. */
 	known("f4", (const uint8_t[]){ 0x01, 0x00, 0xc0, 0xbf, 0x9a, 0x99, 0x99, 0x3e },
 	      (const uint8_t[]){ 0x7f, 0x7d, 0x80, 0x33, 0x00, 0x33, 0x03, 0x34 }, "-1.5 0.3");
+	/* bfloat16 1.0, 1.5 (0x3fc0) and -2.0 (0xc000): seven bits of the exponent and one of the
+	 * mantissa; then the others, the sign and the top bit of the exponent. */
+	known("t2", (const uint8_t[]){ 0x80, 0x3f, 0xc0, 0x3f },
+	      (const uint8_t[]){ 0xfe, 0xff, 0x00, 0x00 }, "1.0 1.5 turned");
+	known("t2", (const uint8_t[]){ 0x00, 0xc0, 0x80, 0xbf },
+	      (const uint8_t[]){ 0x00, 0xfe, 0x03, 0x02 }, "-2.0 -1.0 turned");
 	known("w8", (const uint8_t[]){ 8, 7, 6, 5, 4, 3, 2, 1, 0xff, 0, 0, 0, 0, 0, 0, 0x80 },
 	      (const uint8_t[]){ 1, 0x80, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0xff },
 	      "0x0102030405060708 0x80000000000000ff");
@@ -147,7 +156,8 @@ static void test_scattered_planes(void)
 
 static void test_all(void)
 {
-	static const char *const codings[] = { "w1", "w2", "w4", "w8", "f2", "f4", "f8" };
+	static const char *const codings[] = { "w1", "w2", "w4", "w8", "f2", "f4", "f8",
+					       "t2", "t4", "t8" };
 
 	test_known_answers();
 	for (size_t i = 0; i < LM_COUNT(codings); i++) {

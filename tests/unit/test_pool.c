@@ -11,19 +11,20 @@
 struct job {
 	uint64_t number;
 	void *kept;             /* as a job's buffer: made once, reused, released once */
-	bool worked;
+	bool worked, put;
 };
 
 struct run {
 	unsigned workers;
 	uint64_t ring; /* jobs at a time, at most */
 	uint64_t jobs;
-	uint64_t fail_next, fail_work, fail_emit; /* job number, or NEVER */
+	uint64_t fail_next, fail_work, fail_put, fail_emit; /* job number, or NEVER */
 	uint64_t fail_work_from;                  /* all from this one on, each its own message */
 
 	uint64_t made, emitted;
 	unsigned disorder, unworked, too_many;
 	atomic_uint at_work, most_at_work, bad_worker, made_after_failure;
+	atomic_uint putting, put_badly;
 	bool failed;
 };
 
@@ -45,7 +46,7 @@ static int next(void *context, void *job, struct lmodel_error *error)
 		alive++;
 	}
 	j->number = r->made++;
-	j->worked = false;
+	j->worked = j->put = false;
 	r->too_many += r->made - r->emitted > r->ring;
 	return LMODEL_OK;
 }
@@ -70,13 +71,31 @@ static int work(void *context, unsigned worker, void *job, struct lmodel_error *
 	return LMODEL_OK;
 }
 
+static struct lm_pool_ops ops;
+
+/* Never two at once, and each job once, after its work. */
+static int put(void *context, unsigned worker, void *job, struct lmodel_error *error)
+{
+	struct run *r = context;
+	struct job *j = job;
+
+	r->put_badly += r->putting++ != 0 || !j->worked || j->put || worker >= r->workers;
+	for (unsigned i = 0; i < (j->number % 5 == 0 ? 20u : 0u); i++)
+		sched_yield();
+	j->put = true;
+	r->putting--;
+	if (j->number == r->fail_put)
+		return lm_fail(error, LMODEL_ELIMIT, "put %ju", (uintmax_t)j->number);
+	return LMODEL_OK;
+}
+
 static int emit(void *context, void *job, struct lmodel_error *error)
 {
 	struct run *r = context;
 	struct job *j = job;
 
 	r->disorder += j->number != r->emitted;
-	r->unworked += !j->worked;
+	r->unworked += !j->worked || j->put != (ops.put != NULL);
 	if (j->number == r->fail_emit) {
 		r->failed = true;
 		return lm_fail(error, LMODEL_EUSAGE, "emit %ju", (uintmax_t)j->number);
@@ -113,8 +132,8 @@ static struct run run_of(unsigned workers, uint64_t jobs)
 {
 	return (struct run){
 		.workers = workers, .jobs = jobs,
-		.ring = (ops.work_pair != NULL ? 4 : 2) * (uint64_t)workers + 1, .fail_next = NEVER, .fail_work = NEVER,
-		.fail_emit = NEVER, .fail_work_from = NEVER,
+		.ring = (ops.work_pair != NULL ? 6 : 2) * (uint64_t)workers + 1, .fail_next = NEVER, .fail_work = NEVER,
+		.fail_put = NEVER, .fail_emit = NEVER, .fail_work_from = NEVER,
 	};
 }
 
@@ -124,6 +143,7 @@ static void sound(const struct run *r, const char *what)
 	   r->workers);
 	ok(r->too_many == 0 && r->most_at_work <= r->workers && r->bad_worker == 0,
 	   "%s, %u workers: bounded", what, r->workers);
+	ok(r->put_badly == 0, "%s, %u workers: put one at a time", what, r->workers);
 	ok(r->made_after_failure == 0, "%s, %u workers: none made after a failure", what, r->workers);
 	is_int(alive, 0, "... every buffer released");
 }
@@ -179,6 +199,19 @@ static void test_failures(unsigned workers)
 	fails(&r, LMODEL_EUSAGE, "emit 20", 20, "emit before work");
 }
 
+static void test_failing_put(unsigned workers)
+{
+	struct run r = run_of(workers, 100);
+
+	r.fail_put = 36;
+	r.fail_work = 37;
+	fails(&r, LMODEL_ELIMIT, "put 36", 36, "failing put");
+	r = run_of(workers, 100);
+	r.fail_put = 37;
+	r.fail_work = 36;
+	fails(&r, LMODEL_ECORRUPT, "work 36", 36, "work before put");
+}
+
 /* What was made before next() failed may or may not have been emitted; the failure is next's. */
 static void test_failing_next(unsigned workers)
 {
@@ -212,6 +245,8 @@ static void test_all(void)
 		test_whole(workers, 300);
 		test_failures(workers);
 		test_failing_next(workers);
+		if (ops.put != NULL)
+			test_failing_put(workers);
 	}
 	test_whole(4, 20000);
 }
@@ -224,5 +259,9 @@ int main(void)
 	ops.work_pair = work_pair;
 	test_all();
 	ok(pairs > 1000, "two at a time (%u)", pairs);
+	ops.put = put;
+	test_all();
+	ops.work_pair = NULL;
+	test_all();
 	return done();
 }

@@ -118,6 +118,51 @@ static int write_set(const struct set *s, const struct lm_positions_form *form, 
 	return r;
 }
 
+/* Reads to the end, `most` numbers at once where they come so, or, with 0, one by one. */
+static int digest_of(struct stream *in, uint64_t universe, size_t most, uint64_t *digest,
+		     struct lmodel_error *error)
+{
+	uint64_t numbers[600], first, count = 1;
+	struct lm_positions_reader *r;
+	int rc = LMODEL_OK;
+
+	in->at = 0;
+	*digest = 1;
+	r = lm_positions_reader_new(universe, read_bytes, in, error);
+	while (r != NULL && rc == LMODEL_OK && count > 0) {
+		size_t got = 0;
+
+		if (most > 0)
+			rc = lm_positions_reader_numbers(r, numbers, most, &got, error);
+		if (rc == LMODEL_OK && got == 0)
+			rc = lm_positions_reader_next(r, &first, &count, error);
+		for (size_t i = 0; i < got; i++)
+			*digest = (*digest ^ numbers[i]) * 0x9e3779b97f4a7c15u;
+		for (uint64_t i = 0; rc == LMODEL_OK && got == 0 && i < LM_MIN(count, 10000u); i++)
+			*digest = (*digest ^ (first + i)) * 0x9e3779b97f4a7c15u;
+	}
+	lm_positions_reader_free(r);
+	return (int)error->code;
+}
+
+/* In batches of whatever size it is the same numbers, or the same refusal. */
+static bool same_in_batches(struct stream *in, uint64_t universe)
+{
+	static const size_t sizes[] = { 5, 512 };
+	struct lmodel_error one = LMODEL_ERROR_INIT;
+	uint64_t digest, other;
+	int rc = digest_of(in, universe, 0, &digest, &one);
+	bool same = true;
+
+	for (size_t i = 0; i < LM_COUNT(sizes); i++) {
+		struct lmodel_error e = LMODEL_ERROR_INIT;
+
+		same &= digest_of(in, universe, sizes[i], &other, &e) == rc &&
+			(rc == LMODEL_OK ? digest == other : strcmp(e.message, one.message) == 0);
+	}
+	return same;
+}
+
 /* Whether the stream holds just this set, in whatever pieces. */
 static bool holds(struct stream *in, const struct set *s, size_t piece)
 {
@@ -149,7 +194,7 @@ static bool holds(struct stream *in, const struct set *s, size_t piece)
 	/* asked once more, it stays at the end */
 	good = good && lm_positions_reader_next(r, &first, &count, NULL) == LMODEL_OK && count == 0;
 	lm_positions_reader_free(r);
-	return good;
+	return good && same_in_batches(in, s->universe);
 }
 
 /* Measured, written and read; 0 when all went well. */
@@ -493,6 +538,8 @@ static enum outcome outcome_of(const uint8_t *bytes, size_t len, uint64_t univer
 		result = rc == LMODEL_ECORRUPT && again == rc && count == 0 ? REFUSED : WRONG;
 	}
 	lm_positions_reader_free(r);
+	if (!same_in_batches(&in, universe))
+		result = WRONG;
 	free(in.bytes);
 	return result;
 }
@@ -564,6 +611,8 @@ static void refuses(const char *bytes, size_t len, uint64_t universe, const char
 		;
 	is_error(&error, LMODEL_ECORRUPT, part, part);
 	lm_positions_reader_free(r);
+	if (!same_in_batches(&in, universe))
+		ok(0, "... in batches");
 	free(in.bytes);
 }
 

@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "lib/tap.h"
 
@@ -274,6 +276,44 @@ static void test_make_parents(void)
 	rmdir(AT("a"));
 }
 
+static struct stat stat_of(int fd)
+{
+	struct stat st = { 0 };
+
+	fstat(fd, &st);
+	return st;
+}
+
+static void test_reserve(void)
+{
+	enum { SIZE = 3 << 20 };
+	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lm_behind behind = { 0 };
+	struct statfs fs;
+	int fd, other;
+
+	if (lm_unnamed_file(root, &fd, NULL) || lm_unnamed_file(root, &other, NULL) ||
+	    fstatfs(fd, &fs) != 0)
+		abort();
+	is_int(lm_reserve(fd, "f", 2 * (uint64_t)fs.f_bsize * fs.f_bfree + SIZE, &error),
+	       LMODEL_EFAILED, "more than the disk has");
+	is_error(&error, LMODEL_EFAILED, "f: ", "more than the disk has");
+	is_error(&error, LMODEL_EFAILED, "No space left on device", "more than the disk has");
+	is_int(stat_of(fd).st_blocks, 0, "... of which nothing is taken");
+	is_int(lm_reserve(fd, "f", SIZE, &error), LMODEL_OK, "what it has");
+	if (fs.f_type != TMPFS_MAGIC && fallocate(other, 0, 0, SIZE) == 0)
+		ok(stat_of(fd).st_blocks >= SIZE / 512, "... is taken");
+	is_int(lm_reserve(fd, "f", 0, &error), LMODEL_OK, "nothing");
+
+	for (int i = 0; i < 3; i++) {
+		is_int(lm_write_at(fd, "f", root, sizeof(root), SIZE, &error), LMODEL_OK, "a write");
+		lm_write_behind(fd, &behind, SIZE);
+	}
+	is_int((intmax_t)behind.bytes, 3 * SIZE, "what was written is counted");
+	close(fd);
+	close(other);
+}
+
 int main(void)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -291,6 +331,7 @@ int main(void)
 	test_aim();
 	test_directory_of();
 	test_make_parents();
+	test_reserve();
 	is_int(rmdir(root), 0, "the directory is empty in the end");
 	return done();
 }

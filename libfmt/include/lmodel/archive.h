@@ -61,7 +61,7 @@ struct lmodel_tensor {
 	uint64_t stored_bytes;        /* coded; 0 for an alias */
 	const char *alias_of;         /* name of the tensor with the same bytes, or NULL */
 	const char *source;           /* input file that it came from */
-	const char *member;           /* tar member that holds it */
+	const char *member;           /* tar member that holds it, and others where it is small */
 	unsigned block_elements;      /* stored together: 1, or a block of a quantised or sub-byte */
 	unsigned block_bytes;         /* type, and its bytes */
 };

@@ -38,7 +38,8 @@ bool lmodel_is_remote(const char *text);
  *   oci://HOST[:PORT]/NAME[:TAG][@sha256:DIGEST]    an artifact of lmodel_push()
  * and http:// for this machine, or with `plain_http`. What follows "?" in an address is never in
  * messages or names of files. The archive is used and closed as any other, but lmodel_verify()
- * refuses it (EUSAGE), and functions that take a path take no address. When the file changes
+ * refuses it (EUSAGE), and functions that take a path take no address. lmodel_unlock() of one in a
+ * registry tries the grants that are attached there, where the keys open nothing by themselves. When the file changes
  * meanwhile, reading fails with EFAILED.
  *
  * Errors: EUSAGE (what is no such address; plain http), EFAILED (network, no such file, access
