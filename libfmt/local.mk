@@ -116,6 +116,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/codec/rans.h %D%/codec/rans_avx2.c %D%/codec/rans_avx512.h \
 	%D%/codec/rans_decode.c %D%/codec/rans_decode_avx512.c \
 	%D%/codec/rans_encode.c %D%/codec/rans_encode_avx512.c \
+	%D%/codec/rans_model.c \
 	%D%/codec/rans_plane.c %D%/codec/rans_plane.h \
 	%D%/codec/rans_table.c \
 	%D%/codec/sample.c %D%/codec/sample.h \

@@ -48,8 +48,8 @@ static uint64_t sample_at(uint64_t bytes, unsigned number)
 	return (bytes - SAMPLE) / (SAMPLES - 1) * number;
 }
 
-/* A disk brings many samples at once in the time that it takes for one after the other's turn. Those
- * of short tensors are close together, and come with their neighbours. */
+/* A disk brings many samples at once in the time that a few take one after the other. Those of
+ * short tensors are close together, and come with their neighbours. */
 static void ask_for_samples(const struct lm_model *m)
 {
 	enum { LONG = 1 << 20 };

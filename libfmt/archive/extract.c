@@ -103,7 +103,8 @@ static int plan_patches(struct extraction *x, struct lmodel_error *error)
 
 		if (tensor != LM_NONE)
 			lm_patch_will_need(x->archive, tensor);
-		x->on_the_way[i] = tensor != LM_NONE && item->len > 0 &&
+		x->on_the_way[i] = tensor != LM_NONE && item->from == 0 && item->len > 0 &&
+				   item->len == m->tensors[tensor].bytes &&
 				   lm_overlay_covers(x->archive, tensor);
 	}
 	x->overlay = lm_overlay_new(x->archive, error);

@@ -98,7 +98,7 @@ static void hand_on(struct pool *p, struct slot *slot)
 	p->line_end = &slot->behind;
 }
 
-/* How many jobs a worker takes now; 0: wait. Two at once are worth the wait for the second when that
+/* How many jobs a worker takes now; 0: wait. Two at once are worth the wait for the second when it
  * is about to be made. Workers without any come before a second one for this one. */
 static unsigned share(const struct pool *p)
 {

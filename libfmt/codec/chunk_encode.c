@@ -34,15 +34,16 @@ static void keep_frame(struct lm_codec *codec, size_t n, uint8_t *out, size_t ro
 
 /* The entropy stage alone: by rANS, or by zstd where a plane is too short for 64 states. A gain of
  * less than one part in 64 is not worth decoding. */
-static int entropy_plane(struct lm_codec *codec, const uint8_t *plane, size_t count, uint8_t *out,
-			 size_t room, enum lm_plane_method *method, size_t *len,
+static int entropy_plane(struct lm_codec *codec, bool thorough, const uint8_t *plane, size_t count,
+			 uint8_t *out, size_t room, enum lm_plane_method *method, size_t *len,
 			 struct lmodel_error *error)
 {
 	size_t limit = *len - *len / 64, n;
 	int rc;
 
 	if (count >= RANS_MIN) {
-		rc = lm_rans_plane_encode(codec, plane, count, limit, out, room, &n, error);
+		rc = lm_rans_plane_encode(codec, plane, count, limit, thorough, out, room, &n,
+					  error);
 		if (rc != LMODEL_OK)
 			return rc;
 		if (n != 0) {
@@ -97,7 +98,8 @@ static int try_plane(struct lm_codec *codec, const struct lm_plan *plan, const s
 	if (!plan->try_all && plane->count > SMALL_PLANE &&
 	    lm_sample_plane(plane->bytes, plane->count) > plane->noise)
 		return LMODEL_OK;
-	rc = entropy_plane(codec, plane->bytes, plane->count, out, room, method, len, error);
+	rc = entropy_plane(codec, plan->try_all, plane->bytes, plane->count, out, room, method, len,
+			   error);
 	if (rc != LMODEL_OK || !plan->match_planes)
 		return rc;
 	rc = lm_frame_match(codec, plan->level, plane->bytes, plane->count, &n, error);

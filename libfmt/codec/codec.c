@@ -88,5 +88,6 @@ void lm_codec_free(struct lm_codec *codec)
 	free(codec->frame.bytes);
 	free(codec->stream.bytes);
 	free(codec->list.bytes);
+	free(codec->classes.bytes);
 	free(codec);
 }

@@ -27,6 +27,7 @@ struct lm_codec {
 	struct lm_scratch frame;  /* a frame that may turn out too long to keep */
 	struct lm_scratch stream; /* of a plane that is coded by rANS */
 	struct lm_scratch list;   /* what such a plane escapes */
+	struct lm_scratch classes; /* of its groups */
 };
 
 /* Makes room for `size` bytes, whose old content is lost. */

@@ -89,37 +89,59 @@ static inline TARGET unsigned mask_of(__m256i v)
 
 /* ---- decoding ---- */
 
-TARGET size_t lm_rans_decode_avx2(const struct lm_rans_slots *slots, struct lm_rans_reader *r,
-				  uint8_t *bytes, size_t groups)
+static void pack_slots(const struct lm_rans_slots *slots, uint32_t table[LM_RANS_SLOTS])
 {
-	const __m256i low8 = _mm256_set1_epi32(0xff), least = _mm256_set1_epi32(LM_RANS_LOW);
-	uint32_t table[LM_RANS_SLOTS], states[LM_RANS_LANES];
-	const uint8_t *stream = r->stream;
-	struct order order;
-	size_t done = 0;
-
-	make_expansion(&order);
 	for (size_t s = 0; s < LM_RANS_SLOTS; s++)
 		table[s] = slots->byte[s] | (uint32_t)slots->freq[s] << 8 |
 			   (uint32_t)slots->rank[s] << 16;
+}
+
+/* One group; the end of what it took from the stream. */
+static inline TARGET const uint8_t *decode_group(const uint32_t table[LM_RANS_SLOTS],
+						 const struct order *order, uint32_t *states,
+						 const uint8_t *stream, uint8_t *bytes)
+{
+	const __m256i low8 = _mm256_set1_epi32(0xff), least = _mm256_set1_epi32(LM_RANS_LOW);
+
+	for (size_t v = 0; v < VECTORS; v++, bytes += WIDE) {
+		__m256i x = load_lanes(states + WIDE * v), empty, next;
+		__m256i entry = look_up(table, _mm256_and_si256(x, low8));
+		unsigned mask;
+
+		store_bytes(bytes, entry);
+		x = _mm256_mullo_epi32(_mm256_srli_epi32(x, 8),
+				       _mm256_and_si256(_mm256_srli_epi32(entry, 8), low8));
+		x = _mm256_add_epi32(x, _mm256_srli_epi32(entry, 16));
+		empty = _mm256_cmpgt_epi32(least, x);
+		mask = mask_of(empty);
+		next = reorder(order, mask, load_bytes(stream));
+		next = _mm256_or_si256(_mm256_slli_epi32(x, 8), next);
+		store_lanes(states + WIDE * v, _mm256_blendv_epi8(x, next, empty));
+		stream += __builtin_popcount(mask);
+	}
+	return stream;
+}
+
+TARGET size_t lm_rans_decode_avx2(const struct lm_rans_tables *t, struct lm_rans_reader *r,
+				  uint8_t *bytes, size_t groups)
+{
+	uint32_t tables[LM_RANS_CLASSES][LM_RANS_SLOTS], states[LM_RANS_LANES];
+	const uint8_t *stream = r->stream;
+	struct order order;
+	unsigned class = 0;
+	size_t done = 0;
+
+	make_expansion(&order);
+	for (unsigned c = 0; c < t->classes; c++)
+		pack_slots(&t->of_class[c], tables[c]);
 	memcpy(states, r->states, sizeof(states));
 	for (; done < groups && r->end - stream >= LM_RANS_LANES; done++) {
-		for (size_t v = 0; v < VECTORS; v++, bytes += WIDE) {
-			__m256i x = load_lanes(states + WIDE * v), empty, next;
-			__m256i entry = look_up(table, _mm256_and_si256(x, low8));
-			unsigned mask;
+		uint8_t *group = bytes + done * LM_RANS_LANES;
 
-			store_bytes(bytes, entry);
-			x = _mm256_mullo_epi32(_mm256_srli_epi32(x, 8),
-					       _mm256_and_si256(_mm256_srli_epi32(entry, 8), low8));
-			x = _mm256_add_epi32(x, _mm256_srli_epi32(entry, 16));
-			empty = _mm256_cmpgt_epi32(least, x);
-			mask = mask_of(empty);
-			next = reorder(&order, mask, load_bytes(stream));
-			next = _mm256_or_si256(_mm256_slli_epi32(x, 8), next);
-			store_lanes(states + WIDE * v, _mm256_blendv_epi8(x, next, empty));
-			stream += __builtin_popcount(mask);
-		}
+		stream = decode_group(tables[class], &order, states, stream, group);
+		if (t->classes > 1)
+			class = lm_rans_class_of(t->classes, t->limits,
+						 lm_rans_weight(t->weight, group));
 	}
 	memcpy(r->states, states, sizeof(states));
 	r->stream = stream;
@@ -147,20 +169,27 @@ static inline TARGET __m256i step(__m256i x, __m256i freq, __m256i start)
 	return _mm256_add_epi32(x, _mm256_mullo_epi32(quotient, _mm256_sub_epi32(slots, freq)));
 }
 
-TARGET void lm_rans_encode_avx2(const struct lm_rans_model *m, const uint8_t *bytes, size_t groups,
-				struct lm_rans_coder *coder)
+static void pack_class(const struct lm_rans_model *m, unsigned c, uint32_t table[256])
+{
+	for (size_t s = 0; s < 256; s++)
+		table[s] = m->of_class[c].freq[s] | (uint32_t)m->of_class[c].start[s] << 8 |
+			   (uint32_t)lm_rans_is_escaped(m, c, (uint8_t)s) << 31;
+}
+
+TARGET void lm_rans_encode_avx2(const struct lm_rans_model *m, const uint8_t *class,
+				const uint8_t *bytes, size_t groups, struct lm_rans_coder *coder)
 {
 	const __m256i low8 = _mm256_set1_epi32(0xff);
 	uint8_t *stream = coder->stream, *list = coder->list;
-	uint32_t table[256], states[LM_RANS_LANES];
+	uint32_t tables[LM_RANS_CLASSES][256], states[LM_RANS_LANES];
 	struct order order;
 
 	make_compression(&order);
-	for (size_t s = 0; s < 256; s++)
-		table[s] = m->freq[s] | (uint32_t)m->start[s] << 8 |
-			   (uint32_t)lm_rans_is_escaped(m, (uint8_t)s) << 31;
+	for (unsigned c = 0; c < m->classes; c++)
+		pack_class(m, c, tables[c]);
 	memcpy(states, coder->states, sizeof(states));
 	for (size_t i = groups * VECTORS; i-- > 0;) {
+		const uint32_t *table = tables[m->classes > 1 ? class[i / VECTORS] : 0];
 		uint32_t *lanes = states + i % VECTORS * WIDE;
 		__m256i in = load_bytes(bytes + WIDE * i), entry = look_up(table, in);
 		__m256i x = load_lanes(lanes), freq = _mm256_and_si256(entry, low8), room;

@@ -72,6 +72,30 @@ static inline LM_AVX512 __m512i lm_join_tops(const struct lm_lanes512 *x)
 	return _mm512_ternarylogic_epi32(low16, ab, cd, 0xca);
 }
 
+/* Limits of classes; those that are not there are above every sum. */
+static inline LM_AVX512 __m256i lm_load_limits(unsigned classes, const uint16_t *limits)
+{
+	uint16_t all[16];
+
+	for (unsigned i = 0; i < 16; i++)
+		all[i] = i + 1 < classes ? limits[i] : UINT16_MAX;
+	return _mm256_loadu_si256((const __m256i *)(const void *)all);
+}
+
+/* The class of the group behind this one. */
+static inline LM_AVX512 unsigned lm_next_class(__m512i group, __m256i limits)
+{
+	__m512i sums = _mm512_sad_epu8(group, _mm512_setzero_si512());
+	__m256i four = _mm256_add_epi64(_mm512_castsi512_si256(sums),
+					_mm512_extracti64x4_epi64(sums, 1));
+	__m128i two = _mm_add_epi64(_mm256_castsi256_si128(four),
+				    _mm256_extracti128_si256(four, 1));
+
+	two = _mm_add_epi64(two, _mm_unpackhi_epi64(two, two));
+	return (unsigned)__builtin_popcount(
+		_mm256_cmple_epu16_mask(limits, _mm256_broadcastw_epi16(two)));
+}
+
 static inline LM_AVX512 __m512i lm_load_lanes(const uint32_t states[LM_RANS_LANES], size_t v)
 {
 	uint32_t lanes[16];

@@ -2,11 +2,23 @@
 
 #include "codec/simd.h"
 
-static bool decode_plain(const struct lm_rans_slots *slots, struct lm_rans_reader *r,
+/* The class of the group at `bytes`, which others are in front of, but at the begin. */
+static const struct lm_rans_slots *slots_at(const struct lm_rans_tables *t, const uint8_t *bytes,
+					    bool begin)
+{
+	unsigned class = 0;
+
+	if (!begin && t->classes > 1)
+		class = lm_rans_class_of(t->classes, t->limits,
+					 lm_rans_weight(t->weight, bytes - LM_RANS_LANES));
+	return &t->of_class[class];
+}
+
+static bool decode_group(const struct lm_rans_slots *slots, struct lm_rans_reader *r,
 			 uint8_t *bytes, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		uint32_t *state = &r->states[i % LM_RANS_LANES], x = *state;
+		uint32_t x = r->states[i];
 		uint8_t slot = (uint8_t)x;
 
 		bytes[i] = slots->byte[slot];
@@ -16,29 +28,29 @@ static bool decode_plain(const struct lm_rans_slots *slots, struct lm_rans_reade
 				return false;
 			x = x << 8 | *r->stream++;
 		}
-		*state = x;
+		r->states[i] = x;
 	}
 	return true;
 }
 
 /* The same where the stream is surely long enough: no branch that depends on the data. */
-static size_t decode_groups(const struct lm_rans_slots *slots, struct lm_rans_reader *r,
+static size_t decode_groups(const struct lm_rans_tables *t, struct lm_rans_reader *r,
 			    uint8_t *bytes, size_t groups)
 {
-	uint32_t packed[LM_RANS_SLOTS], states[LM_RANS_LANES];
+	uint32_t states[LM_RANS_LANES];
 	const uint8_t *stream = r->stream;
 	size_t done = 0;
 
-	for (size_t s = 0; s < LM_RANS_SLOTS; s++)
-		packed[s] = slots->byte[s] | (uint32_t)slots->freq[s] << 8 |
-			    (uint32_t)slots->rank[s] << 16;
 	memcpy(states, r->states, sizeof(states));
 	for (; done < groups && r->end - stream >= LM_RANS_LANES; done++) {
-		for (size_t lane = 0; lane < LM_RANS_LANES; lane++) {
-			uint32_t x = states[lane], entry = packed[(uint8_t)x], empty;
+		const struct lm_rans_slots *slots = slots_at(t, bytes, done == 0);
 
-			*bytes++ = (uint8_t)entry;
-			x = (uint8_t)(entry >> 8) * (x >> 8) + (entry >> 16);
+		for (size_t lane = 0; lane < LM_RANS_LANES; lane++) {
+			uint32_t x = states[lane], empty;
+			uint8_t slot = (uint8_t)x;
+
+			*bytes++ = slots->byte[slot];
+			x = slots->freq[slot] * (x >> 8) + slots->rank[slot];
 			empty = x < LM_RANS_LOW;
 			states[lane] = x << 8 * empty | (*stream & (0 - empty));
 			stream += empty;
@@ -49,19 +61,19 @@ static size_t decode_groups(const struct lm_rans_slots *slots, struct lm_rans_re
 	return done;
 }
 
-static size_t decode_most(const struct lm_rans_slots *slots, struct lm_rans_reader *r,
+static size_t decode_most(const struct lm_rans_tables *t, struct lm_rans_reader *r,
 			  uint8_t *bytes, size_t groups)
 {
 #if defined(__x86_64__)
 	if (lm_simd() >= LM_SIMD_AVX512)
-		return lm_rans_decode_avx512(slots, r, bytes, groups);
+		return lm_rans_decode_avx512(t, r, bytes, groups);
 	if (lm_simd() >= LM_SIMD_AVX2)
-		return lm_rans_decode_avx2(slots, r, bytes, groups);
+		return lm_rans_decode_avx2(t, r, bytes, groups);
 #endif
-	return decode_groups(slots, r, bytes, groups);
+	return decode_groups(t, r, bytes, groups);
 }
 
-bool lm_rans_decode(const struct lm_rans_slots *slots, struct lm_rans_reader *r, uint8_t *bytes,
+bool lm_rans_decode(const struct lm_rans_tables *t, struct lm_rans_reader *r, uint8_t *bytes,
 		    size_t count)
 {
 	size_t done;
@@ -69,8 +81,12 @@ bool lm_rans_decode(const struct lm_rans_slots *slots, struct lm_rans_reader *r,
 	for (size_t lane = 0; lane < LM_RANS_LANES; lane++)
 		if (r->states[lane] < LM_RANS_LOW || r->states[lane] >= LM_RANS_HIGH)
 			return false;
-	done = decode_most(slots, r, bytes, count / LM_RANS_LANES) * LM_RANS_LANES;
-	if (!decode_plain(slots, r, bytes + done, count - done) || r->stream != r->end)
+	done = decode_most(t, r, bytes, count / LM_RANS_LANES) * LM_RANS_LANES;
+	for (; done < count; done += LM_MIN(count - done, (size_t)LM_RANS_LANES))
+		if (!decode_group(slots_at(t, bytes + done, done == 0), r, bytes + done,
+				  LM_MIN(count - done, (size_t)LM_RANS_LANES)))
+			return false;
+	if (r->stream != r->end)
 		return false;
 	for (size_t lane = 0; lane < LM_RANS_LANES; lane++)
 		if (r->states[lane] != LM_RANS_LOW)

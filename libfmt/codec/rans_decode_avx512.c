@@ -15,37 +15,70 @@ static inline LM_AVX512 __m512i fill(__m512i x, __m512i next)
 	return _mm512_or_si512(_mm512_mask_slli_epi32(x, empty, x, 8), next);
 }
 
-LM_AVX512 size_t lm_rans_decode_avx512(const struct lm_rans_slots *slots,
-				       struct lm_rans_reader *r, uint8_t *bytes, size_t groups)
+/* Tables of a class; in registers as long as there is one class. */
+struct class {
+	struct lm_table512 of_byte, of_freq, of_rank;
+};
+
+static inline LM_AVX512 void load_class(struct class *to, const struct lm_rans_slots *from)
 {
-	const struct lm_table512 of_byte = lm_load_table(slots->byte);
-	const struct lm_table512 of_freq = lm_load_table(slots->freq);
-	const struct lm_table512 of_rank = lm_load_table(slots->rank);
+	to->of_byte = lm_load_table(from->byte);
+	to->of_freq = lm_load_table(from->freq);
+	to->of_rank = lm_load_table(from->rank);
+}
+
+/* One group from the slots `at`. */
+static inline LM_AVX512 __attribute__((always_inline)) void decode_group(
+	const struct class *c, __m512i at, struct lm_lanes512 *x, uint8_t *bytes,
+	const uint8_t **stream)
+{
+	__m512i freq, rank, next;
+	__mmask64 high = _mm512_movepi8_mask(at), empty;
+
+	_mm512_storeu_si512(bytes, lm_look_up(&c->of_byte, at, high));
+	freq = lm_look_up(&c->of_freq, at, high);
+	rank = lm_look_up(&c->of_rank, at, high);
+	x->v0 = step(x->v0, lm_byte_of(freq, 0), lm_byte_of(rank, 0));
+	x->v1 = step(x->v1, lm_byte_of(freq, 1), lm_byte_of(rank, 1));
+	x->v2 = step(x->v2, lm_byte_of(freq, 2), lm_byte_of(rank, 2));
+	x->v3 = step(x->v3, lm_byte_of(freq, 3), lm_byte_of(rank, 3));
+	/* A state is too small when its third byte is 0. The stream has the next bytes of such
+	 * states in the order of the lanes, which is that of the bytes here. */
+	next = lm_join_tops(x);
+	empty = _mm512_testn_epi8_mask(next, next);
+	next = _mm512_maskz_expand_epi8(empty, _mm512_loadu_si512(*stream));
+	*stream += __builtin_popcountll(empty);
+	x->v0 = fill(x->v0, lm_byte_of(next, 0));
+	x->v1 = fill(x->v1, lm_byte_of(next, 1));
+	x->v2 = fill(x->v2, lm_byte_of(next, 2));
+	x->v3 = fill(x->v3, lm_byte_of(next, 3));
+}
+
+LM_AVX512 size_t lm_rans_decode_avx512(const struct lm_rans_tables *t, struct lm_rans_reader *r,
+				       uint8_t *bytes, size_t groups)
+{
+	const __m256i limits = lm_load_limits(t->classes, t->limits);
 	struct lm_lanes512 x = lm_load_states(r->states);
 	const uint8_t *stream = r->stream;
+	struct lm_table512 weights = lm_load_table(t->of_class[0].weight);
+	struct class tables;
 	size_t done = 0;
 
-	for (; done < groups && r->end - stream >= LM_RANS_LANES; done++) {
-		__m512i at = lm_join(x.v0, x.v1, x.v2, x.v3), freq, rank, next;
-		__mmask64 high = _mm512_movepi8_mask(at), empty;
+	load_class(&tables, &t->of_class[0]);
+	if (t->classes == 1) {
+		for (; done < groups && r->end - stream >= LM_RANS_LANES; done++)
+			decode_group(&tables, lm_join(x.v0, x.v1, x.v2, x.v3), &x,
+				     bytes + 64 * done, &stream);
+	} else {
+		for (; done < groups && r->end - stream >= LM_RANS_LANES; done++) {
+			__m512i at = lm_join(x.v0, x.v1, x.v2, x.v3);
+			__m512i sum = lm_look_up(&weights, at, _mm512_movepi8_mask(at));
+			const struct lm_rans_slots *next = &t->of_class[lm_next_class(sum, limits)];
 
-		_mm512_storeu_si512(bytes + 64 * done, lm_look_up(&of_byte, at, high));
-		freq = lm_look_up(&of_freq, at, high);
-		rank = lm_look_up(&of_rank, at, high);
-		x.v0 = step(x.v0, lm_byte_of(freq, 0), lm_byte_of(rank, 0));
-		x.v1 = step(x.v1, lm_byte_of(freq, 1), lm_byte_of(rank, 1));
-		x.v2 = step(x.v2, lm_byte_of(freq, 2), lm_byte_of(rank, 2));
-		x.v3 = step(x.v3, lm_byte_of(freq, 3), lm_byte_of(rank, 3));
-		/* A state is too small when its third byte is 0. The stream has the next bytes of
-		 * such states in the order of the lanes, which is that of the bytes here. */
-		next = lm_join_tops(&x);
-		empty = _mm512_testn_epi8_mask(next, next);
-		next = _mm512_maskz_expand_epi8(empty, _mm512_loadu_si512(stream));
-		stream += __builtin_popcountll(empty);
-		x.v0 = fill(x.v0, lm_byte_of(next, 0));
-		x.v1 = fill(x.v1, lm_byte_of(next, 1));
-		x.v2 = fill(x.v2, lm_byte_of(next, 2));
-		x.v3 = fill(x.v3, lm_byte_of(next, 3));
+			decode_group(&tables, at, &x, bytes + 64 * done, &stream);
+			load_class(&tables, next);
+			weights = lm_load_table(next->weight);
+		}
 	}
 	lm_store_states(r->states, &x);
 	r->stream = stream;

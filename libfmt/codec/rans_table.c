@@ -1,9 +1,5 @@
 #include "codec/rans.h"
 
-/* A byte below this share of all is escaped: 8 bits of frequency would make it too likely, and the
- * others too unlikely. */
-#define RARE 400
-
 void lm_histogram(const uint8_t *bytes, size_t len, uint32_t counts[256])
 {
 	/* Neighbours count in tables of their own: an increment need not wait for the one before. */
@@ -36,90 +32,76 @@ static bool worth_more(uint64_t count, unsigned halves, uint64_t other, unsigned
 }
 
 /* Frequencies that sum up to LM_RANS_SLOTS, none 0 where a count is not. */
-static void share_slots(const uint32_t counts[256], size_t count, unsigned freq[256])
+static void share_slots(const uint32_t counts[256], uint32_t count, unsigned freq[256])
 {
-	unsigned sum = 0;
+	unsigned sum = 0, n = 0;
+	uint8_t present[256];
 
-	for (size_t s = 0; s < 256; s++) {
+	for (unsigned s = 0; s < 256; s++) {
+		freq[s] = 0;
+		if (counts[s] == 0)
+			continue;
 		freq[s] = (unsigned)((uint64_t)counts[s] * LM_RANS_SLOTS / count);
-		freq[s] += freq[s] == 0 && counts[s] > 0;
+		freq[s] += freq[s] == 0;
 		sum += freq[s];
+		present[n++] = (uint8_t)s;
 	}
 	for (; sum < LM_RANS_SLOTS; sum++) {
-		size_t best = 0;
+		unsigned best = present[0];
 
-		for (size_t s = 1; s < 256; s++)
-			if (worth_more(counts[s], 2 * freq[s] + 1, counts[best],
+		for (unsigned i = 1; i < n; i++)
+			if (worth_more(counts[present[i]], 2 * freq[present[i]] + 1, counts[best],
 				       2 * freq[best] + 1))
-				best = s;
+				best = present[i];
 		freq[best]++;
 	}
 	for (; sum > LM_RANS_SLOTS; sum--) {
-		size_t best = 256;
+		unsigned best = 256;
 
-		for (size_t s = 0; s < 256; s++)
-			if (freq[s] > 1 && (best == 256 ||
-					    worth_more(counts[best], 2 * freq[best] - 1, counts[s],
-						       2 * freq[s] - 1)))
-				best = s;
+		for (unsigned i = 0; i < n; i++)
+			if (freq[present[i]] > 1 &&
+			    (best == 256 || worth_more(counts[best], 2 * freq[best] - 1,
+						       counts[present[i]],
+						       2 * freq[present[i]] - 1)))
+				best = present[i];
 		freq[best]--;
 	}
 }
 
-/* Escapes bytes that are rare, where there are two or more of them. Their counts go to the most
- * frequent of them, which becomes the marker. */
-static void escape_rare(struct lm_rans_model *m, uint32_t counts[256], size_t count)
+void lm_rans_class(struct lm_rans_class *c, const uint32_t counts[256], uint32_t count,
+		   const struct lm_rans_model *model)
 {
-	unsigned rare = 0;
-	uint32_t sum = 0;
+	const bool escapes = model->escapes;
+	const uint8_t marker = model->marker;
+	uint32_t own[256], escaped = 0;
+	unsigned freq[256], start = 0;
 
-	for (unsigned s = 0; s < 256; s++) {
-		if (counts[s] == 0 || (uint64_t)counts[s] * RARE >= count)
-			continue;
-		rare++;
-		sum += counts[s];
-		if (rare == 1 || counts[s] > counts[m->marker])
-			m->marker = (uint8_t)s;
-	}
-	m->escapes = rare >= 2;
-	if (!m->escapes)
-		return;
-	for (unsigned s = 0; s < 256; s++)
-		if ((uint64_t)counts[s] * RARE < count)
-			counts[s] = 0;
-	counts[m->marker] = sum;
-}
-
-bool lm_rans_model(struct lm_rans_model *m, const uint32_t counts[256], size_t count)
-{
-	unsigned freq[256], start = 0, distinct = 0;
-	uint32_t own[256];
-
-	*m = (struct lm_rans_model){ 0 };
+	*c = (struct lm_rans_class){ 0 };
 	memcpy(own, counts, sizeof(own));
-	escape_rare(m, own, count);
-	for (unsigned s = 0; s < 256; s++)
-		distinct += own[s] > 0;
-	if (distinct < 2)
-		return false;
+	for (unsigned s = 0; s < 256 && escapes; s++) {
+		if (s != marker && !lm_rans_is_rare(own[s], count))
+			continue;
+		escaped += own[s];
+		own[s] = 0;
+	}
+	/* Also where there is none of them now: another byte may come. */
+	if (escapes) {
+		count += escaped == 0;
+		own[marker] = LM_MAX(escaped, UINT32_C(1));
+	}
 	share_slots(own, count, freq);
 	for (unsigned s = 0; s < 256; s++) {
-		if (freq[s] == 0)
-			continue;
-		m->first = start == 0 ? (uint8_t)s : m->first;
-		m->last = (uint8_t)s;
-		m->has_slots[s] = 1;
-		m->freq[s] = (uint8_t)freq[s];
-		m->start[s] = (uint8_t)start;
+		c->value[s] = freq[s] == 0 && escapes ? marker : (uint8_t)s;
+		c->weight[s] = c->value[s] == marker && escapes ? model->neutral : (uint8_t)s;
+		c->has_slots[s] = freq[s] > 0;
+		c->freq[s] = (uint8_t)freq[s];
+		c->start[s] = (uint8_t)start;
 		start += freq[s];
 	}
-	for (unsigned s = 0; s < 256 && m->escapes; s++) {
-		if (m->has_slots[s])
-			continue;
-		m->freq[s] = m->freq[m->marker];
-		m->start[s] = m->start[m->marker];
+	for (unsigned s = 0; s < 256 && escapes; s++) {
+		c->freq[s] = c->freq[c->value[s]];
+		c->start[s] = c->start[c->value[s]];
 	}
-	return true;
 }
 
 bool lm_rans_slots(struct lm_rans_slots *slots, const uint8_t *freqs, size_t count, uint8_t first)
@@ -136,4 +118,13 @@ bool lm_rans_slots(struct lm_rans_slots *slots, const uint8_t *freqs, size_t cou
 		}
 	}
 	return at == LM_RANS_SLOTS;
+}
+
+void lm_rans_weigh(struct lm_rans_tables *t, bool escapes, uint8_t marker, uint8_t neutral)
+{
+	for (unsigned s = 0; s < 256; s++)
+		t->weight[s] = escapes && s == marker ? neutral : (uint8_t)s;
+	for (unsigned c = 0; c < t->classes; c++)
+		for (size_t slot = 0; slot < LM_RANS_SLOTS; slot++)
+			t->of_class[c].weight[slot] = t->weight[t->of_class[c].byte[slot]];
 }

@@ -82,7 +82,8 @@ uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload, bool customers)
 {
 	enum { SMALLEST = 2 << 10, LARGEST = 64 << 10, FEW = 12 << 10, MANY = 192 << 10 };
 	uint64_t least = clamp(payload / 1024, SMALLEST, 2 * SMALLEST);
-	uint64_t room = LM_MAX(image_len / 8, clamp(payload / 32768, least, LARGEST));
+	uint64_t grows = image_len / (customers ? 8 : 64);
+	uint64_t room = LM_MAX(grows, clamp(payload / 32768, least, LARGEST));
 	uint64_t size;
 
 	if (image_len > LM_SLOT_LIMIT)

@@ -41,7 +41,7 @@ static inline uint64_t lm_slots_end(uint64_t slot_size)
 
 /* Slot size for an image of this length in front of `payload` bytes of members: with room to
  * grow that is in proportion to both, and more when customers will come, whose key slot and line
- * in the book take some 800 bytes (spec: 2.2). 0 when it would be over LM_SLOT_LIMIT. */
+ * in the book take some 800 bytes (spec: 2.2). Without them only signatures come. 0 when it would be over LM_SLOT_LIMIT. */
 uint64_t lm_slot_size_for(uint64_t image_len, uint64_t payload, bool customers);
 
 /* Reads the fixed head of the file. ECORRUPT "is not an lmodel archive" or what is wrong. */

@@ -66,7 +66,7 @@ def offsets():
     if os.environ.get("LMODEL_TEST_FULL"):
         return range(len(whole))
     if what == "cuts":
-        return sorted(set(range(0, len(whole), 128)) | set(range(len(whole) - 1100, len(whole), 97)))
+        return sorted(set(range(0, len(whole), 64)) | set(range(len(whole) - 1100, len(whole), 97)))
     image = max(i for i in range(A, A + R - 512) if whole[i]) + 1 - A
     some = set(range(A, A + image, 7)) | set(range(B, B + image, 67))
     for slot in A, B:

@@ -34,26 +34,34 @@ def zstd(frame, length):
 
 def rans(stored, count):
     """5.3"""
-    first, last, kind = stored[:3]
-    freqs = stored[3:4 + last - first]
-    at = 4 + last - first
-    need(first < last and freqs[0] and freqs[-1] and sum(freqs) == 256 and kind < 2,
-         "a rans plane's table")
-    slots = [(first + k, f, r) for k, f in enumerate(freqs) for r in range(f)]
+    first, last, kind, classes = stored[:4]
+    values = last - first + 1
+    need(values > 1 and kind < 2 and 1 <= classes <= 16, "a rans plane's head")
+    at = 2 + 2 * classes
+    limits = struct.unpack_from(f"<{classes - 1}H", stored, 4)
+    need(list(limits) == sorted(set(limits)), "a rans plane's limits")
+    freqs = [stored[at + c * values:at + (c + 1) * values] for c in range(classes)]
+    at += values * classes
+    need(all(sum(f) == 256 for f in freqs) and any(f[0] for f in freqs) and
+         any(f[-1] for f in freqs), "a rans plane's frequencies")
+    slots = [[(first + k, f, r) for k, f in enumerate(of) for r in range(f)] for of in freqs]
     if kind:
-        marker, method, size, length = struct.unpack_from("<BBII", stored, at)
-        need(1 <= size <= count and method in (0, 2), "a list")
-        escaped = stored[at + 10:at + 10 + length]
-        at += 10 + length
+        marker, neutral, method, size, length = struct.unpack_from("<BBBII", stored, at)
+        need(1 <= size <= count and method in (0, 2) and (classes > 1 or neutral == 0), "a list")
+        escaped = stored[at + 11:at + 11 + length]
+        at += 11 + length
         escaped = zstd(escaped, size) if method else escaped
         need(len(escaped) == size, "a list's length")
     need(len(stored) >= at + 192, "a rans plane's states")
     states = [int.from_bytes(stored[k:k + 3], "little") for k in range(at, at + 192, 3)]
     need(min(states) >= 65536, "a rans plane's states")
-    at, out = at + 192, bytearray(count)
+    at, out, of_class = at + 192, bytearray(count), 0
     for i in range(count):
+        if i and i % 64 == 0:
+            total = sum(neutral if kind and byte == marker else byte for byte in out[i - 64:i])
+            of_class = sum(limit <= total for limit in limits)
         x = states[i % 64]
-        out[i], freq, rank = slots[x % 256]
+        out[i], freq, rank = slots[of_class][x % 256]
         x = freq * (x // 256) + rank
         if x < 65536:
             need(at < len(stored), "a rans plane's stream")

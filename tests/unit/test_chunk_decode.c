@@ -158,7 +158,7 @@ static void test_plane_tables(void)
 		ENTRY(2, 10), ENTRY(1, 1), FRAME, 'b');
 	PLANES(48, "plane table is cut short", "nine bytes of a table of ten",
 	       ENTRY(2, 10), 1, 1, 0, 0);
-	PLANES(48, "rans plane is cut short", "a frame that is called rans",
+	PLANES(48, "rans plane of 253 classes", "a frame that is called rans",
 	       ENTRY(3, 10), ENTRY(1, 1), FRAME, 'b');
 	PLANES(48, "unknown plane method 9", "a plane method of a later version",
 	       ENTRY(9, 10), ENTRY(1, 1), FRAME, 'b');

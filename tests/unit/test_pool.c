@@ -132,8 +132,9 @@ static struct run run_of(unsigned workers, uint64_t jobs)
 {
 	return (struct run){
 		.workers = workers, .jobs = jobs,
-		.ring = (ops.work_pair != NULL ? 6 : 2) * (uint64_t)workers + 1, .fail_next = NEVER, .fail_work = NEVER,
-		.fail_put = NEVER, .fail_emit = NEVER, .fail_work_from = NEVER,
+		.ring = (ops.work_pair != NULL ? 6 : 2) * (uint64_t)workers + 1,
+		.fail_next = NEVER, .fail_work = NEVER, .fail_put = NEVER, .fail_emit = NEVER,
+		.fail_work_from = NEVER,
 	};
 }
 

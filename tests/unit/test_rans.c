@@ -75,6 +75,12 @@ static uint8_t noise(size_t i)
 	return (uint8_t)next_byte();
 }
 
+/* A scale each 512 bytes. */
+static uint8_t rows(size_t i)
+{
+	return (uint8_t)(geometric(i) + (i / 512 * 0x9e3779b1u >> 9) % 8 * 3);
+}
+
 static const struct {
 	const char *name;
 	uint8_t (*at)(size_t i);
@@ -82,6 +88,7 @@ static const struct {
 	{ "geometric", geometric }, { "even", even },   { "half", half },
 	{ "two", two },             { "rare", rare },   { "stretches", stretches },
 	{ "once", once },           { "noise", noise }, { "periodic", periodic },
+	{ "rows", rows },
 };
 
 static const size_t lengths[] = {
@@ -97,7 +104,7 @@ static size_t encode(size_t len, uint8_t *out)
 	size_t room = 2 * len + 1024, n;
 
 	memset(out, CANARY, room + 1);
-	if (lm_rans_plane_encode(codec, input, len, room, out, room, &n, NULL) != LMODEL_OK ||
+	if (lm_rans_plane_encode(codec, input, len, room, false, out, room, &n, NULL) != LMODEL_OK ||
 	    out[room] != CANARY || n > room)
 		exit(99);
 	return n;
@@ -180,6 +187,66 @@ static void test_lengths(void)
 	}
 }
 
+static uint32_t get_state(const uint8_t *stored_state)
+{
+	return stored_state[0] | (uint32_t)stored_state[1] << 8 | (uint32_t)stored_state[2] << 16;
+}
+
+/* Decodes as the specification has it, one byte after the other, but for the list. */
+static bool decodes_slowly(const uint8_t *plane, size_t n, uint8_t *out, size_t count)
+{
+	size_t values = (size_t)plane[1] - plane[0] + 1, classes = plane[3], class = 0;
+	const uint8_t *freqs = plane + 2 + 2 * classes, *list = freqs + values * classes;
+	size_t at = (size_t)(list - plane) + 11 + lm_get_u32(list + 7);
+	uint32_t state_of[64], sum = 0;
+
+	for (size_t i = 0; i < 64; i++, at += 3)
+		state_of[i] = get_state(plane + at);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t x = state_of[i % 64], start = 0, byte = 0;
+
+		if (i > 0 && i % 64 == 0) {
+			for (class = 0; class + 1 < classes; class++)
+				if ((plane[4 + 2 * class] | plane[5 + 2 * class] << 8) > (int)sum)
+					break;
+			sum = 0;
+		}
+		while (start + freqs[class * values + byte] <= x % 256)
+			start += freqs[class * values + byte++];
+		out[i] = (uint8_t)(plane[0] + byte);
+		sum += out[i] == list[0] ? list[1] : out[i];
+		x = freqs[class * values + byte] * (x / 256) + x % 256 - start;
+		if (x < 65536)
+			x = x * 256 + plane[at++];
+		state_of[i % 64] = x;
+	}
+	return at == n;
+}
+
+/* Classes are found, and those that a reader finds. */
+static void test_classes(void)
+{
+	size_t len = 300000, n, list, bad = 0;
+
+	for (size_t i = 0; i < len; i++)
+		input[i] = rows(i);
+	n = encode(len, stored);
+	ok(n > 0 && stored[2] == 1 && stored[3] > 4, "rows with scales of their own: %d classes",
+	   stored[3]);
+	if (!ok((double)n < 0.97 * entropy(len), "shorter than the entropy of all together"))
+		printf("#   %zu bytes, entropy %.0f\n", n, entropy(len));
+	ok(decodes_slowly(stored, n, other, len), "a slow reader comes to the end of the stream");
+	list = 2 + 2 * (size_t)stored[3] + ((size_t)stored[1] - stored[0] + 1) * stored[3];
+	for (size_t p = 0; p < LM_COUNT(paths); p++) {
+		lm_simd_limit(paths[p]);
+		bad += !decodes(stored, n, len);
+		for (size_t i = 0; i < len; i++)
+			bad += back[i] != other[i] && other[i] != stored[list];
+	}
+	is_int((intmax_t)bad, 0, "every path decodes as it does");
+	lm_simd_limit(LM_SIMD_AVX512);
+}
+
 /* Each byte of a short plane, changed and left out: noticed, or decoded to other bytes within its
  * bounds. */
 static void test_damage(void)
@@ -248,9 +315,9 @@ static void refuses(struct plane p, size_t count, const char *message, const cha
 	free(exact);
 }
 
-#define LIST(marker, method, count, len) marker, method, count, 0, 0, 0, len, 0, 0, 0
-#define FREQS 0x61, 0x62, 0, 255, 1
-#define FREQS_AND_LIST 0x61, 0x62, 1, 255, 1
+#define LIST(marker, method, count, len) marker, 0, method, count, 0, 0, 0, len, 0, 0, 0
+#define FREQS 0x61, 0x62, 0, 1, 255, 1
+#define FREQS_AND_LIST 0x61, 0x62, 1, 1, 255, 1
 
 static void test_by_hand(void)
 {
@@ -262,14 +329,20 @@ static void test_by_hand(void)
 	   memcmp(out, "aab", 3) == 0, "the specification's vector");
 	ok(lm_rans_plane_decode(codec, escaped.bytes, escaped.len, out, 3, NULL) == LMODEL_OK &&
 	   memcmp(out, "\7\10b", 3) == 0, "the same with a list");
-	refuses(PLANE(0x62, 0x61, 0, 255, 1), 3, "fewer than two values", "last below first");
-	refuses(PLANE(0x61, 0x61, 0, 255, 1), 3, "fewer than two values", "one value");
-	refuses(PLANE(0x61, 0x62, 2, 255, 1), 3, "unknown kind 2", "another kind");
-	refuses(PLANE(0x61, 0x62, 0, 254, 1), 3, "do not sum up", "255 slots");
-	refuses(PLANE(0x61, 0x62, 0, 255, 2), 3, "do not sum up", "257 slots");
-	refuses(PLANE(0x61, 0x63, 0, 0, 255, 1), 3, "has no slot", "a first value without slots");
-	refuses(PLANE(0x61, 0x63, 0, 255, 1, 0), 3, "has no slot", "a last value without slots");
-	refuses(PLANE(0x61, 0x62, 1, 255, 1, LIST(0x61, 0, 0, 0)), 3, "list of 0 bytes",
+	refuses(PLANE(0x62, 0x61, 0, 1, 255, 1), 3, "fewer than two values", "last below first");
+	refuses(PLANE(0x61, 0x61, 0, 1, 255, 1), 3, "fewer than two values", "one value");
+	refuses(PLANE(0x61, 0x62, 2, 1, 255, 1), 3, "unknown kind 2", "another kind");
+	refuses(PLANE(0x61, 0x62, 0, 0, 255, 1), 3, "rans plane of 0 classes", "no class");
+	refuses(PLANE(0x61, 0x62, 0, 17, 255, 1), 3, "rans plane of 17 classes", "17 classes");
+	refuses(PLANE(0x61, 0x62, 0, 3, 7, 0, 7, 0, 255, 1, 255, 1, 255, 1), 3, "do not rise",
+		"limits that do not rise");
+	refuses(PLANE(0x61, 0x62, 0, 2, 7, 0, 255, 1, 255, 2), 3, "do not sum up",
+		"257 slots in the second class");
+	refuses(PLANE(0x61, 0x62, 0, 1, 254, 1), 3, "do not sum up", "255 slots");
+	refuses(PLANE(0x61, 0x62, 0, 1, 255, 2), 3, "do not sum up", "257 slots");
+	refuses(PLANE(0x61, 0x63, 0, 1, 0, 255, 1), 3, "has no slot", "a first value without slots");
+	refuses(PLANE(0x61, 0x63, 0, 1, 255, 1, 0), 3, "has no slot", "a last value without slots");
+	refuses(PLANE(0x61, 0x62, 1, 1, 255, 1, LIST(0x61, 0, 0, 0)), 3, "list of 0 bytes",
 		"a list of nothing");
 	refuses(PLANE(FREQS_AND_LIST, LIST(0x61, 0, 4, 4), 1, 2, 3, 4), 3, "list of 4 bytes",
 		"a list longer than the plane");
@@ -278,8 +351,10 @@ static void test_by_hand(void)
 	refuses(PLANE(FREQS_AND_LIST, LIST(0x61, 3, 2, 2), 1, 2), 3, "by method 3", "a list by rANS");
 	refuses(PLANE(FREQS_AND_LIST, LIST(0x61, 2, 2, 2), 1, 2), 3, "no zstd frame",
 		"a list that is no frame");
-	refuses(PLANE(FREQS_AND_LIST, 0x61, 0, 2, 0, 0, 0, 0, 0, 0, 1, 7, 8), 3, "over the end",
+	refuses(PLANE(FREQS_AND_LIST, 0x61, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 7, 8), 3, "over the end",
 		"a list of 16 MiB");
+	refuses(PLANE(FREQS_AND_LIST, 0x61, 9, 0, 2, 0, 0, 0, 2, 0, 0, 0, 7, 8), 3,
+		"marker counts as 9", "one class, where nothing is summed up");
 	refuses(PLANE(FREQS_AND_LIST, LIST(0x61, 0, 1, 1), 7), 3, "other than its 1 escapes",
 		"a list too short");
 	refuses(PLANE(FREQS_AND_LIST, LIST(0x61, 0, 3, 3), 7, 8, 9), 3, "other than its 3 escapes",
@@ -287,7 +362,7 @@ static void test_by_hand(void)
 	refuses(PLANE(FREQS_AND_LIST, LIST(0x60, 0, 1, 1), 7), 3, "other than its 1 escapes",
 		"a marker that does not occur");
 	p = good;
-	p.bytes[5 + 2] = 0;
+	p.bytes[6 + 2] = 0;
 	refuses(p, 3, "stream of a rans plane is damaged", "a state too small");
 	p = good;
 	p.bytes[p.len - 2] = 2;
@@ -295,7 +370,7 @@ static void test_by_hand(void)
 	p = good;
 	p.len--;
 	refuses(p, 3, "stream of a rans plane is damaged", "a stream that ends early");
-	for (size_t len = 0; len < 5 + LM_RANS_STATES; len++) {
+	for (size_t len = 0; len < 6 + LM_RANS_STATES; len++) {
 		p.len = len;
 		if (lm_rans_plane_decode(codec, p.bytes, len, out, 3, NULL) != LMODEL_ECORRUPT)
 			break;
@@ -314,9 +389,9 @@ static void test_refused(void)
 		input[i] = geometric(i);
 	n = encode(5000, stored);
 	memset(other, CANARY, n);
-	ok(lm_rans_plane_encode(codec, input, 5000, n + 1, other, n - 1, &n, NULL) == LMODEL_OK &&
+	ok(lm_rans_plane_encode(codec, input, 5000, n + 1, false, other, n - 1, &n, NULL) == LMODEL_OK &&
 	   n > 0 && other[0] == CANARY, "without room nothing is written");
-	ok(lm_rans_plane_encode(codec, input, 5000, n, other, n, &n, NULL) == LMODEL_OK &&
+	ok(lm_rans_plane_encode(codec, input, 5000, n, false, other, n, &n, NULL) == LMODEL_OK &&
 	   n == 0 && other[0] == CANARY, "nor is what is not shorter");
 }
 
@@ -346,6 +421,7 @@ int main(void)
 	test_histogram();
 	test_paths();
 	test_lengths();
+	test_classes();
 	test_damage();
 	test_by_hand();
 	test_refused();
