@@ -57,6 +57,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/crypto/curve.c %D%/crypto/curve.h \
 	%D%/crypto/deeplock.c %D%/crypto/deeplock.h \
 	%D%/crypto/kdf.c %D%/crypto/kdf.h \
+	%D%/crypto/keystream.c \
 	%D%/crypto/secret.c %D%/crypto/secret.h \
 	%D%/crypto/sha256.c %D%/crypto/sha256.h \
 	%D%/crypto/sha512.c %D%/crypto/sha512.h \
@@ -187,7 +188,9 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/donors.c %D%/protect/donors.h \
 	%D%/protect/draw.h \
 	%D%/protect/eligible.c %D%/protect/eligible.h \
+	%D%/protect/find.c \
 	%D%/protect/gather.c %D%/protect/gather.h \
+	%D%/protect/gather_all.c \
 	%D%/protect/golomb.h \
 	%D%/protect/grid.c %D%/protect/grid.h \
 	%D%/protect/kernels.c %D%/protect/kernels.h %D%/protect/kernels_lanes.h \
@@ -208,6 +211,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/protect/ridge.c %D%/protect/ridge.h \
 	%D%/protect/sample.c %D%/protect/sample.h \
 	%D%/protect/scale.c %D%/protect/scale.h \
+	%D%/protect/scale_all.c \
 	%D%/protect/scope.c %D%/protect/scope.h \
 	%D%/protect/score.c %D%/protect/score.h \
 	%D%/protect/select.c %D%/protect/select.h \
@@ -262,6 +266,8 @@ dist_lmodelinclude_HEADERS = \
 	%D%/archive/protect.c %D%/archive/protect.h \
 	%D%/archive/protect_keys.c \
 	%D%/archive/protect_locks.c \
+	%D%/archive/protect_measure.c \
+	%D%/archive/protect_parts.h \
 	%D%/archive/protect_sealed.c \
 	%D%/archive/protect_write.c \
 	%D%/archive/read.c \

@@ -1,206 +1,17 @@
 /* Writing shards. First every tensor is walked to learn how long its streams will be; then their
  * places are known, and every tensor is walked again to write them, each by one worker. */
-#include "archive/protect.h"
+#include "archive/protect_parts.h"
 
 #include <stdio.h>
 
 #include "archive/content.h"
 #include "archive/deeplock.h"
-#include "archive/shard.h"
 #include "base/pool.h"
+#include "crypto/aead.h"
 #include "crypto/chunked.h"
 #include "crypto/crypto.h"
 #include "crypto/kdf.h"
 #include "crypto/secret.h"
-#include "protect/positions.h"
-
-enum { PENDING = 4096 };
-
-/* One tensor's share of one tier, in the making. */
-struct part {
-	size_t shard;                        /* LM_NONE: none */
-	struct lm_positions_meter *meter;
-	struct lm_positions_form form;
-	struct lm_hash *hash;                /* seeded: of what the shard holds */
-	struct lm_positions_writer *writer;
-	struct lm_stream_writer stream[2];
-	uint64_t values;                     /* bytes */
-	uint8_t *pending;                    /* values on their way into the stream */
-	size_t pending_len;
-};
-
-struct tensor_job {
-	struct lm_protection *p;
-	struct lm_writer *out;
-	size_t tensor;
-	bool columns, first_row;
-	const struct lm_units *units;
-	struct part part[LM_TIER_ROW_LIMIT];
-};
-
-/* ---- walking: runs of units of one tier, with their values ---- */
-
-typedef int run_fn(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
-		   size_t len, bool positions, struct lmodel_error *error);
-
-/* Inlined, `fn` too: most runs are of one element. */
-static inline __attribute__((always_inline)) int
-each_run(struct tensor_job *job, run_fn *fn, uint64_t first, const struct lm_chosen *chosen,
-	 const uint8_t *bytes, size_t len, struct lmodel_error *error)
-{
-	uint64_t unit = job->columns ? job->units->element_bytes : job->units->unit_bytes;
-
-	for (size_t i = 0, n; i < chosen->count; i += n) {
-		const uint64_t at = chosen->at[i];
-		const uint8_t tier = chosen->tier[i];
-		size_t from = (size_t)(at * unit);
-		int r;
-
-		for (n = 1; i + n < chosen->count && chosen->at[i + n] == at + n &&
-			    chosen->tier[i + n] == tier;)
-			n++;
-		r = fn(&job->part[tier], first + at, n, bytes == NULL ? NULL : bytes + from,
-		       (size_t)LM_MIN(n * unit, (uint64_t)(len - from)),
-		       !job->columns || job->first_row, error);
-		if (r != LMODEL_OK)
-			return r;
-	}
-	job->first_row = false;
-	return LMODEL_OK;
-}
-
-/* ---- measuring ---- */
-
-static int measure_run(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
-		       size_t len, bool positions, struct lmodel_error *error)
-{
-	uint8_t run[16];
-
-	(void)error;
-	if (positions)
-		lm_positions_meter_add(part->meter, first, count);
-	part->values += len;
-	if (part->hash != NULL) {
-		lm_put_u64(run, first);
-		lm_put_u64(run + 8, count);
-		lm_hash_add(part->hash, run, sizeof(run));
-		lm_hash_add(part->hash, values, len);
-	}
-	return LMODEL_OK;
-}
-
-static int measure_window(void *context, uint64_t first, uint64_t count,
-			  const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
-			  struct lmodel_error *error)
-{
-	(void)count;
-	return each_run(context, measure_run, first, chosen, bytes, len, error);
-}
-
-/* A locked tensor is one unit of the only tier; its record is in the place of values. */
-static int measure_piece(void *context, const uint8_t *bytes, size_t len,
-			 struct lmodel_error *error)
-{
-	struct tensor_job *job = context;
-	int r = measure_run(&job->part[0], 0, 1, bytes, len, job->first_row, error);
-
-	job->first_row = false;
-	return r;
-}
-
-/* The length is known; what it holds matters to a seeded salt alone. */
-static int measure_record(struct tensor_job *job, struct lmodel_error *error)
-{
-	const struct lm_protected_model *model = &job->p->model;
-
-	if (job->p->seeded)
-		return lm_lock_record(model, job->tensor, measure_piece, job, error);
-	lm_positions_meter_add(job->part[0].meter, 0, 1);
-	job->part[0].values = lm_lock_record_len(model->model->tensors[job->tensor].bytes);
-	return LMODEL_OK;
-}
-
-static void begin_job(struct tensor_job *job, struct lm_protection *p, struct lm_writer *out,
-		      size_t tensor)
-{
-	memset(job, 0, sizeof(*job));
-	job->p = p;
-	job->out = out;
-	job->tensor = tensor;
-	job->units = &lm_protected_tensor(&p->model, tensor)->units;
-	job->columns = job->units->kind == LM_UNIT_COLUMN;
-	job->first_row = true;
-	for (size_t t = 0; t < LM_TIER_ROW_LIMIT; t++) {
-		job->part[t].shard = t < p->manifest->tier_count ?
-					     lm_shard_find(p->manifest, t, tensor) : LM_NONE;
-		job->part[t].stream[0].fd = job->part[t].stream[1].fd = -1;
-	}
-}
-
-static void end_job(struct tensor_job *job)
-{
-	for (size_t t = 0; t < LM_TIER_ROW_LIMIT; t++) {
-		struct part *part = &job->part[t];
-
-		lm_positions_meter_free(part->meter);
-		lm_positions_writer_free(part->writer);
-		if (part->pending != NULL)
-			lm_wipe(part->pending, PENDING);
-		free(part->pending);
-		lm_stream_release(&part->stream[0]);
-		lm_stream_release(&part->stream[1]);
-		if (part->hash != NULL)
-			lm_hash_free(part->hash);
-	}
-}
-
-static int measure(struct tensor_job *job, struct lm_positions_form *forms,
-		   struct lmodel_error *error)
-{
-	struct lm_protection *p = job->p;
-	const struct lm_selected_tensor *s = lm_protected_tensor(&p->model, job->tensor);
-	int r = LMODEL_OK;
-
-	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
-		struct part *part = &job->part[t];
-
-		if (part->shard == LM_NONE)
-			continue;
-		part->meter = lm_positions_meter_new(s->units.count,
-						     s->upto[t] - (t > 0 ? s->upto[t - 1] : 0),
-						     error);
-		if (p->seeded)
-			part->hash = lm_hash_new(error);
-		if (part->meter == NULL || (p->seeded && part->hash == NULL))
-			r = LMODEL_EFAILED;
-	}
-	if (r == LMODEL_OK)
-		r = p->model.lock_key != NULL ? measure_record(job, error) :
-		    lm_protected_walk(&p->model, job->tensor, p->seeded, measure_window, job,
-				      error);
-	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
-		struct part *part = &job->part[t];
-		struct lm_stream_row *stream;
-
-		if (part->shard == LM_NONE)
-			continue;
-		stream = p->manifest->shards[part->shard].stream;
-		lm_positions_meter_finish(part->meter, &forms[part->shard]);
-		if (lm_padded_len(part->values) > LM_SEALED_LIMIT)
-			return lm_fail(error, LMODEL_ELIMIT,
-				       "tensor %s: %ju bytes of it in one tier; the "
-				       "limit is %ju",
-				       LM_QUOTE(p->manifest->tensors[job->tensor].name),
-				       (uintmax_t)part->values, (uintmax_t)LM_SEALED_LIMIT);
-		stream[LM_POSITIONS].length = lm_sealed_len(lm_padded_len(forms[part->shard].len));
-		stream[LM_VALUES].length = lm_sealed_len(lm_padded_len(part->values));
-		/* Kept here until the stream is written. */
-		stream[LM_VALUES].offset = part->values;
-		if (part->hash != NULL)
-			lm_hash_finish(part->hash, p->content[part->shard]);
-	}
-	return r;
-}
 
 /* ---- writing ---- */
 
@@ -209,7 +20,7 @@ static int to_stream(void *context, const uint8_t *bytes, size_t len, struct lmo
 	return lm_stream_add(context, bytes, len, error);
 }
 
-static int flush_values(struct part *part, struct lmodel_error *error)
+static int flush_values(struct lm_part *part, struct lmodel_error *error)
 {
 	size_t len = part->pending_len;
 
@@ -218,13 +29,13 @@ static int flush_values(struct part *part, struct lmodel_error *error)
 			  lm_stream_add(&part->stream[LM_VALUES], part->pending, len, error);
 }
 
-static inline int add_values(struct part *part, const uint8_t *values, size_t len,
+static inline int add_values(struct lm_part *part, const uint8_t *values, size_t len,
 			     struct lmodel_error *error)
 {
-	if (len > PENDING - part->pending_len) {
+	if (len > LM_PART_PENDING - part->pending_len) {
 		int r = flush_values(part, error);
 
-		if (r != LMODEL_OK || len > PENDING)
+		if (r != LMODEL_OK || len > LM_PART_PENDING)
 			return r == LMODEL_OK ? lm_stream_add(&part->stream[LM_VALUES], values, len,
 							      error) : r;
 	}
@@ -238,7 +49,7 @@ static inline int add_values(struct part *part, const uint8_t *values, size_t le
 	return LMODEL_OK;
 }
 
-static int write_run(struct part *part, uint64_t first, uint64_t count, const uint8_t *values,
+static int write_run(struct lm_part *part, uint64_t first, uint64_t count, const uint8_t *values,
 		     size_t len, bool positions, struct lmodel_error *error)
 {
 	int r = positions ? lm_positions_writer_add(part->writer, first, count, error) : LMODEL_OK;
@@ -246,18 +57,64 @@ static int write_run(struct part *part, uint64_t first, uint64_t count, const ui
 	return r == LMODEL_OK ? add_values(part, values, len, error) : r;
 }
 
+/* The values of the units of a window. */
+static int add_units(const struct lm_tensor_job *job, struct lm_part *part, const uint8_t *bytes,
+		     size_t len, struct lmodel_error *error)
+{
+	const size_t unit = (size_t)job->units->unit_bytes;
+	int r = LMODEL_OK;
+
+	for (size_t i = 0, n; i < part->at_count && r == LMODEL_OK; i += n) {
+		const uint32_t *at = part->at + i;
+		uint8_t *to = part->pending + part->pending_len;
+
+		n = LM_MIN(part->at_count - i, (LM_PART_PENDING - part->pending_len) / unit);
+		if (n == 0 || (unit != 2 && unit != 4)) {
+			const size_t from = *at * unit;
+
+			n = 1;
+			r = add_values(part, bytes + from, LM_MIN(unit, len - from), error);
+			continue;
+		}
+		if (unit == 2)
+			for (size_t k = 0; k < n; k++)
+				memcpy(to + 2 * k, bytes + 2 * (size_t)at[k], 2);
+		else
+			for (size_t k = 0; k < n; k++)
+				memcpy(to + 4 * k, bytes + 4 * (size_t)at[k], 4);
+		part->pending_len += n * unit;
+	}
+	return r;
+}
+
 static int write_window(void *context, uint64_t first, uint64_t count,
 			const struct lm_chosen *chosen, const uint8_t *bytes, size_t len,
 			struct lmodel_error *error)
 {
+	struct lm_tensor_job *job = context;
+	int r;
+
 	(void)count;
-	return each_run(context, write_run, first, chosen, bytes, len, error);
+	if (job->columns)
+		return lm_part_each_run(job, write_run, first, chosen, bytes, len, error);
+	r = lm_tensor_job_split(job, chosen, error);
+	for (size_t t = 0; t < job->p->manifest->tier_count && r == LMODEL_OK; t++) {
+		struct lm_part *part = &job->part[t];
+
+		if (part->at_count == 0)
+			continue;
+		r = lm_positions_writer_numbers(part->writer, first, part->at, part->at_count,
+						error);
+		if (r == LMODEL_OK)
+			r = add_units(job, part, bytes, len, error);
+	}
+	return r;
 }
 
 static int write_piece(void *context, const uint8_t *bytes, size_t len,
 		       struct lmodel_error *error)
 {
-	struct tensor_job *job = context;
+	struct lm_tensor_job *job = context;
 	int r = write_run(&job->part[0], 0, 1, bytes, len, job->first_row, error);
 
 	job->first_row = false;
@@ -277,7 +134,7 @@ static void make_salt(const struct lm_protection *p, size_t shard, const uint8_t
 	lm_wipe(key, sizeof(key));
 }
 
-static int begin_stream(struct tensor_job *job, size_t tier, enum lm_stream kind, uint64_t len,
+static int begin_stream(struct lm_tensor_job *job, size_t tier, enum lm_stream kind, uint64_t len,
 			const uint8_t base[LM_SHA256_SIZE], const uint8_t random[LM_SEALED_SALT],
 			struct lmodel_error *error)
 {
@@ -302,18 +159,34 @@ static int begin_stream(struct tensor_job *job, size_t tier, enum lm_stream kind
 	return r;
 }
 
-static int write_tensor(struct tensor_job *job, const struct lm_positions_form *forms,
+/* Fresh random bytes, at the place of the tensor in a keystream: libgcrypt stirs its pool at each
+ * call, which takes longer than the encryption of a small tensor. */
+static int draw_salts(const struct lm_tensor_job *job,
+		      uint8_t salts[LM_TIER_ROW_LIMIT][2][LM_SEALED_SALT],
+		      struct lmodel_error *error)
+{
+	const size_t len = LM_TIER_ROW_LIMIT * sizeof(salts[0]);
+	struct lm_keystream *stream = lm_keystream_new(job->salt_key, error);
+
+	if (stream == NULL)
+		return LMODEL_EFAILED;
+	lm_keystream_read(stream, job->tensor * (uint64_t)len, salts, len);
+	lm_keystream_free(stream);
+	return LMODEL_OK;
+}
+
+static int write_tensor(struct lm_tensor_job *job, const struct lm_positions_form *forms,
 			const uint64_t *values, struct lmodel_error *error)
 {
 	struct lm_protection *p = job->p;
 	uint8_t base[LM_SHA256_SIZE], salts[LM_TIER_ROW_LIMIT][2][LM_SEALED_SALT];
 	int r = lm_content_base_digest(p->manifest, job->tensor, base, error);
 
-	if (!p->seeded) /* one call: libgcrypt stirs its pool at each */
-		lm_random(salts, p->manifest->tier_count * sizeof(salts[0]));
+	if (r == LMODEL_OK && !p->seeded)
+		r = draw_salts(job, salts, error);
 
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
-		struct part *part = &job->part[t];
+		struct lm_part *part = &job->part[t];
 
 		if (part->shard == LM_NONE)
 			continue;
@@ -326,7 +199,7 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 			break;
 		part->writer = lm_positions_writer_new(&forms[part->shard], to_stream,
 						       &part->stream[LM_POSITIONS], error);
-		part->pending = malloc(PENDING);
+		part->pending = malloc(LM_PART_PENDING);
 		if (part->writer == NULL)
 			r = LMODEL_EFAILED;
 		else if (part->pending == NULL)
@@ -335,9 +208,10 @@ static int write_tensor(struct tensor_job *job, const struct lm_positions_form *
 	if (r == LMODEL_OK)
 		r = p->model.lock_key != NULL ?
 			    lm_lock_record(&p->model, job->tensor, write_piece, job, error) :
-			    lm_protected_walk(&p->model, job->tensor, true, write_window, job, error);
+			    lm_protected_walk(&p->model, job->tensor, true, write_window, job,
+					      error);
 	for (size_t t = 0; t < p->manifest->tier_count && r == LMODEL_OK; t++) {
-		struct part *part = &job->part[t];
+		struct lm_part *part = &job->part[t];
 		struct lm_stream_row *rows;
 
 		if (part->shard == LM_NONE)
@@ -359,6 +233,7 @@ struct passing {
 	struct lm_writer *out;       /* NULL: measuring */
 	struct lm_positions_form *forms;
 	const uint64_t *values;
+	uint8_t salt_key[LM_KEY];
 	size_t next;
 };
 
@@ -380,14 +255,15 @@ static int next_tensor(void *context, void *argument, struct lmodel_error *error
 static int do_tensor(void *context, unsigned worker, void *argument, struct lmodel_error *error)
 {
 	struct passing *c = context;
-	struct tensor_job job;
+	struct lm_tensor_job job;
 	int r;
 
 	(void)worker;
-	begin_job(&job, c->p, c->out, *(size_t *)argument);
-	r = c->out == NULL ? measure(&job, c->forms, error) :
+	lm_tensor_job_begin(&job, c->p, c->out, *(size_t *)argument);
+	job.salt_key = c->salt_key;
+	r = c->out == NULL ? lm_tensor_job_measure(&job, c->forms, error) :
 			     write_tensor(&job, c->forms, c->values, error);
-	end_job(&job);
+	lm_tensor_job_end(&job);
 	return r;
 }
 
@@ -438,12 +314,14 @@ static int place(struct lm_protection *p, struct lm_writer *out, struct lmodel_e
 
 int lm_protection_write(struct lm_protection *p, struct lm_writer *out, struct lmodel_error *error)
 {
-	size_t count = p->manifest->shard_count;
+	const size_t count = p->manifest->shard_count;
 	LM_FREE struct lm_positions_form *forms = calloc(count + 1, sizeof(*forms));
 	LM_FREE uint64_t *values = calloc(count + 1, sizeof(*values));
 	struct passing c = { .p = p, .forms = forms, .values = values };
 	int r;
 
+	lm_mask_free(p->model.mask); /* the base stands: no decoy is drawn any more */
+	p->model.mask = NULL;
 	if (p->seeded)
 		p->content = calloc(count + 1, sizeof(*p->content));
 	if (forms == NULL || values == NULL || (p->seeded && p->content == NULL))
@@ -455,7 +333,11 @@ int lm_protection_write(struct lm_protection *p, struct lm_writer *out, struct l
 		values[i] = p->manifest->shards[i].stream[LM_VALUES].offset;
 	r = place(p, out, error);
 	c.out = out;
+	lm_random(c.salt_key, sizeof(c.salt_key));
 	if (r == LMODEL_OK)
 		r = pass(&c, error);
+	lm_wipe(c.salt_key, sizeof(c.salt_key));
+	lm_selection_free(p->model.selection); /* room for the manifest */
+	p->model.selection = NULL;
 	return r == LMODEL_OK ? lm_protection_write_sealed(p, out, error) : r;
 }

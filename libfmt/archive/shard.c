@@ -90,11 +90,14 @@ static int put(struct lm_stream_writer *w, const uint8_t *bytes, size_t len,
 
 static int seal_chunk(struct lm_stream_writer *w, struct lmodel_error *error)
 {
-	uint8_t sealed[LM_SEALED_CHUNK + LM_SEALED_TAG];
-	int r = lm_sealer_chunk(w->sealer, w->plain, w->fill, sealed, error);
+	uint8_t sealed[LM_SEALED_HEAD + LM_SEALED_CHUNK + LM_SEALED_TAG];
+	const size_t head = w->begun ? 0 : LM_SEALED_HEAD;
+	int r = lm_sealer_chunk(w->sealer, w->plain, w->fill, sealed + head, error);
 
+	memcpy(sealed, w->head, head);
 	if (r == LMODEL_OK)
-		r = put(w, sealed, w->fill + LM_SEALED_TAG, error);
+		r = put(w, sealed, head + w->fill + LM_SEALED_TAG, error);
+	w->begun = true;
 	w->fill = 0;
 	return r;
 }
@@ -125,7 +128,7 @@ int lm_stream_begin(struct lm_stream_writer *w, int fd, const char *label, uint6
 		    const uint8_t *salt, uint64_t len, struct lmodel_error *error)
 {
 	uint64_t padded = lm_padded_len(len);
-	uint8_t head[LM_SEALED_HEAD], frame[LM_FRAME_HEAD];
+	uint8_t frame[LM_FRAME_HEAD];
 
 	*w = (struct lm_stream_writer){ .fd = fd, .label = label, .at = at, .left = padded,
 					 .content = len };
@@ -135,8 +138,8 @@ int lm_stream_begin(struct lm_stream_writer *w, int fd, const char *label, uint6
 		return LMODEL_EFAILED;
 	if (w->plain == NULL)
 		return lm_fail_memory(error);
-	w->sealer = lm_sealer_new(key, context, context_len, salt, head, error);
-	if (w->sealer == NULL || put(w, head, sizeof(head), error))
+	w->sealer = lm_sealer_new(key, context, context_len, salt, w->head, error);
+	if (w->sealer == NULL)
 		return LMODEL_EFAILED;
 	lm_put_u64(frame, len);
 	return add(w, frame, sizeof(frame), error);

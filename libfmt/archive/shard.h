@@ -3,6 +3,7 @@
 #define LM_SHARD_H
 
 #include "archive/archive.h"
+#include "crypto/chunked.h"
 #include "keys/tier_keys.h"
 
 /* What a stream is bound to: it opens nowhere else. */
@@ -29,6 +30,8 @@ struct lm_stream_writer {
 	struct lm_hash *hash;
 	size_t fill;
 	uint8_t *plain;          /* a chunk */
+	uint8_t head[LM_SEALED_HEAD]; /* goes out along with the first chunk */
+	bool begun;
 };
 
 /* `len` bytes will be added; `salt` as for lm_sealer_new(). */

@@ -2,7 +2,6 @@
 
 #include <math.h>
 
-#include "protect/kernels.h"
 #include "protect/line.h"
 #include "protect/walk.h"
 
@@ -12,7 +11,7 @@ enum {
 	COARSE_BITS = 14,
 	FINE_BITS = 18,
 	MOST = 1 << 19,        /* units near one line */
-	HELD = 32,             /* windows of a set that is kept in one piece, at most */
+	HELD = 256,            /* windows of a set that is kept in one piece, at most */
 	KEPT_PART = 4,         /* of the units: larger sets are not kept */
 };
 
@@ -169,8 +168,6 @@ struct found {
 	struct lm_entry *entries[LM_TIER_LIMIT];
 	size_t count[LM_TIER_LIMIT], capacity[LM_TIER_LIMIT];
 	struct lm_pick_list list;
-	uint32_t *high;        /* units that matter */
-	size_t high_capacity;
 };
 
 static void release_found(void *result)
@@ -180,7 +177,6 @@ static void release_found(void *result)
 	for (size_t i = 0; i < LM_TIER_LIMIT; i++)
 		free(found->entries[i]);
 	lm_pick_list_free(&found->list);
-	free(found->high);
 	free(found);
 }
 
@@ -206,20 +202,6 @@ static int keep(const struct search *s, size_t part, uint64_t first, struct lm_p
 			    error);
 }
 
-static int make_room(struct found *found, size_t n, struct lmodel_error *error)
-{
-	n += LM_KERNELS_SLACK;
-	if (n <= found->high_capacity)
-		return LMODEL_OK;
-	free(found->high);
-	found->high_capacity = 0;
-	found->high = malloc(n * sizeof(*found->high));
-	if (found->high == NULL)
-		return lm_fail_memory(error);
-	found->high_capacity = n;
-	return LMODEL_OK;
-}
-
 static int take_near(struct found *found, size_t near, size_t part, uint64_t unit, uint64_t key,
 		     bool keeps, struct lmodel_error *error)
 {
@@ -233,29 +215,26 @@ static int take_near(struct found *found, size_t near, size_t part, uint64_t uni
 }
 
 static int find_window(void *context, unsigned worker, size_t part, uint64_t first, size_t n,
-		       const uint64_t *keys, void **result, struct lmodel_error *error)
+		       const struct lm_keys_found *high, void **result, struct lmodel_error *error)
 {
 	const struct search *s = context;
 	struct found *found = *result;
-	size_t high;
 	int r;
 
 	(void)worker;
+	(void)n;
 	if (found == NULL)
 		found = *result = calloc(1, sizeof(*found));
 	if (found == NULL)
 		return lm_fail_memory(error);
 	memset(found->above, 0, sizeof(found->above));
 	memset(found->count, 0, sizeof(found->count));
-	r = lm_pick_list_begin(&found->list, s->keeps ? n : 0, error);
-	if (r == LMODEL_OK)
-		r = make_room(found, n, error);
+	r = lm_pick_list_begin(&found->list, s->keeps ? high->count : 0, error);
 	if (r != LMODEL_OK)
 		return r;
-	high = lm_kernels()->at_least(keys, n, s->near[s->near_count - 1].low, found->high);
-	for (size_t h = 0; h < high; h++) {
-		const size_t i = found->high[h];
-		const uint64_t key = keys[i];
+	for (size_t h = 0; h < high->count; h++) {
+		const size_t i = high->at[h];
+		const uint64_t key = high->keys[h];
 		size_t k = 0;
 		bool open;
 
@@ -314,8 +293,8 @@ static int pass(struct search *s, struct lmodel_error *error)
 	const struct lm_ranking *ranking = s->ranking;
 	const struct lm_walk walk = {
 		.scorers = ranking->scorers, .count = ranking->count, .workers = s->workers,
-		.meter = ranking->meter, .visit = find_window, .take = take,
-		.release = release_found, .context = s,
+		.meter = ranking->meter, .least = s->near[s->near_count - 1].low,
+		.find = find_window, .take = take, .release = release_found, .context = s,
 	};
 	int r = LMODEL_OK;
 

@@ -136,42 +136,11 @@ static void draw_values(const struct lm_donors *donors, struct batch *batch, uin
 	}
 }
 
-static void store_f32(const struct batch *batch, uint8_t *bytes)
-{
-	for (size_t i = 0; i < batch->count; i++) {
-		float value = (float)batch->values[i];
-
-		memcpy(bytes + 4 * (size_t)batch->cells[i], &value, sizeof(value));
-	}
-}
-
-/* To nearest even; values are finite and within the range of public ones. */
-static void store_bf16(const struct batch *batch, uint8_t *bytes)
-{
-	for (size_t i = 0; i < batch->count; i++) {
-		float value = (float)batch->values[i];
-		uint32_t bits;
-		uint16_t half;
-
-		memcpy(&bits, &value, sizeof(bits));
-		half = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-		memcpy(bytes + 2 * (size_t)batch->cells[i], &half, sizeof(half));
-	}
-}
-
 static void store(const struct lm_donors *donors, const struct batch *batch, uint8_t *bytes)
 {
 	size_t cell = (size_t)donors->cell;
 	uint8_t stored[8 * BATCH];
 
-	if (strcmp(donors->dtype->name, "F32") == 0) {
-		store_f32(batch, bytes);
-		return;
-	}
-	if (strcmp(donors->dtype->name, "BF16") == 0) {
-		store_bf16(batch, bytes);
-		return;
-	}
 	lm_dtype_store(donors->dtype, batch->values, batch->count * donors->components, stored);
 	for (size_t i = 0; i < batch->count; i++)
 		memcpy(bytes + cell * batch->cells[i], stored + cell * i, cell);
@@ -207,6 +176,116 @@ static void copy_cells(const struct lm_donors *donors, const struct batch *batch
 	}
 }
 
+/* ---- cells of the common kind: the same numbers, and nothing else in the way ---- */
+
+enum { SPAN = 1024, STEP = 256 }; /* cells of a batch; of what a keystream makes at once */
+
+static bool is_plain(const struct lm_donors *d)
+{
+	return d->form == LM_DONORS_VALUES && d->components == 1 &&
+	       (strcmp(d->dtype->name, "BF16") == 0 || strcmp(d->dtype->name, "F32") == 0) &&
+	       (d->row == NULL || (d->inner == 1 && d->row_group == 1 && d->column_group == 1));
+}
+
+struct plain {
+	const struct lm_donors *donors;
+	bool wide;                  /* F32 */
+	uint64_t row_end;
+	double row_scale;
+	uint8_t random[WORD * SPAN];
+};
+
+static void find_row(struct plain *p, uint64_t cell)
+{
+	const struct lm_donors *d = p->donors;
+	const uint64_t row = cell / d->columns;
+
+	p->row_scale = (double)d->row[row];
+	p->row_end = (row + 1) * d->columns;
+}
+
+/* To nearest even; values are finite and within the range of public ones. */
+static inline void put_plain(bool wide, double value, uint8_t *to)
+{
+	float single = (float)value;
+	uint32_t bits;
+	uint16_t half;
+
+	if (wide) {
+		memcpy(to, &single, sizeof(single));
+		return;
+	}
+	memcpy(&bits, &single, sizeof(bits));
+	half = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+	memcpy(to, &half, sizeof(half));
+}
+
+/* Cells first + at[0], ... (at NULL: first, ...), all in the batch whose first is `base`. */
+static void draw_plain(struct plain *p, uint64_t base, uint64_t first, const uint32_t *at,
+		       size_t count, uint8_t *bytes)
+{
+	const struct lm_donors *d = p->donors;
+	const bool wide = p->wide, scaled = d->row != NULL;
+	const unsigned drop = 53 - d->keep;
+	const uint64_t half = drop == 0 ? 0 : UINT64_C(1) << (drop - 1);
+	const uint64_t mask = ~((UINT64_C(1) << drop) - 1);
+	const double bound = d->bound;
+
+	for (size_t k = 0; k < count; k++) {
+		const size_t i = at == NULL ? k : at[k];
+		const uint64_t cell = first + i;
+		const uint32_t word = lm_get_u32(p->random + WORD * (cell - base));
+		double value = quantile(d->table, d->count, word);
+		uint64_t bits;
+
+		if (scaled) {
+			if (cell >= p->row_end)
+				find_row(p, cell);
+			value *= p->row_scale * (double)d->column[cell + d->columns - p->row_end];
+		}
+		if (!(fabs(value) <= bound))
+			value = copysign(bound * lm_draw_upper_half(word), value);
+		memcpy(&bits, &value, sizeof(bits));
+		bits = (bits + half) & mask;
+		memcpy(&value, &bits, sizeof(value));
+		put_plain(wide, value, bytes + (wide ? 4 : 2) * i);
+	}
+}
+
+static void draw_all_plain(const struct lm_donors *donors, struct lm_keystream *random,
+			   uint64_t first, const uint32_t *at, size_t count, uint8_t *bytes)
+{
+	struct plain p;
+
+	p.donors = donors;
+	p.wide = donors->dtype->bits == 32;
+	p.row_end = 0;
+	for (size_t i = 0, end; i < count; i = end) {
+		const uint64_t from = first + (at == NULL ? i : at[i]), base = from - from % SPAN;
+		uint64_t begin = from, last = from;
+
+		for (end = i; end < count; end++) {
+			const uint64_t cell = first + (at == NULL ? end : at[end]);
+
+			if (cell - base >= SPAN)
+				break;
+			last = cell;
+		}
+		/* Whole steps are made in place. A few cells may be followed by more of the same
+		 * step, which is held then. */
+		if (last / STEP != begin / STEP) {
+			begin -= begin % STEP;
+			last = last - last % STEP + STEP - 1;
+		}
+		lm_keystream_read(random, begin * WORD, p.random + (begin - base) * WORD,
+				  (size_t)(last - begin + 1) * WORD);
+		draw_plain(&p, base, at == NULL ? first + i : first, at == NULL ? NULL : at + i,
+			   end - i, at == NULL ? bytes + (size_t)donors->cell * i : bytes);
+	}
+}
+
+/* ---- all cells ---- */
+
 void lm_decoy_cells(const struct lm_donors *donors, struct lm_keystream *random, uint64_t first,
 		    const uint32_t *at, size_t count, uint8_t *bytes)
 {
@@ -214,6 +293,10 @@ void lm_decoy_cells(const struct lm_donors *donors, struct lm_keystream *random,
 	size_t each = values && donors->components == 2 ? PAIR : WORD;
 	struct batch batch;
 
+	if (is_plain(donors)) {
+		draw_all_plain(donors, random, first, at, count, bytes);
+		return;
+	}
 	for (size_t i = 0; i < count;) {
 		const size_t from = at == NULL ? i : at[i];
 

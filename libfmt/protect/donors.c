@@ -4,7 +4,10 @@
 
 #include "protect/gather.h"
 
-enum { DISTINCT = 8 }; /* fewer than one distinct value in so many donors: levels, not numbers */
+enum {
+	DISTINCT = 8,    /* fewer than one distinct value in so many donors: levels, not numbers */
+	THIN_LEAST = 64, /* residuals of a small tensor that are kept, at least */
+};
 
 bool lm_donors_numeric(const struct lm_dtype *dtype)
 {
@@ -27,18 +30,50 @@ uint64_t lm_donors_digest(const uint8_t *bytes, size_t len)
 	return h;
 }
 
-static int compare_floats(const void *a, const void *b)
+/* Finite floats, by bytes of their bits from the lowest up: with the sign turned, and below zero
+ * all the rest, these sort as the numbers do. `spare` is twice as long. */
+static void sort_floats(float *table, uint32_t *spare, size_t n)
 {
-	float x = *(const float *)a, y = *(const float *)b;
+	uint32_t *from = spare, *to = spare + n, *other;
 
-	return (x > y) - (x < y);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits;
+
+		memcpy(&bits, table + i, sizeof(bits));
+		from[i] = bits ^ ((0u - (bits >> 31)) | 0x80000000u);
+	}
+	for (unsigned shift = 0; shift < 32; shift += 8) {
+		size_t ends[256] = { 0 }, sum = 0;
+
+		for (size_t i = 0; i < n; i++)
+			ends[from[i] >> shift & 255]++;
+		for (size_t i = 0; i < 256; i++) {
+			const size_t count = ends[i];
+
+			ends[i] = sum;
+			sum += count;
+		}
+		for (size_t i = 0; i < n; i++)
+			to[ends[from[i] >> shift & 255]++] = from[i];
+		other = from;
+		from = to;
+		to = other;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const uint32_t bits = from[i] ^ (((from[i] >> 31) - 1u) | 0x80000000u);
+
+		memcpy(table + i, &bits, sizeof(bits));
+	}
 }
 
-static int compare_doubles(const void *a, const void *b)
+static int sort_table(struct lm_donors *donors, struct lmodel_error *error)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	LM_FREE uint32_t *spare = malloc((donors->count + (size_t)1) * 2 * sizeof(*spare));
 
-	return (x > y) - (x < y);
+	if (spare == NULL)
+		return lm_fail_memory(error);
+	sort_floats(donors->table, spare, donors->count);
+	return LMODEL_OK;
 }
 
 static int compare_digests(const void *a, const void *b)
@@ -48,24 +83,42 @@ static int compare_digests(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Adds a number to a table of 2^bits, of which at least one is free; whether it is new there. */
+static bool is_new(uint64_t *table, unsigned bits, double value)
+{
+	const size_t mask = ((size_t)1 << bits) - 1;
+	uint64_t word;
+	size_t at;
+
+	value += 0.0; /* no negative zero */
+	memcpy(&word, &value, sizeof(word));
+	word++; /* finite: 0 is a free place */
+	at = (size_t)(word * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits));
+	for (; table[at] != 0; at = (at + 1) & mask)
+		if (table[at] == word)
+			return false;
+	table[at] = word;
+	return true;
+}
+
 /* Ternary weights, masks, constants: values in between would stand out. */
 static bool has_levels(const struct lm_gather *g, bool *failed)
 {
-	size_t n = (size_t)g->base, distinct = 1;
-	LM_FREE double *sorted = NULL;
+	const size_t n = (size_t)g->base, most = n / DISTINCT;
+	LM_FREE uint64_t *table = NULL;
+	size_t distinct = 0;
+	unsigned bits = 4;
 
 	if (g->donors->components != 1 || !g->numeric ||
 	    g->donors->dtype->bits < 16)
 		return false;
-	sorted = malloc(n * sizeof(*sorted));
-	*failed = sorted == NULL;
-	if (*failed)
-		return false;
-	memcpy(sorted, g->values, n * sizeof(*sorted));
-	qsort(sorted, n, sizeof(*sorted), compare_doubles);
-	for (size_t i = 1; i < n; i++)
-		distinct += sorted[i] != sorted[i - 1];
-	return distinct <= n / DISTINCT;
+	while ((size_t)1 << bits < 2 * most)
+		bits++;
+	table = calloc((size_t)1 << bits, sizeof(*table));
+	*failed = table == NULL;
+	for (size_t i = 0; i < n && distinct <= most && !*failed; i++)
+		distinct += is_new(table, bits, g->values[i]);
+	return !*failed && distinct <= most;
 }
 
 static int keep_cells(struct lm_donors *donors, struct lm_gather *g, struct lmodel_error *error)
@@ -82,6 +135,23 @@ static int keep_cells(struct lm_donors *donors, struct lm_gather *g, struct lmod
 		return lm_fail_memory(error);
 	lm_dtype_store(donors->dtype, g->values, (size_t)g->base, donors->cells);
 	return LMODEL_OK;
+}
+
+/* Of a small tensor few decoys are drawn: a quarter of its residuals, evenly spread from the lowest to
+ * the highest, say as much of where they may lie. There may be very many of these. */
+static void thin(struct lm_donors *donors, size_t cells)
+{
+	const uint32_t wanted = (uint32_t)LM_MAX(cells / 4, (size_t)THIN_LEAST);
+	void *less;
+
+	if (cells >= LM_GATHER_CELLS || wanted >= donors->count)
+		return;
+	for (uint32_t i = 0; i < wanted; i++)
+		donors->table[i] = donors->table[(uint64_t)i * (donors->count - 1) / (wanted - 1)];
+	donors->count = wanted;
+	less = realloc(donors->table, (wanted + (size_t)1) * sizeof(*donors->table));
+	if (less != NULL)
+		donors->table = less;
 }
 
 static int keep_values(struct lm_donors *donors, const struct lm_gather *g,
@@ -112,7 +182,10 @@ static int keep_values(struct lm_donors *donors, const struct lm_gather *g,
 		donors->phases[2 * donors->count + 1] = size > 0 ? (float)(value[1] / size) : 0;
 		donors->table[donors->count++] = (float)(size / scale);
 	}
-	qsort(donors->table, donors->count, sizeof(*donors->table), compare_floats);
+	if (sort_table(donors, error) != LMODEL_OK)
+		return LMODEL_EFAILED;
+	if (donors->components == 1)
+		thin(donors, n);
 	if (donors->count != 0) /* a table of one still has two ends */
 		donors->table[donors->count] = donors->table[donors->count - 1];
 	return LMODEL_OK;
@@ -178,7 +251,8 @@ static int keep_slices(struct lm_donors *donors, struct lm_gather *g, struct lmo
 			to[k] = (float)((double)from[k] / norm);
 		units[donors->direction_count++] = g->slice_units[i];
 	}
-	qsort(donors->table, donors->count, sizeof(*donors->table), compare_floats);
+	if (sort_table(donors, error) != LMODEL_OK)
+		return LMODEL_EFAILED;
 	donors->digests = g->digests;
 	g->digests = NULL;
 	donors->digest_count = (uint32_t)g->slices_taken;

@@ -80,7 +80,7 @@ static double modulus(const double *value, unsigned components)
 /* How large public values are, and how many significant bits they use: a model widened from BF16 to
  * F32 has eight, and a decoy with more would be told by its low bits. `bits` gathers all their
  * mantissas: the lowest bit that one of them uses is the lowest of these. */
-static void measure(struct lm_gather *g, const double *values, size_t components)
+void lm_gather_measure(struct lm_gather *g, const double *values, size_t components)
 {
 	struct lm_donors *d = g->donors;
 	double bound = d->bound;
@@ -175,7 +175,7 @@ static void visit_run(struct lm_gather *g, uint64_t element, const double *value
 	}
 	if (!g->second) {
 		g->seen += n;
-		measure(g, values, n * d->components);
+		lm_gather_measure(g, values, n * d->components);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -377,20 +377,23 @@ static int gather_one(struct lm_gather *g, const struct lm_sample *sample,
 		      struct lmodel_error *error)
 {
 	struct lm_donors *d = g->donors;
+	bool all;
 	int r;
 
 	g->seen = g->at = g->taken = 0;
 	g->row = 0;
 	g->second = false;
 	g->units = &sample->units;
-	r = lm_sample_run(sample, visit, g, error);
+	all = lm_gather_is_plain(g, sample);
+	r = all ? lm_gather_all(g, sample, error) : lm_sample_run(sample, visit, g, error);
 	if (r == LMODEL_OK && g->scaled)
 		r = settle_with(sample, "lmodel row scales v1", g->row_sum, g->row_count,
 				g->row_groups, d->row, error);
 	if (r != LMODEL_OK)
 		return r;
 	g->second = true;
-	r = lm_sample_run(sample, visit, g, error);
+	if (!all)
+		r = lm_sample_run(sample, visit, g, error);
 	if (r == LMODEL_OK && g->scaled)
 		r = settle_with(sample, "lmodel column scales v1", g->column_sum, g->column_count,
 				g->column_groups, d->column, error);

@@ -40,6 +40,15 @@ enum { LM_GATHER_CELLS = 2048, LM_GATHER_BYTES = 262144 };
 int lm_gather_run(struct lm_gather *gather, struct lm_donors *donors,
 		  const struct lm_sample *samples, size_t count, bool scaled,
 		  struct lmodel_error *error) LM_MUST_CHECK;
+/* gather_all.c: a matrix of a common type in one pass over all of it, instead of two over a sample.
+ * False: it is no such tensor. */
+bool lm_gather_is_plain(const struct lm_gather *gather, const struct lm_sample *sample);
+int lm_gather_all(struct lm_gather *gather, const struct lm_sample *sample,
+		  struct lmodel_error *error) LM_MUST_CHECK;
+
+/* How large numbers are, and how many significant bits they use. */
+void lm_gather_measure(struct lm_gather *gather, const double *values, size_t components);
+
 double lm_gather_scale(const struct lm_donors *donors, uint64_t element);
 void lm_gather_free(struct lm_gather *gather);
 

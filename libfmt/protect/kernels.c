@@ -45,6 +45,25 @@ static void rest_f16(const uint8_t *bytes, size_t from, size_t n, float *out)
 	}
 }
 
+typedef void rest_fn(const uint8_t *bytes, size_t from, size_t n, float *out);
+
+static size_t rest_hopeful(rest_fn *rest, const uint8_t *bytes, size_t width,
+			   const uint32_t *noise, float by, const float *column, size_t from,
+			   size_t n, uint32_t *at, size_t count)
+{
+	for (size_t i = from; i < n; i++) {
+		float v;
+
+		rest(bytes + width * i, 0, 1, &v);
+		v *= by;
+		if (column != NULL)
+			v *= column[i];
+		at[count] = (uint32_t)i;
+		count += !(v < (float)(int32_t)(~noise[i] >> 9));
+	}
+	return count;
+}
+
 /* Without a jump, which would be guessed wrong for every one of them. */
 static size_t at_least_from(const uint64_t *keys, size_t from, size_t n, uint64_t least,
 			    size_t count, uint32_t *at)
@@ -61,10 +80,23 @@ static size_t at_least(const uint64_t *keys, size_t n, uint64_t least, uint32_t 
 	return at_least_from(keys, 0, n, least, 0, at);
 }
 
+/* Places `i` and on of the lanes in which `less` is 0. */
+#define KEEP_LANES(less, i, at, count) ({                          \
+	const __typeof__(less) keep_less = (less);                 \
+	size_t keep_count = (count);                               \
+                                                                   \
+	for (size_t keep_k = 0; keep_k < LANES; keep_k++) {        \
+		(at)[keep_count] = (uint32_t)((i) + keep_k);       \
+		keep_count += (size_t)(keep_less[keep_k] + 1);     \
+	}                                                          \
+	keep_count;                                                \
+})
+
 /* ---- four lanes, which every processor of this decade has ---- */
 
 #define LANES 4
 #define AT_LEAST at_least
+#define KEEP KEEP_LANES
 #define TARGET
 #define NAME(x) x##_4
 #define UPPER(a, b) \
@@ -83,6 +115,7 @@ static size_t at_least(const uint64_t *keys, size_t n, uint64_t least, uint32_t 
 
 #define LANES 8
 #define AT_LEAST at_least
+#define KEEP KEEP_LANES
 #define TARGET __attribute__((target("avx2")))
 #define NAME(x) x##_8
 #define UPPER(a, b) \
@@ -117,8 +150,21 @@ static TARGET_AVX512 size_t at_least_16(const uint64_t *keys, size_t n, uint64_t
 	return at_least_from(keys, i, n, least, count, at);
 }
 
+static TARGET_AVX512 inline size_t keep_16(__m512i less, size_t i, uint32_t *at, size_t count)
+{
+	const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+						15);
+	const __mmask16 kept = (__mmask16)~_mm512_movepi32_mask(less);
+
+	_mm512_storeu_si512(at + count,
+			    _mm512_maskz_compress_epi32(kept, _mm512_add_epi32(lanes,
+							_mm512_set1_epi32((int)i))));
+	return count + (size_t)__builtin_popcount(kept);
+}
+
 #define LANES 16
 #define AT_LEAST at_least_16
+#define KEEP(less, i, at, count) keep_16((__m512i)(less), i, at, count)
 #define TARGET TARGET_AVX512
 #define NAME(x) x##_16
 #define UPPER(a, b) \

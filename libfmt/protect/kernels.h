@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 
-enum { LM_KERNELS_SLACK = 8 };
+enum { LM_KERNELS_SLACK = 16 };
 
 struct lm_kernels {
 	unsigned lanes;
@@ -28,9 +28,29 @@ struct lm_kernels {
 	/* sums[i] += values[i] / by */
 	void (*add_quotients)(double *sums, const double *values, double by, size_t n);
 
+	/* The sum of `n` magnitudes, and the largest. */
+	float (*sum)(const float *magnitudes, size_t n, float *largest);
+
+	/* sums[i] += magnitudes[i] * by; counts[i]++ */
+	void (*add_shares)(float *sums, uint32_t *counts, const float *magnitudes, float by,
+			   size_t n);
+
+	/* out[i] = in[i] + add */
+	void (*widen)(const uint16_t *in, uint32_t add, size_t n, uint32_t *out);
+
 	/* Places of the keys that are `least` or more, and how many those are. `at` takes
 	 * n + LM_KERNELS_SLACK. */
 	size_t (*at_least)(const uint64_t *keys, size_t n, uint64_t least, uint32_t *at);
+
+	/* Places of the units whose key may be high, of their bytes and their noise: all are named of
+	 * which by * magnitude * column[i] (or by * magnitude) is not below what the noise lacks
+	 * of its most, (2^32 - 1 - noise[i]) >> 9. `at` as above. */
+	size_t (*hopeful_f32)(const uint8_t *bytes, const uint32_t *noise, float by,
+			      const float *column, size_t n, uint32_t *at);
+	size_t (*hopeful_bf16)(const uint8_t *bytes, const uint32_t *noise, float by,
+			       const float *column, size_t n, uint32_t *at);
+	size_t (*hopeful_f16)(const uint8_t *bytes, const uint32_t *noise, float by,
+			      const float *column, size_t n, uint32_t *at);
 
 	/* The two below take arrays as in protect/key.h, of LM_KEY_BATCH, whatever `n` is. */
 
@@ -39,7 +59,7 @@ struct lm_kernels {
 	void (*bound)(const float *magnitudes, float *products, size_t n);
 
 	/* lm_key_by_sampling(). */
-	void (*sample)(const float *scores, uint64_t *words, size_t n);
+	void (*sample)(const float *scores, const uint32_t *noise, uint64_t *keys, size_t n);
 };
 
 /* The widest that this processor has. */

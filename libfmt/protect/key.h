@@ -10,20 +10,23 @@
  * are aligned; what lies behind `n` is not looked at. */
 #define LM_KEY_BATCH 1024u
 #define LM_KEY_ALIGNED __attribute__((aligned(64)))
-enum { LM_KEY_LANES = 16 }; /* looked at together, at most */
+enum {
+	LM_KEY_LANES = 16, /* looked at together, at most */
+	LM_KEY_NOISE = 4,  /* random bytes of a unit */
+};
 
 /* Units that may not be selected; below every key. UINT64_MAX is above every key. */
 #define LM_KEY_NONE UINT64_C(0)
 
-/* All of them take a random word a unit, and turn `words` into keys in place. */
-void lm_key_by_score(const float *scores, uint64_t *words, size_t n);
+/* All of them make keys of a random word a unit. */
+void lm_key_by_score(const float *scores, const uint32_t *noise, uint64_t *keys, size_t n);
 
 /* Samples: the key is score / e with e from the exponential distribution, so that ranking by key
  * is drawing without replacement, each time in proportion to the scores that are left (Efraimidis
  * and Spirakis 2006). It is log(score) plus Gumbel noise, without logarithms of scores. Scores
  * are not negative; 0 ranks below all that is positive, infinity above. */
-void lm_key_by_sampling(const float *scores, uint64_t *words, size_t n);
+void lm_key_by_sampling(const float *scores, const uint32_t *noise, uint64_t *keys, size_t n);
 
-void lm_key_at_random(uint64_t *words, size_t n);
+void lm_key_at_random(const uint32_t *noise, uint64_t *keys, size_t n);
 
 #endif

@@ -8,9 +8,9 @@
 #include "crypto/secret.h"
 
 enum {
-	IN_MEMORY = 8 << 20, /* bytes, of all tensors; pages that are not used are not there */
-	LONG = 255,          /* a byte of a gap that goes on in the next one */
-	HEAD = 12,
+	IN_MEMORY = 24 << 20, /* bytes, of all tensors; pages that are not used are not there */
+	HEAD = 8,
+	ALIGN = 8,
 };
 
 static const char label[] = "temporary file";
@@ -73,78 +73,65 @@ void lm_pick_list_free(struct lm_pick_list *list)
 	*list = (struct lm_pick_list){ 0 };
 }
 
-/* ---- records: u32 units, u32 keys, u32 bytes of gaps; gaps, tiers, keys ---- */
-
-static size_t record_limit(const struct lm_pick_list *list)
+void lm_picked_free(struct lm_picked *picked)
 {
-	return HEAD + 2 * list->count + LM_PICKS_WINDOW / LONG + 1 + 8 * list->key_count;
+	free(picked->bytes);
+	*picked = (struct lm_picked){ 0 };
 }
 
-static int reserve(struct lm_pick_list *list, size_t len, struct lmodel_error *error)
+/* ---- records: u32 units, u32 keys; keys, places, tiers, as they are in memory ---- */
+
+static size_t record_len(size_t count, size_t keys)
 {
-	if (len <= list->packed_capacity)
+	const size_t len = HEAD + sizeof(uint64_t) * keys + (sizeof(uint16_t) + 1) * count;
+
+	return (len + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static int reserve(uint8_t **bytes, size_t *capacity, size_t len, struct lmodel_error *error)
+{
+	if (len <= *capacity)
 		return LMODEL_OK;
-	free(list->packed);
-	list->packed_capacity = 0;
-	list->packed = malloc(len);
-	if (list->packed == NULL)
+	free(*bytes);
+	*capacity = 0;
+	*bytes = malloc(len);
+	if (*bytes == NULL)
 		return lm_fail_memory(error);
-	list->packed_capacity = len;
+	*capacity = len;
 	return LMODEL_OK;
 }
 
-static size_t pack(struct lm_pick_list *list)
+static void pack(const struct lm_pick_list *list, uint8_t *p, size_t len)
 {
-	uint8_t *p = list->packed + HEAD;
-	size_t next = 0;
+	uint8_t *const end = p + len;
 
-	for (size_t i = 0; i < list->count; i++) {
-		size_t gap = list->at[i] - next;
-
-		for (; gap >= LONG; gap -= LONG)
-			*p++ = LONG;
-		*p++ = (uint8_t)gap;
-		next = list->at[i] + 1u;
-	}
-	lm_put_u32(list->packed, (uint32_t)list->count);
-	lm_put_u32(list->packed + 4, (uint32_t)list->key_count);
-	lm_put_u32(list->packed + 8, (uint32_t)(p - list->packed) - HEAD);
-	if (list->count > 0)
-		memcpy(p, list->tier, list->count);
-	p += list->count;
+	lm_put_u32(p, (uint32_t)list->count);
+	lm_put_u32(p + 4, (uint32_t)list->key_count);
+	p += HEAD;
 	if (list->key_count > 0)
 		memcpy(p, list->keys, list->key_count * sizeof(*list->keys));
-	return (size_t)(p - list->packed) + list->key_count * sizeof(*list->keys);
+	p += list->key_count * sizeof(*list->keys);
+	memcpy(p, list->at, list->count * sizeof(*list->at));
+	p += list->count * sizeof(*list->at);
+	memcpy(p, list->tier, list->count);
+	p += list->count;
+	memset(p, 0, (size_t)(end - p));
 }
 
-static int unpack(struct lm_pick_list *list, struct lmodel_error *error)
+static int unpack(struct lm_picked *picked, const uint8_t *p, size_t len,
+		  struct lmodel_error *error)
 {
-	const uint8_t *p = list->packed + HEAD;
-	size_t count = lm_get_u32(list->packed), keys = lm_get_u32(list->packed + 4), next = 0;
+	const size_t count = lm_get_u32(p), keys = lm_get_u32(p + 4);
 
-	if (count > LM_PICKS_WINDOW || keys > count)
+	if (count > LM_PICKS_WINDOW || keys > count || record_len(count, keys) != len)
 		return lm_fail(error, LMODEL_EFAILED, "%s: was changed while it was used", label);
-	if (keys > list->key_capacity) {
-		free(list->keys);
-		list->key_capacity = 0;
-		list->keys = malloc(keys * sizeof(*list->keys));
-		if (list->keys == NULL)
-			return lm_fail_memory(error);
-		list->key_capacity = keys;
-	}
-	for (size_t i = 0; i < count; i++) {
-		for (; *p == LONG; p++)
-			next += LONG;
-		next += *p++;
-		list->at[i] = (uint16_t)next++;
-	}
-	p = list->packed + HEAD + lm_get_u32(list->packed + 8);
-	list->count = count;
-	list->key_count = keys;
-	if (count > 0)
-		memcpy(list->tier, p, count);
-	if (keys > 0)
-		memcpy(list->keys, p + count, keys * sizeof(*list->keys));
+	picked->count = count;
+	picked->key_count = keys;
+	p += HEAD;
+	picked->keys = (const void *)p;
+	p += keys * sizeof(*picked->keys);
+	picked->at = (const void *)p;
+	picked->tier = p + count * sizeof(*picked->at);
 	return LMODEL_OK;
 }
 
@@ -204,43 +191,41 @@ int lm_picks_put(struct lm_picks *picks, size_t tensor, uint64_t window, struct 
 	*place = (struct place){ 0 };
 	if (list->count == 0)
 		return LMODEL_OK;
-	r = reserve(list, record_limit(list), error);
-	if (r != LMODEL_OK)
-		return r;
-	len = pack(list);
+	len = record_len(list->count, list->key_count);
 	r = take_room(picks, len, place, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (place->offset < IN_MEMORY) {
-		memcpy(picks->memory + place->offset, list->packed, len);
+		pack(list, picks->memory + place->offset, len);
 		return LMODEL_OK;
 	}
+	r = reserve(&list->packed, &list->packed_capacity, len, error);
+	if (r != LMODEL_OK)
+		return r;
+	pack(list, list->packed, len);
 	r = crypt_at(picks, place->offset - IN_MEMORY, list->packed, len, error);
 	return r == LMODEL_OK ? lm_write_at(picks->fd, label, list->packed, len,
 					    place->offset - IN_MEMORY, error) : r;
 }
 
 int lm_picks_get(const struct lm_picks *picks, size_t tensor, uint64_t window,
-		 struct lm_pick_list *list, struct lmodel_error *error)
+		 struct lm_picked *picked, struct lmodel_error *error)
 {
-	const struct kept *kept = &picks->tensors[tensor];
-	const struct place *place = &kept->places[window];
-	int r = lm_pick_list_begin(list, kept->window, error);
+	const struct place *place = &picks->tensors[tensor].places[window];
+	int r;
 
-	if (r != LMODEL_OK || place->len == 0)
-		return r;
-	r = reserve(list, place->len, error);
-	if (r != LMODEL_OK)
-		return r;
-	if (place->offset < IN_MEMORY) {
-		memcpy(list->packed, picks->memory + place->offset, place->len);
-		return unpack(list, error);
-	}
-	r = lm_read_at(picks->fd, label, list->packed, place->len, place->offset - IN_MEMORY,
-		       error);
+	picked->count = picked->key_count = 0;
+	if (place->len == 0)
+		return LMODEL_OK;
+	if (place->offset < IN_MEMORY)
+		return unpack(picked, picks->memory + place->offset, place->len, error);
+	r = reserve(&picked->bytes, &picked->capacity, place->len, error);
 	if (r == LMODEL_OK)
-		r = crypt_at(picks, place->offset - IN_MEMORY, list->packed, place->len, error);
-	return r == LMODEL_OK ? unpack(list, error) : r;
+		r = lm_read_at(picks->fd, label, picked->bytes, place->len,
+			       place->offset - IN_MEMORY, error);
+	if (r == LMODEL_OK)
+		r = crypt_at(picks, place->offset - IN_MEMORY, picked->bytes, place->len, error);
+	return r == LMODEL_OK ? unpack(picked, picked->bytes, place->len, error) : r;
 }
 
 /* ---- tensors ---- */

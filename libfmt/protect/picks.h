@@ -1,6 +1,6 @@
 /* Which units were selected, kept from the pass that found them for the passes that follow: no key
- * is computed twice. A few bytes a selected unit: in memory at first, then in a file without a name,
- * encrypted under a key that nobody else has. */
+ * is computed twice. Some three bytes a selected unit: in memory at first, then in a file without a
+ * name, encrypted under a key that nobody else has. */
 #ifndef LM_PICKS_H
 #define LM_PICKS_H
 
@@ -22,6 +22,17 @@ struct lm_pick_list {
 	uint8_t *packed;         /* scratch */
 	size_t packed_capacity;
 };
+
+/* What was kept of a window. Zeroed at first; what it points to stays until it is used again. */
+struct lm_picked {
+	size_t count, key_count;
+	const uint16_t *at;
+	const uint8_t *tier;
+	const uint64_t *keys;
+	uint8_t *bytes;          /* where they are not in memory already */
+	size_t capacity;
+};
+void lm_picked_free(struct lm_picked *picked); /* what it holds */
 
 /* Empties the list, and makes room for all units of a window of `units`. */
 int lm_pick_list_begin(struct lm_pick_list *list, size_t units, struct lmodel_error *error)
@@ -54,6 +65,6 @@ size_t lm_picks_window(const struct lm_picks *picks, size_t tensor);
 int lm_picks_put(struct lm_picks *picks, size_t tensor, uint64_t window,
 		 struct lm_pick_list *list, struct lmodel_error *error) LM_MUST_CHECK;
 int lm_picks_get(const struct lm_picks *picks, size_t tensor, uint64_t window,
-		 struct lm_pick_list *list, struct lmodel_error *error) LM_MUST_CHECK;
+		 struct lm_picked *picked, struct lmodel_error *error) LM_MUST_CHECK;
 
 #endif

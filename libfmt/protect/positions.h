@@ -67,6 +67,9 @@ struct lm_positions_meter;
 struct lm_positions_meter *lm_positions_meter_new(uint64_t universe, uint64_t expected_count,
 						  struct lmodel_error *error);
 void lm_positions_meter_add(struct lm_positions_meter *meter, uint64_t first, uint64_t count);
+/* Numbers first + at[0], first + at[1], ... */
+void lm_positions_meter_numbers(struct lm_positions_meter *meter, uint64_t first, const uint32_t *at,
+				size_t count);
 void lm_positions_meter_finish(struct lm_positions_meter *meter, struct lm_positions_form *form);
 void lm_positions_meter_free(struct lm_positions_meter *meter);
 
@@ -80,6 +83,9 @@ struct lm_positions_writer *lm_positions_writer_new(const struct lm_positions_fo
 						    struct lmodel_error *error);
 int lm_positions_writer_add(struct lm_positions_writer *writer, uint64_t first, uint64_t count,
 			    struct lmodel_error *error) LM_MUST_CHECK;
+int lm_positions_writer_numbers(struct lm_positions_writer *writer, uint64_t first,
+				const uint32_t *at, size_t count, struct lmodel_error *error)
+	LM_MUST_CHECK;
 int lm_positions_writer_finish(struct lm_positions_writer *writer,
 			       struct lmodel_error *error) LM_MUST_CHECK;
 void lm_positions_writer_free(struct lm_positions_writer *writer);

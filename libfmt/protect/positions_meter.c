@@ -123,6 +123,52 @@ void lm_positions_meter_add(struct lm_positions_meter *m, uint64_t first, uint64
 	m->end = first + count;
 }
 
+/* Most runs are single numbers, and most stretches short: these are counted apart, the rest as
+ * above. */
+void lm_positions_meter_numbers(struct lm_positions_meter *m, uint64_t first, const uint32_t *at,
+				size_t count)
+{
+	uint64_t singles = 0;
+	size_t i = 0;
+
+	for (; i < count && m->count == 0; i++)
+		lm_positions_meter_add(m, first + at[i], 1);
+	while (i < count && !m->invalid) {
+		uint64_t end = m->end;
+		size_t from = i;
+
+		/* As long as a run of one number is followed by a short stretch. */
+		while (i < count && m->end - m->start == 1) {
+			const uint64_t stretch = first + at[i] - end;
+
+			if (stretch - 1 >= BINS - 1)
+				break;
+			m->stretch[stretch]++;
+			m->most_stretch = LM_MAX(m->most_stretch, stretch);
+			end += stretch + 1;
+			i++;
+		}
+		if (end > m->universe) {
+			m->invalid = true;
+			break;
+		}
+		singles += i - from;
+		m->count += i - from;
+		if (i > from) {
+			m->end = end;
+			m->start = end - 1;
+		}
+		if (i < count) {
+			lm_positions_meter_add(m, first + at[i], 1);
+			i++;
+		}
+	}
+	m->run[1] += singles;
+	m->runs += singles;
+	if (singles > 0)
+		m->most_run = LM_MAX(m->most_run, 1);
+}
+
 /* a + n * each, or the highest number where that is too much: such a form is never the cheapest,
  * for gaps with the parameter 1 take no more bits than the universe has numbers. */
 static uint64_t add_times(uint64_t a, uint64_t n, uint64_t each)

@@ -188,6 +188,56 @@ int lm_positions_writer_add(struct lm_positions_writer *w, uint64_t first, uint6
 	return r;
 }
 
+/* Gaps of one number each, with what is written held in registers. Gives how many were coded: less
+ * where one is long, or there is no room. */
+static size_t put_numbers(struct lm_positions_writer *w, uint64_t first, const uint32_t *at,
+			  size_t count)
+{
+	const struct lm_golomb g = w->gap;
+	uint64_t pending = w->pending, end = w->end;
+	unsigned fill = w->fill, more;
+	uint8_t *p = w->buffer + w->used;
+	size_t i;
+
+	for (i = 0; i < count && p < w->buffer + BUFFER; i++) {
+		const uint64_t number = first + at[i], gap = number - end;
+		const uint64_t quotient = lm_golomb_quotient(&g, gap);
+		uint64_t x;
+
+		if (number < end || number >= w->form.universe || quotient + g.bits > 54)
+			break;
+		x = remainder_bits(&g, gap - quotient * g.m, &more);
+		pending |= ((x << 1 | 1) << quotient) << fill;
+		fill += (unsigned)quotient + 1 + g.bits + more;
+		memcpy(p, &pending, 8);
+		p += fill / 8;
+		pending >>= fill & ~7u;
+		fill &= 7;
+		end = number + 1;
+	}
+	w->pending = pending;
+	w->fill = fill;
+	w->used = (size_t)(p - w->buffer);
+	w->end = end;
+	w->count += i;
+	return i;
+}
+
+int lm_positions_writer_numbers(struct lm_positions_writer *w, uint64_t first, const uint32_t *at,
+				size_t count, struct lmodel_error *error)
+{
+	int r = LMODEL_OK;
+
+	for (size_t i = 0; i < count && r == LMODEL_OK; i++) {
+		if (w->form.form == LM_POSITIONS_GAPS && !w->failed &&
+		    count - i <= w->form.count - w->count)
+			i += put_numbers(w, first, at + i, count - i);
+		if (i < count)
+			r = lm_positions_writer_add(w, first + at[i], 1, error);
+	}
+	return r;
+}
+
 int lm_positions_writer_finish(struct lm_positions_writer *w, struct lmodel_error *error)
 {
 	unsigned form = w->form.form;

@@ -9,20 +9,22 @@
 
 enum {
 	SAMPLE = 256,     /* elements a row or column, where there are as many */
-	FEWEST = 16,      /* slices in a row or column that say something of its scale */
 	FEWEST_ROWS = 32, /* that are read, however many elements a slice has */
 	LONG_SLICE = 256, /* elements of a slice above which only its start is read */
 	SLICE_START = 64,
 };
 
 /* The scale of a row that is a billion times the mean is a defect of the sample. */
-static const double extreme = 1e9;
+static const double extreme = LM_SCALE_EXTREME;
+
+enum { FEWEST = LM_SCALE_FEWEST };
 
 struct sampler {
 	struct lm_scale *scale;
 	const struct lm_model *model;
 	size_t tensor;
 	const struct lm_units *units;
+	const uint8_t *whole;       /* NULL: read */
 	uint8_t bytes[LM_KEY_BATCH * 8];
 	float magnitudes[LM_KEY_BATCH] LM_KEY_ALIGNED;
 	double means[LM_KEY_BATCH]; /* of slices; negative where that is not known */
@@ -50,8 +52,14 @@ static int read_magnitudes(struct sampler *s, uint64_t element, size_t n,
 			   struct lmodel_error *error)
 {
 	const uint64_t size = s->units->element_bytes;
-	int r = lm_model_read(s->model, s->tensor, element * size, s->bytes, n * (size_t)size,
-			      error);
+	int r;
+
+	if (s->whole != NULL) {
+		lm_score_magnitudes(s->units->dtype, s->whole + element * size, n, s->magnitudes);
+		return LMODEL_OK;
+	}
+	r = lm_model_read(s->model, s->tensor, element * size, s->bytes, n * (size_t)size,
+			  error);
 
 	if (r == LMODEL_OK)
 		lm_score_magnitudes(s->units->dtype, s->bytes, n, s->magnitudes);
@@ -190,13 +198,14 @@ static int sample_rows(struct sampler *s, double mean, struct lmodel_error *erro
 static int sample_all(struct sampler *s, uint64_t elements, double *mean,
 		      struct lmodel_error *error)
 {
-	const uint64_t piece = LM_MIN(elements, (uint64_t)SAMPLE), pieces = 64;
+	const uint64_t piece = LM_MIN(elements, (uint64_t)SAMPLE);
+	const uint64_t pieces = LM_MIN((elements + piece - 1) / piece, (uint64_t)64);
 	double sum = 0;
 	unsigned count = 0;
 
 	for (uint64_t k = 0; k < pieces; k++) {
 		uint64_t first = (uint64_t)((long double)k * (long double)(elements - piece) /
-					    (long double)pieces);
+					    (long double)(pieces > 1 ? pieces - 1 : 1));
 		int r = read_magnitudes(s, first, (size_t)piece, error);
 		double m;
 
@@ -248,6 +257,13 @@ static int sample_places(struct sampler *s, struct lmodel_error *error)
 	return sample_rows(s, mean, error);
 }
 
+static bool is_plain(const struct lm_units *units)
+{
+	const char *name = units->dtype->name;
+
+	return strcmp(name, "BF16") == 0 || strcmp(name, "F32") == 0 || strcmp(name, "F16") == 0;
+}
+
 static int sample(struct sampler *s, struct lmodel_error *error)
 {
 	const struct lm_units *units = s->units;
@@ -260,7 +276,9 @@ static int sample(struct sampler *s, struct lmodel_error *error)
 		scale->rows = units->shape[0];
 		scale->columns = units->shape[1];
 		scale->inner = elements / scale->rows / scale->columns;
-		return sample_places(s, error);
+		return is_plain(units) && scale->inner == 1 ?
+			       lm_scale_all(scale, s->model, s->tensor, units, s->whole, error) :
+			       sample_places(s, error);
 	}
 	scale->rows = scale->columns = 1;
 	scale->inner = elements;
@@ -271,7 +289,7 @@ static int sample(struct sampler *s, struct lmodel_error *error)
 }
 
 int lm_scale_sample(struct lm_scale *scale, const struct lm_model *model, size_t tensor,
-		    const struct lm_units *units, struct lmodel_error *error)
+		    const struct lm_units *units, const uint8_t *bytes, struct lmodel_error *error)
 {
 	LM_FREE struct sampler *s = calloc(1, sizeof(*s));
 	int r;
@@ -283,6 +301,7 @@ int lm_scale_sample(struct lm_scale *scale, const struct lm_model *model, size_t
 	s->model = model;
 	s->tensor = tensor;
 	s->units = units;
+	s->whole = bytes;
 	r = sample(s, error);
 	free(s->sums);
 	free(s->counts);

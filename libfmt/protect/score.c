@@ -102,7 +102,7 @@ int lm_scorer_prepare(struct lm_scorer *s, bool raw, struct lmodel_error *error)
 	 * trained: neither follows the rows of the tensor. */
 	if (raw || !by_score(s) || s->scores != NULL || s->reference != NULL)
 		return LMODEL_OK;
-	return lm_scale_sample(&s->scale, s->model, s->tensor, s->units, error);
+	return lm_scale_sample(&s->scale, s->model, s->tensor, s->units, s->bytes, error);
 }
 
 bool lm_scorer_reads_values(const struct lm_scorer *s)
@@ -337,7 +337,8 @@ int lm_scorer_finish(const struct lm_scorer *s, struct lm_keystream *stream, uin
 		     size_t n, float *scores, uint64_t *keys, struct lmodel_error *error)
 {
 	uint64_t part[LM_KEY_BATCH] LM_KEY_ALIGNED;
-	uint64_t *words = n == LM_KEY_BATCH ? keys : part;
+	uint32_t noise[LM_KEY_BATCH] LM_KEY_ALIGNED;
+	uint64_t *out = n == LM_KEY_BATCH ? keys : part;
 
 	if (by_score(s) && s->scores_by_unit) {
 		int r = read_scores(s, first, n, scores, error);
@@ -345,16 +346,16 @@ int lm_scorer_finish(const struct lm_scorer *s, struct lm_keystream *stream, uin
 		if (r != LMODEL_OK)
 			return r;
 	}
-	lm_keystream_read(stream, 8 * first, words, n * sizeof(words[0]));
-	memset(words + n, 0, LM_MIN(LM_KEY_BATCH - n, (size_t)LM_KEY_LANES) * sizeof(words[0]));
+	lm_keystream_read(stream, LM_KEY_NOISE * first, noise, n * LM_KEY_NOISE);
+	memset(noise + n, 0, LM_MIN(LM_KEY_BATCH - n, (size_t)LM_KEY_LANES) * LM_KEY_NOISE);
 	if (s->method == LM_SELECT_PSS)
-		lm_key_by_sampling(scores, words, n);
+		lm_key_by_sampling(scores, noise, out, n);
 	else if (s->method == LM_SELECT_MAGNITUDE)
-		lm_key_by_score(scores, words, n);
+		lm_key_by_score(scores, noise, out, n);
 	else
-		lm_key_at_random(words, n);
-	if (words != keys)
-		memcpy(keys, words, n * sizeof(words[0]));
+		lm_key_at_random(noise, out, n);
+	if (out != keys)
+		memcpy(keys, out, n * sizeof(*keys));
 	return LMODEL_OK;
 }
 
@@ -382,6 +383,20 @@ static int batch_keys(const struct lm_scorer *s, struct lm_keystream *stream, ui
 	return r;
 }
 
+struct lm_keystream *lm_scorer_stream(const struct lm_scorer *s, struct lmodel_error *error)
+{
+	return s->streams == NULL ? lm_keystream_new(s->key, error) :
+				    lm_streams_take(s->streams, s->tensor, s->key, error);
+}
+
+void lm_scorer_stream_done(const struct lm_scorer *s, struct lm_keystream *stream)
+{
+	if (s->streams == NULL)
+		lm_keystream_free(stream);
+	else
+		lm_streams_give(s->streams, s->tensor, stream);
+}
+
 int lm_scorer_keys(const struct lm_scorer *s, uint64_t first, uint64_t count, const uint8_t *bytes,
 		   uint64_t *keys, struct lmodel_error *error)
 {
@@ -392,8 +407,7 @@ int lm_scorer_keys(const struct lm_scorer *s, uint64_t first, uint64_t count, co
 		memcpy(keys, s->keys + first, count * sizeof(*keys));
 		return LMODEL_OK;
 	}
-	stream = s->streams == NULL ? lm_keystream_new(s->key, error) :
-		 lm_streams_take(s->streams, s->tensor, s->key, error);
+	stream = lm_scorer_stream(s, error);
 	if (stream == NULL)
 		return LMODEL_EFAILED;
 	for (uint64_t done = 0; done < count && r == LMODEL_OK;) {
@@ -405,10 +419,7 @@ int lm_scorer_keys(const struct lm_scorer *s, uint64_t first, uint64_t count, co
 		r = batch_keys(s, stream, unit, n, part, keys + done, error);
 		done += n;
 	}
-	if (s->streams == NULL)
-		lm_keystream_free(stream);
-	else
-		lm_streams_give(s->streams, s->tensor, stream);
+	lm_scorer_stream_done(s, stream);
 	return r;
 }
 

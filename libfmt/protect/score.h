@@ -25,6 +25,8 @@ struct lm_scorer {
 	struct lm_scale scale;
 	uint8_t key[32];               /* of the pseudo-random function of this tensor */
 	uint64_t *keys;                /* of all units, where they are columns or large */
+	const uint8_t *bytes;          /* of the whole tensor, or NULL: to be read. Borrowed, and set
+	                                  for as long as it is ranked */
 };
 
 /* `scorer` is zeroed but for what the caller chooses: everything above `elements`. `key` is that
@@ -46,12 +48,28 @@ bool lm_scorer_needs_bytes(const struct lm_scorer *scorer);
 int lm_scorer_keys(const struct lm_scorer *scorer, uint64_t first, uint64_t count,
 		   const uint8_t *bytes, uint64_t *keys, struct lmodel_error *error) LM_MUST_CHECK;
 
+/* Only the keys that are `least` or more, and the places of their units, from `first` on. Mostly
+ * these are few, and others are passed over without a key (protect/find.c). */
+struct lm_keys_found {
+	size_t count, capacity;
+	uint32_t *at;
+	uint64_t *keys;
+};
+int lm_scorer_find(const struct lm_scorer *scorer, uint64_t first, uint64_t count,
+		   const uint8_t *bytes, uint64_t least, struct lm_keys_found *found,
+		   struct lmodel_error *error) LM_MUST_CHECK;
+void lm_keys_found_free(struct lm_keys_found *found); /* what it holds */
+
 /* Orders units whose keys are equal. */
 void lm_scorer_tie(const struct lm_scorer *scorer, uint64_t unit, uint8_t tie[32]);
 
 void lm_scorer_free(struct lm_scorer *scorer); /* what it holds */
 
-/* ---- for protect/whole.c ---- */
+/* ---- for protect/find.c and protect/whole.c ---- */
+
+/* The random numbers of keys: LM_KEY_NOISE bytes a unit. To be given back. */
+struct lm_keystream *lm_scorer_stream(const struct lm_scorer *scorer, struct lmodel_error *error);
+void lm_scorer_stream_done(const struct lm_scorer *scorer, struct lm_keystream *stream);
 
 /* A run of elements. */
 struct lm_score_piece {

@@ -8,8 +8,10 @@
 #include "protect/walk.h"
 #include "protect/whole.h"
 
-/* Bytes of a set below which it is one worker's, beside others. */
-#define SMALL_SET (UINT64_C(1) << 23)
+/* Bytes of a set up to which it is one worker's, beside others; and up to which it is held in memory,
+ * and read once. */
+#define SMALL_SET (UINT64_C(1) << 26)
+#define HELD_SET (UINT64_C(1) << 23)
 
 /* What is needed only while the selection is made. */
 struct making {
@@ -120,6 +122,14 @@ static int start_tensors(struct making *m, const size_t *alias, struct lmodel_er
 	return r;
 }
 
+/* Whether a part is a set by itself, and one worker's: it is prepared when it is ranked. */
+static bool is_small(const struct making *m, size_t part)
+{
+	return m->selection->sets == m->part_count && m->part_count > 1 &&
+	       m->parts[part]->units->bytes <= SMALL_SET && m->options->reference == NULL &&
+	       !lm_scorer_is_whole(m->parts[part]);
+}
+
 /* ---- scales, a tensor a job ---- */
 
 static int next_part(void *context, void *job, struct lmodel_error *error)
@@ -127,6 +137,8 @@ static int next_part(void *context, void *job, struct lmodel_error *error)
 	struct making *m = context;
 
 	(void)error;
+	while (m->next < m->part_count && is_small(m, m->next))
+		m->next++;
 	if (m->next == m->part_count)
 		return LM_POOL_END;
 	*(size_t *)job = m->next++;
@@ -293,10 +305,47 @@ static int rank_set(const struct making *m, size_t set, unsigned workers, struct
 		       s->thresholds + set * s->tiers, m->upto + first * s->tiers, error);
 }
 
-static bool is_small(const struct making *m, size_t set)
+/* A set that is one worker's: scaled, ranked. */
+struct small {
+	size_t set, capacity;
+	uint8_t *bytes;
+};
+
+/* Whether each tier has all of the set, or nothing. */
+static bool is_clear(const struct making *m, size_t set)
 {
-	return m->selection->sets == m->part_count && m->part_count > 1 &&
-	       m->parts[set]->units->bytes <= SMALL_SET;
+	const size_t tiers = m->selection->tiers;
+	bool clear = true;
+
+	for (size_t t = 0; t < tiers; t++)
+		clear &= m->wanted[set * tiers + t] == 0 ||
+			 m->wanted[set * tiers + t] == m->set_candidates[set];
+	return clear;
+}
+
+static int read_small(struct small *job, struct lm_scorer *scorer, struct lmodel_error *error)
+{
+	const size_t len = (size_t)scorer->units->bytes;
+	int r;
+
+	if (!lm_scorer_needs_bytes(scorer) || scorer->units->bytes > HELD_SET)
+		return LMODEL_OK;
+	if (len > job->capacity) {
+		free(job->bytes);
+		job->capacity = 0;
+		job->bytes = malloc(len);
+		if (job->bytes == NULL)
+			return lm_fail_memory(error);
+		job->capacity = len;
+	}
+	r = lm_model_read(scorer->model, scorer->tensor, 0, job->bytes, len, error);
+	scorer->bytes = r == LMODEL_OK ? job->bytes : NULL;
+	return r;
+}
+
+static void release_small(void *job)
+{
+	free(((struct small *)job)->bytes);
 }
 
 static int next_small(void *context, void *job, struct lmodel_error *error)
@@ -308,28 +357,41 @@ static int next_small(void *context, void *job, struct lmodel_error *error)
 		m->next++;
 	if (m->next == m->selection->sets)
 		return LM_POOL_END;
-	*(size_t *)job = m->next++;
+	((struct small *)job)->set = m->next++;
 	return LMODEL_OK;
 }
 
 static int rank_small(void *context, unsigned worker, void *job, struct lmodel_error *error)
 {
+	const struct making *m = context;
+	struct small *small = job;
+	struct lm_scorer *scorer = m->parts[small->set];
+	int r = LMODEL_OK;
+
 	(void)worker;
-	return rank_set(context, *(size_t *)job, 1, NULL, error);
+	if (!is_clear(m, small->set))
+		r = read_small(small, scorer, error);
+	if (r == LMODEL_OK && !is_clear(m, small->set))
+		r = lm_scorer_prepare(scorer, m->options->raw_scores, error);
+	if (r == LMODEL_OK)
+		r = rank_set(m, small->set, 1, NULL, error);
+	scorer->bytes = NULL;
+	return r;
 }
 
 static int small_done(void *context, void *job, struct lmodel_error *error)
 {
 	struct making *m = context;
+	const struct small *small = job;
 
-	return lm_walk_progress(&m->meter, 2 * m->parts[*(size_t *)job]->units->bytes, error);
+	return lm_walk_progress(&m->meter, 2 * m->parts[small->set]->units->bytes, error);
 }
 
 static int rank_sets(struct making *m, struct lmodel_error *error)
 {
 	static const struct lm_pool_ops ops = {
-		.job_size = sizeof(size_t), .next = next_small, .work = rank_small,
-		.emit = small_done,
+		.job_size = sizeof(struct small), .next = next_small, .work = rank_small,
+		.emit = small_done, .release = release_small,
 	};
 	int r;
 

@@ -1,5 +1,7 @@
 #include "protect/selection.h"
 
+#include "protect/kernels.h"
+
 struct lm_selection *lm_selection_new(const struct lm_model *model, size_t tiers,
 				      struct lmodel_error *error)
 {
@@ -55,11 +57,11 @@ size_t lm_selection_window(const struct lm_selection *s, size_t tensor)
 
 /* What is kept of a window, as far as it is asked for. */
 static int add_kept(const struct lm_selection *s, size_t tensor, uint64_t start, uint64_t first,
-		    uint64_t count, const struct lm_pick_list *list, struct lm_chosen *chosen,
+		    uint64_t count, const struct lm_picked *list, struct lm_chosen *chosen,
 		    struct lmodel_error *error)
 {
 	const uint64_t *key = list->keys;
-	int r = lm_chosen_reserve(chosen, chosen->count + list->count, error);
+	int r = lm_chosen_reserve(chosen, chosen->count + list->count + LM_KERNELS_SLACK, error);
 
 	if (r == LMODEL_OK && list->key_count == 0 && start >= first) {
 		const uint32_t shift = (uint32_t)(start - first);
@@ -67,8 +69,7 @@ static int add_kept(const struct lm_selection *s, size_t tensor, uint64_t start,
 
 		while (n > 0 && shift + list->at[n - 1] >= count)
 			n--;
-		for (size_t i = 0; i < n; i++)
-			chosen->at[chosen->count + i] = shift + list->at[i];
+		lm_kernels()->widen(list->at, shift, n, chosen->at + chosen->count);
 		if (n > 0)
 			memcpy(chosen->tier + chosen->count, list->tier, n);
 		chosen->count += n;
@@ -90,7 +91,7 @@ static int list_kept(const struct lm_selection *s, size_t tensor, uint64_t first
 		     struct lm_chosen *chosen, struct lmodel_error *error)
 {
 	const size_t window = lm_picks_window(s->picks, tensor);
-	struct lm_pick_list list = { 0 };
+	struct lm_picked list = { 0 };
 	int r = LMODEL_OK;
 
 	for (uint64_t w = first / window; w * window < first + count && r == LMODEL_OK; w++) {
@@ -98,7 +99,7 @@ static int list_kept(const struct lm_selection *s, size_t tensor, uint64_t first
 		if (r == LMODEL_OK)
 			r = add_kept(s, tensor, w * window, first, count, &list, chosen, error);
 	}
-	lm_pick_list_free(&list);
+	lm_picked_free(&list);
 	return r;
 }
 

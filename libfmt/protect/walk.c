@@ -13,6 +13,7 @@ struct job {
 	size_t byte_capacity, key_capacity;
 	uint8_t *bytes;
 	uint64_t *keys;
+	struct lm_keys_found found;
 	void *result;
 };
 
@@ -58,7 +59,7 @@ static int make_room(struct job *j, size_t bytes, struct lmodel_error *error)
 			return lm_fail_memory(error);
 		j->byte_capacity = bytes;
 	}
-	if (j->n > j->key_capacity) {
+	if (j->walk->find == NULL && j->n > j->key_capacity) {
 		free(j->keys);
 		j->key_capacity = 0;
 		j->keys = malloc(j->n * sizeof(*j->keys));
@@ -89,7 +90,7 @@ static int next_window(void *context, void *job, struct lmodel_error *error)
 		j->n = LM_MIN(j->n, (size_t)LM_WALK_PIECE);
 		skip(state, j->n + (walk->stride - 1) * LM_WALK_PIECE);
 	}
-	return make_room(j, window_bytes(s, j), error);
+	return make_room(j, s->bytes == NULL ? window_bytes(s, j) : 0, error);
 }
 
 /* Bytes that a window is about. */
@@ -108,13 +109,22 @@ static int visit_window(void *context, unsigned worker, void *job, struct lmodel
 	const struct lm_walk *walk = state->walk;
 	struct job *j = job;
 	const struct lm_scorer *s = walk->scorers[j->part];
+	const uint8_t *bytes = s->bytes == NULL ? j->bytes :
+			       s->bytes + j->first * s->units->unit_bytes;
 	int r = LMODEL_OK;
 
-	if (lm_scorer_needs_bytes(s))
+	if (s->bytes == NULL && lm_scorer_needs_bytes(s))
 		r = lm_model_read(s->model, s->tensor, j->first * s->units->unit_bytes, j->bytes,
 				  window_bytes(s, j), error);
+	if (r == LMODEL_OK && walk->find != NULL) {
+		r = lm_scorer_find(s, j->first, j->n, bytes, walk->least, &j->found, error);
+		if (r == LMODEL_OK)
+			r = walk->find(walk->context, worker, j->part, j->first, j->n, &j->found,
+				       &j->result, error);
+		return r;
+	}
 	if (r == LMODEL_OK)
-		r = lm_scorer_keys(s, j->first, j->n, j->bytes, j->keys, error);
+		r = lm_scorer_keys(s, j->first, j->n, bytes, j->keys, error);
 	if (r == LMODEL_OK)
 		r = walk->visit(walk->context, worker, j->part, j->first, j->n, j->keys, &j->result,
 				error);
@@ -139,6 +149,7 @@ static void release(void *job)
 
 	free(j->bytes);
 	free(j->keys);
+	lm_keys_found_free(&j->found);
 	if (j->result != NULL)
 		j->walk->release(j->result);
 }

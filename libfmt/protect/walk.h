@@ -20,6 +20,11 @@ struct lm_walk {
 	int (*visit)(void *context, unsigned worker, size_t part, uint64_t first, size_t n,
 		     const uint64_t *keys, void **result, struct lmodel_error *error);
 
+	/* Instead, only those units whose keys are `least` or more: their places from `first` on. */
+	uint64_t least;
+	int (*find)(void *context, unsigned worker, size_t part, uint64_t first, size_t n,
+		    const struct lm_keys_found *found, void **result, struct lmodel_error *error);
+
 	/* In order, one at a time. */
 	int (*take)(void *context, size_t part, void *result, struct lmodel_error *error);
 

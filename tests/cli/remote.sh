@@ -135,7 +135,7 @@ cp files/m.lmodel files/n.lmodel
 run 0 lmodel list "http://$registry/files/n.lmodel"
 is "$(ls cache/lmodel/*.data | wc -l)" 2 "two archives"
 sleep 0.05
-run 0 env LMODEL_CACHE_BYTES=200000 lmodel extract -qfo some.safetensors "$url" a.weight
+run 0 env LMODEL_CACHE_BYTES=100000 lmodel extract -qfo some.safetensors "$url" a.weight
 is "$(ls cache/lmodel/*.data | wc -l)" 1 "what was used longest ago goes"
 mkdir -m 777 open
 run 0 env XDG_CACHE_HOME="$tap_dir/open" lmodel list "$url"

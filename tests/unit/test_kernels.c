@@ -120,27 +120,112 @@ static void test_products(const struct lm_kernels *k)
 static void test_keys(const struct lm_kernels *k, const struct lm_kernels *plain)
 {
 	float scores[N] LM_KEY_ALIGNED;
-	uint64_t words[N] LM_KEY_ALIGNED, wanted[N] LM_KEY_ALIGNED;
-	uint32_t at[N + LM_KERNELS_SLACK];
+	uint32_t noise[N] LM_KEY_ALIGNED, at[N + LM_KERNELS_SLACK];
+	uint64_t keys[N] LM_KEY_ALIGNED, wanted[N] LM_KEY_ALIGNED;
 	bool good = true;
 
 	for (size_t i = 0; i < N; i++) {
 		scores[i] = number(i);
-		words[i] = wanted[i] = word();
+		noise[i] = (uint32_t)word();
 	}
-	k->sample(scores, words, N);
-	plain->sample(scores, wanted, N);
-	ok(same(words, wanted, sizeof(words)), "%u lanes: sampling keys", k->lanes);
+	k->sample(scores, noise, keys, N);
+	plain->sample(scores, noise, wanted, N);
+	ok(same(keys, wanted, sizeof(keys)), "%u lanes: sampling keys", k->lanes);
 	for (size_t n = 0; n < 70; n++) {
-		const uint64_t least = n % 9 == 0 ? 0 : n % 9 == 1 ? UINT64_MAX : words[n];
-		size_t count = k->at_least(words, n, least, at), wanted_count = 0;
+		const uint64_t least = n % 9 == 0 ? 0 : n % 9 == 1 ? UINT64_MAX : keys[n];
+		size_t count = k->at_least(keys, n, least, at), wanted_count = 0;
 
 		for (size_t i = 0; i < n; i++)
-			if (words[i] >= least)
+			if (keys[i] >= least)
 				good &= wanted_count < count && at[wanted_count++] == i;
 		good &= count == wanted_count;
 	}
 	ok(good, "%u lanes: keys from a line on", k->lanes);
+	for (size_t n = 0; n < 70; n++) {
+		uint16_t in[70];
+
+		for (size_t i = 0; i < n; i++)
+			in[i] = (uint16_t)word();
+		k->widen(in, (uint32_t)n << 16, n, at);
+		for (size_t i = 0; i < n; i++)
+			good &= at[i] == in[i] + ((uint32_t)n << 16);
+	}
+	ok(good, "%u lanes: places by a wider count", k->lanes);
+}
+
+/* Against magnitudes and single products. */
+static void test_hopeful(const struct lm_kernels *k)
+{
+	static const char *const names[] = { "F32", "BF16", "F16" };
+	uint8_t bytes[4 * N];
+	float column[N], magnitudes[N];
+	uint32_t noise[N], at[N + LM_KERNELS_SLACK];
+
+	for (size_t type = 0; type < 3; type++) {
+		bool good = true;
+		size_t all = 0, kept = 0;
+
+		for (size_t n = 0; n < 300; n++) {
+			const float by = n % 3 == 0 ? 0x1p23f : 0x1p10f * (float)n;
+			const float *factor = n % 2 == 0 ? NULL : column;
+			size_t count, wanted = 0;
+
+			for (size_t i = 0; i < n; i++) {
+				const float v = number(i + n);
+				const uint32_t half = (uint32_t)word();
+
+				memcpy(bytes + 4 * i, &v, 4);
+				if (type != 0 && i % 2 == 0)
+					memcpy(bytes + 2 * i, &half, 2);
+				column[i] = number(i + 2 * n);
+				noise[i] = n % 5 == 0 ? UINT32_MAX : (uint32_t)word();
+			}
+			(type == 0 ? k->magnitudes_f32 : type == 1 ? k->magnitudes_bf16 :
+			 k->magnitudes_f16)(bytes, n, magnitudes);
+			count = (type == 0 ? k->hopeful_f32 : type == 1 ? k->hopeful_bf16 :
+				 k->hopeful_f16)(bytes, noise, by, factor, n, at);
+			for (size_t i = 0; i < n; i++) {
+				float v = magnitudes[i] * by;
+
+				if (factor != NULL)
+					v *= factor[i];
+				if (!(v < (float)(int32_t)(~noise[i] >> 9)))
+					good &= wanted < count && at[wanted++] == i;
+			}
+			good &= count == wanted;
+			all += n;
+			kept += count;
+		}
+		ok(good && kept > all / 8 && kept < all / 8 * 7,
+		   "%u lanes: hopeful ones of %s: %zu of %zu", k->lanes, names[type], kept, all);
+	}
+}
+
+/* What passing over units by the noise alone rests on. */
+static void test_slope(const struct lm_kernels *k)
+{
+	float scores[N] LM_KEY_ALIGNED;
+	uint32_t noise[N] LM_KEY_ALIGNED;
+	uint64_t keys[N] LM_KEY_ALIGNED;
+	double least = 1;
+
+	for (size_t i = 0; i < N; i++)
+		scores[i] = 1;
+	for (uint32_t from = 0; from < 1u << 23; from += N) {
+		for (uint32_t i = 0; i < N; i++)
+			noise[i] = (from + i) << 9;
+		k->sample(scores, noise, keys, N);
+		for (uint32_t i = 0; i < N; i++) {
+			const uint32_t bits = (uint32_t)(keys[i] >> 32) & 0x7fffffff;
+			const double lacks = ((1u << 23) - 1 - (from + i)) * 0x1p-23;
+			float key;
+
+			memcpy(&key, &bits, 4);
+			least = fmin(least, lacks > 0 ? 1 / (double)key / (lacks / log(2)) : 1);
+		}
+	}
+	ok(least > 1 - 1e-4, "%u lanes: -log2(u) is at least (1 - u) / ln 2, by %.6f", k->lanes,
+	   least);
 }
 
 static void test_rows(const struct lm_kernels *k)
@@ -190,6 +275,40 @@ static void test_rows(const struct lm_kernels *k)
 	ok(quotients, "%u lanes: sums of quotients", k->lanes);
 }
 
+/* Sums whose order is a part of the result: those of the narrowest kernels. */
+static void test_sums(const struct lm_kernels *k, const struct lm_kernels *plain)
+{
+	float in[N], sums[N], wanted[N];
+	uint32_t counts[N], wanted_counts[N];
+	bool good = true, shares = true;
+
+	for (size_t n = 0; n < 200; n++) {
+		float largest, wanted_largest, most = 0;
+		double sum = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			in[i] = (float)(word() >> 40) / 3;
+			most = fmaxf(most, in[i]);
+			sum += (double)in[i];
+			sums[i] = wanted[i] = in[i] / 7;
+			counts[i] = wanted_counts[i] = (uint32_t)word();
+		}
+		good &= k->sum(in, n, &largest) == plain->sum(in, n, &wanted_largest) &&
+			largest == most && wanted_largest == most &&
+			fabs((double)k->sum(in, n, &largest) - sum) <= sum * 1e-5;
+		k->add_shares(sums, counts, in, 0.3f, n);
+		for (size_t i = 0; i < n; i++) {
+			float v = in[i] * 0.3f;
+
+			wanted[i] += v;
+			wanted_counts[i]++;
+		}
+		shares &= same(sums, wanted, 4 * n) && same(counts, wanted_counts, 4 * n);
+	}
+	ok(good, "%u lanes: sum and maximum", k->lanes);
+	ok(shares, "%u lanes: shares of columns", k->lanes);
+}
+
 int main(void)
 {
 	const struct lm_kernels *plain = lm_kernels_number(0), *k = plain;
@@ -199,7 +318,10 @@ int main(void)
 		test_magnitudes(k);
 		test_products(k);
 		test_keys(k, plain);
+		test_hopeful(k);
+		test_slope(k);
 		test_rows(k);
+		test_sums(k, plain);
 	}
 	ok(n > 0 && lm_kernels() == lm_kernels_number(n - 1), "the widest of %zu is used", n);
 	return done();

@@ -4,7 +4,7 @@
 #include "crypto/crypto.h"
 #include "lib/tap.h"
 
-enum { UNITS = 65536, WINDOWS = 120, TENSORS = 3 };
+enum { UNITS = 65536, WINDOWS = 480, TENSORS = 3 };
 
 static uint32_t mixed(uint64_t x)
 {
@@ -31,7 +31,7 @@ static bool make(struct lm_pick_list *list, size_t window, unsigned share)
 	return good;
 }
 
-static bool equal(const struct lm_pick_list *a, const struct lm_pick_list *b)
+static bool equal(const struct lm_picked *a, const struct lm_pick_list *b)
 {
 	return a->count == b->count && a->key_count == b->key_count &&
 	       (a->count == 0 || (memcmp(a->at, b->at, a->count * sizeof(*a->at)) == 0 &&
@@ -54,14 +54,14 @@ static bool fill(struct lm_picks *picks, struct lm_pick_list *list)
 
 static bool compare(const struct lm_picks *picks, struct lm_pick_list *list)
 {
-	struct lm_pick_list got = { 0 };
+	struct lm_picked got = { 0 };
 	bool good = true;
 
 	for (size_t w = WINDOWS; w-- > 0;)
 		good &= make(list, w, shares[w % LM_COUNT(shares)]) &&
 			lm_picks_get(picks, w % TENSORS, w / TENSORS, &got, NULL) == LMODEL_OK &&
 			equal(&got, list);
-	lm_pick_list_free(&got);
+	lm_picked_free(&got);
 	return good;
 }
 

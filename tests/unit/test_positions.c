@@ -197,13 +197,71 @@ static bool holds(struct stream *in, const struct set *s, size_t piece)
 	return good && same_in_batches(in, s->universe);
 }
 
+enum { LISTED = 200000, WINDOW = 1000 };
+
+/* The set as lists of numbers, of windows. False where a list is refused. */
+static bool each_list(const struct set *s, struct lm_positions_meter *m,
+		      struct lm_positions_writer *w)
+{
+	uint32_t at[WINDOW];
+	uint64_t base = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+		for (uint64_t k = 0; k < s->runs[i].count; k++) {
+			const uint64_t number = s->runs[i].first + k;
+
+			if (n == WINDOW || number - base > UINT32_MAX) {
+				if (m != NULL)
+					lm_positions_meter_numbers(m, base, at, n);
+				else if (lm_positions_writer_numbers(w, base, at, n, NULL))
+					return false;
+				base = number;
+				n = 0;
+			}
+			at[n++] = (uint32_t)(number - base);
+		}
+	if (m != NULL)
+		lm_positions_meter_numbers(m, base, at, n);
+	return m != NULL || lm_positions_writer_numbers(w, base, at, n, NULL) == LMODEL_OK;
+}
+
+/* Whether lists of numbers give the same form and bytes as runs. */
+static bool same_listed(const struct set *s, const struct lm_positions_form *form,
+			const struct stream *wanted)
+{
+	struct lm_positions_meter *m = lm_positions_meter_new(s->universe, s->numbers, NULL);
+	struct lm_positions_form listed;
+	struct stream out = { 0 };
+	struct lm_positions_writer *w;
+	bool good;
+
+	if (m == NULL)
+		abort();
+	each_list(s, m, NULL);
+	lm_positions_meter_finish(m, &listed);
+	lm_positions_meter_free(m);
+	w = lm_positions_writer_new(form, write_bytes, &out, NULL);
+	if (w == NULL)
+		abort();
+	good = listed.form == form->form && listed.gap == form->gap && listed.run == form->run &&
+	       listed.len == form->len && listed.count == form->count &&
+	       listed.runs == form->runs && listed.last_plus == form->last_plus;
+	good = good && each_list(s, NULL, w) && lm_positions_writer_finish(w, NULL) == LMODEL_OK &&
+	       out.len == wanted->len && memcmp(out.bytes, wanted->bytes, out.len) == 0;
+	lm_positions_writer_free(w);
+	free(out.bytes);
+	return good;
+}
+
 /* Measured, written and read; 0 when all went well. */
 static unsigned trip(const struct set *s, struct stream *out, struct lm_positions_form *form)
 {
 	*form = measure(s, s->numbers);
 	return form->universe != s->universe || form->count != s->numbers ||
 	       write_set(s, form, out, NULL) != LMODEL_OK || out->len != form->len ||
-	       !holds(out, s, 0);
+	       !holds(out, s, 0) ||
+	       (s->numbers <= LISTED && !same_listed(s, form, out));
 }
 
 /* ---- small universes ---- */
