@@ -20,8 +20,9 @@ struct audit_against {
 
 void audit_print(const struct lmodel_archive *archive, const char *path,
 		 const struct lmodel_audit_report *report, const struct audit_against *against);
-json_t *audit_json(const struct lmodel_archive *archive, const struct lmodel_audit_report *report,
-		   const struct audit_against *against);
+void audit_print_json(const struct lmodel_archive *archive,
+		      const struct lmodel_audit_report *report,
+		      const struct audit_against *against);
 
 /* CycloneDX 1.6, to a file ("-": standard output); one that is there is replaced only with `force`.
  * Gives the exit status. */

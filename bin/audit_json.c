@@ -1,10 +1,12 @@
 /* The report for programs. */
+#include <stdio.h>
 #include <string.h>
 
 #include <lmodel.h>
 
 #include "audit.h"
 #include "inspect.h"
+#include "message.h"
 
 /* Null when it is not known. */
 static json_t *real(double value, bool known)
@@ -69,11 +71,9 @@ static json_t *tiers_json(const struct lmodel_archive *archive,
 	return array;
 }
 
-static json_t *shards_json(const struct lmodel_audit_report *r)
+static void print_shards(const struct lmodel_audit_report *r)
 {
-	json_t *array = json_array();
-
-	for (size_t i = 0; i < r->shard_count; i++) {
+	for (size_t i = 0; i < r->shard_count && !message_stdout_failed(); i++) {
 		const struct lmodel_audit_shard *s = &r->shards[i];
 		json_t *object = json_object();
 
@@ -88,9 +88,8 @@ static json_t *shards_json(const struct lmodel_audit_report *r)
 		json_put(object, "elements", json_number(s->elements));
 		json_put(object, "bytes", json_number(s->bytes));
 		json_put(object, "detection", detection_json(&s->detection));
-		json_push(array, object);
+		json_print_item(object, i == 0);
 	}
-	return array;
 }
 
 /* Side files of tiers, as they show. */
@@ -129,23 +128,11 @@ static json_t *slots_json(const struct lmodel_archive *archive)
 	return array;
 }
 
-static json_t *against_json(const struct audit_against *against)
+static void print_against(const struct audit_against *against)
 {
 	const struct lmodel_audit_comparison *c = against->sum;
-	json_t *object = json_object(), *changes = json_array();
+	json_t *object = json_object();
 
-	for (size_t i = 0; i < against->change_count; i++) {
-		const struct lmodel_audit_change *change = &against->changes[i];
-		json_t *item = json_object();
-
-		json_put(item, "tensor", json_text(change->tensor->name));
-		json_put(item, "unit", json_text(change->unit));
-		json_put(item, "unit_count", json_number(change->unit_count));
-		json_put(item, "differing", json_number(change->differing));
-		json_put(item, "hidden", json_number(change->hidden));
-		json_put(item, "given_away", json_number(change->given_away));
-		json_push(changes, item);
-	}
 	json_put(object, "archive", json_text(against->name));
 	json_put(object, "equal", json_number(c->equal));
 	json_put(object, "unequal", json_number(c->unequal));
@@ -155,14 +142,28 @@ static json_t *against_json(const struct audit_against *against)
 	json_put(object, "differing", json_number(c->differing));
 	json_put(object, "hidden", json_number(c->hidden));
 	json_put(object, "given_away", json_number(c->given_away));
-	json_put(object, "changes", changes);
-	return object;
+	fputs(", \"against\": {", stdout);
+	json_print_members(object, true);
+	json_print_list("changes");
+	for (size_t i = 0; i < against->change_count && !message_stdout_failed(); i++) {
+		const struct lmodel_audit_change *change = &against->changes[i];
+		json_t *item = json_object();
+
+		json_put(item, "tensor", json_text(change->tensor->name));
+		json_put(item, "unit", json_text(change->unit));
+		json_put(item, "unit_count", json_number(change->unit_count));
+		json_put(item, "differing", json_number(change->differing));
+		json_put(item, "hidden", json_number(change->hidden));
+		json_put(item, "given_away", json_number(change->given_away));
+		json_print_item(item, i == 0);
+	}
+	fputs("]}", stdout);
 }
 
-json_t *audit_json(const struct lmodel_archive *archive, const struct lmodel_audit_report *r,
-		   const struct audit_against *against)
+void audit_print_json(const struct lmodel_archive *archive, const struct lmodel_audit_report *r,
+		      const struct audit_against *against)
 {
-	json_t *d = json_document(), *findings = json_array();
+	json_t *d = json_document(), *rest = json_object(), *findings = json_array();
 	struct lmodel_info info;
 
 	lmodel_info(archive, &info);
@@ -179,9 +180,19 @@ json_t *audit_json(const struct lmodel_archive *archive, const struct lmodel_aud
 	json_put(d, "elements", json_number(r->all_elements));
 	json_put(d, "bytes", json_number(r->all_bytes));
 	json_put(d, "tiers", tiers_json(archive, r));
-	json_put(d, "shards", shards_json(r));
-	json_put(d, "attachments", sealed_json(archive));
-	json_put(d, "against", against != NULL ? against_json(against) : json_null());
-	json_put(d, "findings", findings);
-	return d;
+	putchar('{');
+	json_print_members(d, true);
+	json_print_list("shards");
+	print_shards(r);
+	putchar(']');
+	json_put(rest, "attachments", sealed_json(archive));
+	if (against == NULL)
+		json_put(rest, "against", json_null());
+	json_print_members(rest, false);
+	if (against != NULL)
+		print_against(against);
+	rest = json_object();
+	json_put(rest, "findings", findings);
+	json_print_members(rest, false);
+	puts("}");
 }

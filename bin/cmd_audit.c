@@ -128,7 +128,7 @@ static int tell(const struct lmodel_archive *archive, const char *path,
 		r = audit_cyclonedx(archive, path, report, bom, force);
 	if (bom == NULL || strcmp(bom, "-") != 0) {
 		if (json)
-			json_print(audit_json(archive, report, with));
+			audit_print_json(archive, report, with);
 		else if (bom == NULL || !message_quiet)
 			audit_print(archive, path, report, with);
 	}

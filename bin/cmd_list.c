@@ -233,14 +233,20 @@ static json_t *entry_json(const struct entry *e, bool packed)
 
 static void print_json(const struct entry *entries, size_t count, bool packed)
 {
-	json_t *document = json_document(), *array = json_array();
+	json_t *document = json_document();
+	bool first = true;
 
-	for (size_t i = 0; i < count; i++)
-		if (entries[i].picked)
-			json_push(array, entry_json(&entries[i], packed));
 	json_put(document, "packed", json_bool(packed));
-	json_put(document, side_files ? "attachments" : "tensors", array);
-	json_print(document);
+	putchar('{');
+	json_print_members(document, true);
+	json_print_list(side_files ? "attachments" : "tensors");
+	for (size_t i = 0; i < count && !message_stdout_failed(); i++) {
+		if (!entries[i].picked)
+			continue;
+		json_print_item(entry_json(&entries[i], packed), first);
+		first = false;
+	}
+	puts("]}");
 }
 
 /* ---- */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "message.h"
 #include "text.h"
@@ -50,13 +51,46 @@ json_t *json_text(const char *text)
 	return value;
 }
 
-void json_print(json_t *document)
+/* Takes the value over. */
+static char *text_of(json_t *value)
 {
-	char *text = json_dumps(document, 0);
+	char *text = json_dumps(value, 0);
 
 	if (text == NULL)
 		message_no_memory();
+	json_decref(value);
+	return text;
+}
+
+void json_print(json_t *document)
+{
+	char *text = text_of(document);
+
 	puts(text);
 	free(text);
-	json_decref(document);
+}
+
+void json_print_members(json_t *object, bool first)
+{
+	char *text = text_of(object);
+	int len = (int)strlen(text) - 2;
+
+	if (len > 0)
+		printf("%s%.*s", first ? "" : ", ", len, text + 1);
+	free(text);
+}
+
+void json_print_list(const char *key)
+{
+	printf(", \"%s\": [", key);
+}
+
+void json_print_item(json_t *item, bool first)
+{
+	char *text = text_of(item);
+
+	if (!first)
+		fputs(", ", stdout);
+	fputs(text, stdout);
+	free(text);
 }

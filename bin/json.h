@@ -23,4 +23,10 @@ json_t *json_text(const char *text);
 /* Prints the document and a newline, and frees it. */
 void json_print(json_t *document);
 
+/* The same piece by piece, for lists as long as a model has tensors: an item is freed before the next
+ * one is made. Brackets that close, and those around members, are the caller's to print. */
+void json_print_members(json_t *object, bool first); /* "a": 1, "b": 2 */
+void json_print_list(const char *key);               /* , "key": [ */
+void json_print_item(json_t *item, bool first);
+
 #endif

@@ -32,6 +32,7 @@ dist_lmodelinclude_HEADERS = \
 
 # Lowest layer first; a layer knows only those above its line.
 %C%_libcore_la_SOURCES = \
+	%D%/base/arena.c %D%/base/arena.h \
 	%D%/base/base.h \
 	%D%/base/blocks.c %D%/base/blocks.h \
 	%D%/base/dtype.c %D%/base/dtype.h \
@@ -43,7 +44,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/base/lazy.c %D%/base/lazy.h \
 	%D%/base/memory.c \
 	%D%/base/meter.c \
-	%D%/base/names.c %D%/base/names.h \
+	%D%/base/nameset.c %D%/base/nameset.h \
 	%D%/base/permute.c %D%/base/permute.h \
 	%D%/base/pool.c %D%/base/pool.h \
 	%D%/base/publish.c %D%/base/publish.h \
@@ -125,6 +126,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/container/libarchive.c %D%/container/libarchive.h \
 	%D%/container/lock.c %D%/container/lock.h \
 	%D%/container/slot.c %D%/container/slot.h \
+	%D%/container/slot_write.c \
 	%D%/container/tar.c %D%/container/tar.h \
 	%D%/container/zip.c %D%/container/zip.h \
 	%D%/container/zip_read.c \
@@ -132,6 +134,7 @@ dist_lmodelinclude_HEADERS = \
 	%D%/manifest/check.c \
 	%D%/manifest/hardened.c %D%/manifest/hardened.h \
 	%D%/manifest/load.c \
+	%D%/manifest/load_keys.c \
 	%D%/manifest/load_tiers.c \
 	%D%/manifest/manifest.c %D%/manifest/manifest.h \
 	%D%/manifest/rows.c %D%/manifest/rows.h \

@@ -17,7 +17,7 @@ static int commit(struct lm_change *c, struct lmodel_error *error)
 	const struct lmodel_run silent = { 0 };
 	struct lm_manifest *m = &c->archive->manifest;
 	uint64_t end = c->archive->footer.committed_len;
-	int r = lm_change_commit(c, m, end, error);
+	int r = lm_change_commit(c, m, end, true, error);
 
 	return r == LMODEL_OK ? lm_change_bury(c, m, end, &silent, error) : r;
 }

@@ -13,7 +13,6 @@
 #include "archive/sign.h"
 #include "archive/unlock.h"
 #include "base/io.h"
-#include "base/names.h"
 #include "container/lock.h"
 #include "crypto/curve.h"
 #include "crypto/secret.h"
@@ -71,22 +70,6 @@ static int make_files(struct lmodel_archive *a, struct lmodel_error *error)
 			.source = m->sources[m->metadata[i].source].name,
 			.key = m->metadata[i].key, .value = m->metadata[i].value,
 		};
-	return LMODEL_OK;
-}
-
-static int make_index(struct lmodel_archive *a, struct lmodel_error *error)
-{
-	size_t n = a->manifest.tensor_count;
-	LM_FREE struct lm_name *names = calloc(n + 1, sizeof(*names));
-
-	a->by_name = calloc(n + 1, sizeof(*a->by_name));
-	if (a->by_name == NULL || names == NULL)
-		return lm_fail_memory(error);
-	for (size_t i = 0; i < n; i++)
-		names[i] = (struct lm_name){ .text = a->tensors[i].name, .index = i };
-	lm_names_sort(names, n);
-	for (size_t i = 0; i < n; i++)
-		a->by_name[i] = names[i].index;
 	return LMODEL_OK;
 }
 
@@ -195,7 +178,10 @@ static int read_manifest(struct lmodel_archive *a, uint64_t size, struct lmodel_
 		r = lm_manifest_load(&a->manifest, image, a->footer.image_len,
 				     lm_slots_end(a->slots.slot_size), a->footer.committed_len,
 				     a->label, error);
-	free(image);
+	if (a->own_lock)
+		a->image = image;
+	else
+		free(image);
 	return r;
 }
 
@@ -253,8 +239,6 @@ static int load(struct lmodel_archive *a, uint64_t size, struct lmodel_error *er
 		r = make_files(a, error);
 	if (r == LMODEL_OK)
 		r = lm_archive_make_attachments(a, error);
-	if (r == LMODEL_OK)
-		r = make_index(a, error);
 	return r;
 }
 
@@ -347,12 +331,19 @@ int lm_archive_open_unnamed(struct lmodel_archive **out, int fd, const char *lab
 	return opened(out, a, r);
 }
 
+void lm_archive_forget_image(struct lmodel_archive *a)
+{
+	free(a->image);
+	a->image = NULL;
+}
+
 void lmodel_close(struct lmodel_archive *a)
 {
 	if (a == NULL)
 		return;
 	lm_reader_free(a->reader);
 	lm_secret_free(a->unlocked);
+	lm_archive_forget_image(a);
 	lm_archive_free_signatures(a);
 	if (a->book != NULL)
 		lm_book_free(a->book);
@@ -364,7 +355,6 @@ void lmodel_close(struct lmodel_archive *a)
 	free(a->attachments);
 	free(a->sources);
 	free(a->metadata);
-	free(a->by_name);
 	free(a->label);
 	free(a->path);
 	lm_file_close(&a->file);
@@ -411,21 +401,9 @@ const struct lmodel_tensor *lmodel_tensor_at(const struct lmodel_archive *a, siz
 
 const struct lmodel_tensor *lmodel_tensor_find(const struct lmodel_archive *a, const char *name)
 {
-	size_t low = 0, high = a->manifest.tensor_count;
+	size_t index = lm_nameset_find(&a->manifest.tensor_names, name);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct lmodel_tensor *t = &a->tensors[a->by_name[middle]];
-		int r = strcmp(name, t->name);
-
-		if (r == 0)
-			return t;
-		if (r < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	return index != SIZE_MAX ? &a->tensors[index] : NULL;
 }
 
 const struct lmodel_source *lmodel_source_at(const struct lmodel_archive *a, size_t index)

@@ -29,6 +29,7 @@ struct lmodel_archive {
 	char *path;                        /* as given; NULL for standard input */
 	struct lm_slots slots;
 	struct lm_slot_footer footer;      /* of the slot in force */
+	uint8_t *image;                    /* in it: for who holds the lock, otherwise NULL */
 	struct lm_manifest manifest;
 	char content_root[2 * LM_SHA256_SIZE + 1];
 
@@ -37,7 +38,6 @@ struct lmodel_archive {
 	struct lmodel_attachment *attachments;
 	struct lmodel_source *sources;
 	struct lmodel_metadata *metadata;
-	size_t *by_name;                   /* tensor indices sorted by name */
 	struct lmodel_tier *tiers;
 	struct lmodel_slot *slots_shown;
 	struct lmodel_signature *signatures;
@@ -58,6 +58,8 @@ struct lmodel_archive {
 /* lmodel_open() by who holds the writer lock: nobody else writes, so damage is damage. */
 int lm_archive_open_locked(struct lmodel_archive **archive, const char *path,
 			   struct lmodel_error *error) LM_MUST_CHECK;
+
+void lm_archive_forget_image(struct lmodel_archive *archive);
 
 /* The same for a file that has no name yet; `fd` is duplicated. `label` is for messages. */
 int lm_archive_open_unnamed(struct lmodel_archive **archive, int fd, const char *label,

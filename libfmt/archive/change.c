@@ -116,8 +116,11 @@ int lm_change_begin(struct lm_change *c, const char *path, const struct lmodel_k
 	/* What an interrupted commit has left: else the slot that it was about to write over would
 	 * keep what was taken out, when this change comes to nothing. Not before the owner's key
 	 * has proven the newer slot, which a forger may have put there. */
-	if (r == LMODEL_OK && write)
-		r = lm_slots_level(c->fd, c->archive->label, &c->archive->slots, &changed, error);
+	if (r == LMODEL_OK && write) {
+		c->level = c->archive->footer;
+		r = lm_slots_level(c->fd, c->archive->label, &c->archive->slots, c->archive->image,
+				   &c->level, &changed, error);
+	}
 	return r;
 }
 
@@ -147,7 +150,7 @@ int lm_change_bury(struct lm_change *c, struct lm_manifest *m, uint64_t committe
 		m->dead[i].pending = false;
 	}
 	if (r == LMODEL_OK)
-		r = lm_change_commit(c, m, committed_len, error);
+		r = lm_change_commit(c, m, committed_len, false, error);
 	lm_unlock_reader(c->fd);
 	return r;
 }
@@ -204,19 +207,54 @@ static void remember(const struct lm_change *c, const struct lm_manifest *m)
 		(void)lm_memory_store(&now, c->ring->allow_rollback, c->ring->memory, m->id, NULL);
 }
 
-int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t committed_len,
-		    struct lmodel_error *error)
+/* Makes the image, and checks that it opens again. */
+static int make_image(struct lmodel_archive *a, const struct lm_manifest *m, uint64_t committed_len,
+		      uint8_t **image, uint64_t *len, struct lmodel_error *error)
 {
-	struct lmodel_archive *a = c->archive;
-	uint8_t *image;
-	uint64_t len;
-	int r = lm_manifest_store(m, &image, &len, error);
+	int r = lm_manifest_store(m, image, len, error);
 
 	if (r != LMODEL_OK)
 		return r;
-	r = check_image(a, m, committed_len, image, len, error);
-	if (r == LMODEL_OK)
-		r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, committed_len, error);
+	r = check_image(a, m, committed_len, *image, *len, error);
+	if (r != LMODEL_OK)
+		lm_manifest_image_free(*image);
+	return r;
+}
+
+static int make_image_of_keys(struct lmodel_archive *a, const struct lm_manifest *m,
+			      uint8_t **image, uint64_t *len, struct lmodel_error *error)
+{
+	int r;
+
+	*image = NULL;
+	if (a->image == NULL)
+		return LMODEL_OK;
+	r = lm_manifest_store_keys(m, a->image, a->footer.image_len, image, len, error);
+	if (r != LMODEL_OK || *image == NULL)
+		return r;
+	r = lm_manifest_check_keys(m, *image, *len, a->label, error);
+	if (r != LMODEL_OK)
+		lm_manifest_image_free(*image);
+	return r;
+}
+
+int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t committed_len,
+		    bool keys_only, struct lmodel_error *error)
+{
+	struct lmodel_archive *a = c->archive;
+	uint8_t *image = NULL;
+	uint64_t len;
+	int r = LMODEL_OK;
+
+	if (keys_only)
+		r = make_image_of_keys(a, m, &image, &len, error);
+	lm_archive_forget_image(a);
+	if (r == LMODEL_OK && image == NULL)
+		r = make_image(a, m, committed_len, &image, &len, error);
+	if (r != LMODEL_OK)
+		return r;
+	r = lm_slots_commit(c->fd, a->label, &a->slots, image, len, committed_len, &c->level,
+			    error);
 	lm_manifest_image_free(image);
 	return r;
 }
@@ -224,14 +262,14 @@ int lm_change_store(struct lm_change *c, const struct lm_manifest *m, uint64_t c
 /* The book goes with every change: its counter rises, so that an older one beside a newer manifest
  * is seen. */
 int lm_change_commit(struct lm_change *c, struct lm_manifest *m, uint64_t committed_len,
-		     struct lmodel_error *error)
+		     bool keys_only, struct lmodel_error *error)
 {
 	int r;
 
 	m->owner.book_counter++;
 	r = lm_book_seal(c->archive->book, m, c->owner->owner_key, NULL, error);
 	if (r == LMODEL_OK)
-		r = lm_change_store(c, m, committed_len, error);
+		r = lm_change_store(c, m, committed_len, keys_only, error);
 	if (r == LMODEL_OK)
 		remember(c, m);
 	return r;

@@ -11,6 +11,7 @@ struct lm_change {
 	struct lmodel_archive *archive;
 	struct lm_grant *owner;      /* what an owner gets now; secret memory */
 	const struct lmodel_keyring *ring;
+	struct lm_slot_footer level; /* what both slots hold; zero when that is not known */
 };
 
 /* Opens, with `write` under the writer lock. In every case lm_change_end()
@@ -24,13 +25,15 @@ int lm_change_open(struct lm_change *change, const char *path, bool write,
 int lm_change_begin(struct lm_change *change, const char *path, const struct lmodel_keyring *ring,
 		    bool write, struct lmodel_error *error) LM_MUST_CHECK;
 
-/* Checks that what is about to be written opens again, and commits it. Leaves the book alone. */
+/* Checks that what is about to be written opens again, and commits it. Leaves the book alone.
+ * `keys_only`: key slots, owner and signatures alone differ from the archive as it was opened. */
 int lm_change_store(struct lm_change *change, const struct lm_manifest *manifest,
-		    uint64_t committed_len, struct lmodel_error *error) LM_MUST_CHECK;
+		    uint64_t committed_len, bool keys_only,
+		    struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Seals the archive's book with the next counter into `manifest`, and stores that. */
 int lm_change_commit(struct lm_change *change, struct lm_manifest *manifest, uint64_t committed_len,
-		     struct lmodel_error *error) LM_MUST_CHECK;
+		     bool keys_only, struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Zeroes the ranges of `manifest` that are dead and pending, while nobody reads, and commits that
  * they are. While somebody reads they stay pending, which is told: the next writer does it. */

@@ -283,7 +283,7 @@ static int run(struct rekeying *k, const char *const *tiers, size_t count,
 	if (r != LMODEL_OK)
 		(void)!lm_rekey_clear_end(k, k->change.archive->footer.committed_len, LM_TAR_END, NULL);
 	if (r == LMODEL_OK)
-		r = lm_change_commit(&k->change, &k->next, k->end, error);
+		r = lm_change_commit(&k->change, &k->next, k->end, false, error);
 	if (r != LMODEL_OK)
 		return r;
 	tell_locked(k);

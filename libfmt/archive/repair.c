@@ -35,6 +35,7 @@ int lmodel_repair(const char *path, int *changed, struct lmodel_error *error)
 	struct lmodel_archive *archive = NULL;
 	LM_CLOSE int fd = -1;
 	struct lm_slots slots;
+	struct lm_slot_footer footer;
 	uint64_t size;
 	bool wrote_slots = false, wrote_end = false;
 	int r;
@@ -55,7 +56,7 @@ int lmodel_repair(const char *path, int *changed, struct lmodel_error *error)
 	if (r == LMODEL_OK)
 		r = lm_slots_locate(&archive->file, size, &slots, error);
 	if (r == LMODEL_OK)
-		r = lm_slots_level(fd, archive->label, &slots, &wrote_slots, error);
+		r = lm_slots_level(fd, archive->label, &slots, NULL, &footer, &wrote_slots, error);
 	if (r == LMODEL_OK)
 		r = restore_end(fd, archive->label, size, archive->footer.committed_len, &wrote_end,
 				error);

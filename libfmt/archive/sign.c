@@ -238,7 +238,7 @@ int lmodel_sign(const char *archive, const char *key_file, struct lmodel_error *
 	}
 	if (r == LMODEL_OK)
 		r = lm_change_store(&c, &c.archive->manifest, c.archive->footer.committed_len,
-				    error);
+				    true, error);
 	lm_change_end(&c);
 	return r;
 }
@@ -397,7 +397,7 @@ int lmodel_sign_import(const char *archive, const char *signature_file, const ch
 	}
 	if (r == LMODEL_OK)
 		r = lm_change_store(&c, &c.archive->manifest, c.archive->footer.committed_len,
-				    error);
+				    true, error);
 	lm_change_end(&c);
 	return r;
 }

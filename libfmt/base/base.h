@@ -110,6 +110,9 @@ char *lm_strdup(const char *text, struct lmodel_error *error);
 size_t lm_utf8_next(const unsigned char *s, size_t len, uint32_t *code_point);
 bool lm_utf8_valid(const char *text, size_t len);
 
+/* The same, and no NUL within. */
+bool lm_text_valid(const char *text, size_t len);
+
 /* Whether `name` may become a path below a directory: relative, not empty, valid UTF-8 without
  * control characters, at most LM_PATH_LIMIT bytes, no part that is empty, ".", ".." or longer
  * than 255 bytes. */

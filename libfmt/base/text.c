@@ -70,6 +70,14 @@ bool lm_utf8_valid(const char *text, size_t len)
 	return true;
 }
 
+bool lm_text_valid(const char *text, size_t len)
+{
+	size_t n = printable_prefix(text, len);
+
+	return n == len || (memchr(text + n, '\0', len - n) == NULL &&
+			    lm_utf8_valid(text + n, len - n));
+}
+
 /* Characters that change how their neighbours are shown, or are not shown at all. */
 static bool is_deceptive(uint32_t c)
 {

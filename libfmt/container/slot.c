@@ -59,8 +59,8 @@ bool lm_slot_footer_decode(const uint8_t bytes[LM_SLOT_FOOTER], struct lm_slot_f
 }
 
 /* The digest covers the image and every footer field before the digest itself. */
-static int digest_of(const uint8_t *image, uint64_t len, const uint8_t footer[LM_SLOT_FOOTER],
-		     uint8_t digest[LM_SHA256_SIZE], struct lmodel_error *error)
+int lm_slot_digest_of(const uint8_t *image, uint64_t len, const uint8_t footer[LM_SLOT_FOOTER],
+		      uint8_t digest[LM_SHA256_SIZE], struct lmodel_error *error)
 {
 	struct lm_hash *hash = lm_hash_new(error);
 
@@ -222,7 +222,7 @@ static int read_image(const struct lm_file *file, const struct lm_slots *s, int 
 	if (good != NULL && memcmp(bytes, good, slot->footer.image_len) == 0)
 		memcpy(digest, slot->footer.digest, sizeof(digest));
 	else
-		r = digest_of(bytes, slot->footer.image_len, footer, digest, error);
+		r = lm_slot_digest_of(bytes, slot->footer.image_len, footer, digest, error);
 	if (r != LMODEL_OK)
 		return r;
 	if (memcmp(digest, slot->footer.digest, sizeof(digest)) != 0) {
@@ -287,8 +287,8 @@ static int check_padding(const struct lm_file *file, const struct lm_slots *s, i
 	return LMODEL_OK;
 }
 
-static int examine(const struct lm_file *file, const struct lm_slots *s, struct lm_slot found[2],
-		   uint8_t *image[2], struct lmodel_error *error)
+int lm_slots_examine_images(const struct lm_file *file, const struct lm_slots *s,
+			    struct lm_slot found[2], uint8_t *image[2], struct lmodel_error *error)
 {
 	uint8_t footer[2][LM_SLOT_FOOTER];
 
@@ -311,171 +311,9 @@ int lm_slots_examine(const struct lm_file *file, const struct lm_slots *s, struc
 		     struct lmodel_error *error)
 {
 	uint8_t *image[2] = { NULL, NULL };
-	int r = examine(file, s, found, image, error);
+	int r = lm_slots_examine_images(file, s, found, image, error);
 
 	free(image[0]);
 	free(image[1]);
-	return r;
-}
-
-/* ---- writing ---- */
-
-static int sync_file(int fd, const char *label, struct lmodel_error *error)
-{
-	if (fdatasync(fd) != 0)
-		return lm_fail_errno(error, "%s: sync", label);
-	return LMODEL_OK;
-}
-
-/* One whole slot: image, zeros, footer. */
-static uint8_t *make_slot(uint64_t slot_size, const uint8_t *image,
-			  const struct lm_slot_footer *footer, struct lmodel_error *error)
-{
-	uint8_t *bytes = calloc(1, slot_size), *end;
-
-	if (bytes == NULL) {
-		lm_fail_memory(error);
-		return NULL;
-	}
-	memcpy(bytes, image, footer->image_len);
-	end = bytes + slot_size - LM_SLOT_FOOTER;
-	lm_slot_footer_encode(footer, end);
-	if (digest_of(image, footer->image_len, end, end + DIGEST_AT, error)) {
-		free(bytes);
-		return NULL;
-	}
-	return bytes;
-}
-
-static int write_slot(int fd, const char *label, uint64_t slot_size, int which,
-		      const uint8_t *bytes, struct lmodel_error *error)
-{
-	return lm_write_at(fd, label, bytes, slot_size, lm_slot_offset(slot_size, which), error);
-}
-
-static int write_member_header(int fd, const char *label, const char *name, uint64_t size,
-			       int64_t mtime, uint64_t at, struct lmodel_error *error)
-{
-	uint8_t header[LM_TAR_HEADER_MAX];
-	size_t len;
-
-	if (lm_tar_header(name, size, mtime, false, header, &len, error))
-		return LMODEL_EFAILED;
-	return lm_write_at(fd, label, header, len, at, error);
-}
-
-int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime,
-		    const uint8_t *image, uint64_t image_len, uint64_t committed_len,
-		    uint64_t commit_counter, struct lmodel_error *error)
-{
-	uint8_t mimetype[LM_TAR_BLOCK] = LM_MIMETYPE;
-	LM_FREE uint8_t *slot = NULL;
-	struct lm_slot_footer footer = {
-		.format = LMODEL_FORMAT_VERSION, .commit_counter = commit_counter,
-		.image_len = image_len, .committed_len = committed_len, .slot_size = slot_size,
-	};
-
-	if (image_len > slot_size - LM_SLOT_FOOTER)
-		return lm_fail(error, LMODEL_ELIMIT,
-			       "%s: a manifest of %ju bytes does not fit its slot", label,
-			       (uintmax_t)image_len);
-	if (write_member_header(fd, label, LM_MIMETYPE_MEMBER, sizeof(LM_MIMETYPE) - 1, mtime, 0,
-				error) ||
-	    lm_write_at(fd, label, mimetype, sizeof(mimetype), 512, error))
-		return LMODEL_EFAILED;
-	slot = make_slot(slot_size, image, &footer, error);
-	if (slot == NULL)
-		return LMODEL_EFAILED;
-	for (int i = 0; i < 2; i++)
-		if (write_member_header(fd, label, i == 0 ? LM_SLOT_A_MEMBER : LM_SLOT_B_MEMBER,
-					slot_size, mtime,
-					lm_slot_offset(slot_size, i) - LM_TAR_BLOCK, error) ||
-		    write_slot(fd, label, slot_size, i, slot, error))
-			return LMODEL_EFAILED;
-	return LMODEL_OK;
-}
-
-/* Writes slot `which` as the other one is, and waits for it. */
-static int copy_slot(int fd, const char *label, const struct lm_slots *s, int which,
-		     const uint8_t *image, const struct lm_slot_footer *footer,
-		     struct lmodel_error *error)
-{
-	LM_FREE uint8_t *slot = make_slot(s->slot_size, image, footer, error);
-	int r = slot == NULL ? LMODEL_EFAILED :
-			       write_slot(fd, label, s->slot_size, which, slot, error);
-
-	return r == LMODEL_OK ? sync_file(fd, label, error) : r;
-}
-
-/* lm_slots_level(); `*footer` is then that of both. */
-static int level(int fd, const char *label, const struct lm_slots *s,
-		 struct lm_slot_footer *footer, bool *changed, struct lmodel_error *error)
-{
-	const struct lm_file file = lm_file_local(fd, label);
-	struct lm_slot found[2] = { { .valid = false } };
-	uint8_t *image[2] = { NULL, NULL };
-	int newest, r = examine(&file, s, found, image, error);
-
-	*changed = false;
-	if (r == LMODEL_OK && !found[0].valid && !found[1].valid)
-		r = lm_fail(error, LMODEL_ECORRUPT, "%s: no valid manifest: slot A: %s; slot B: %s",
-			    label, found[0].problem, found[1].problem);
-	newest = found[1].valid && (!found[0].valid || found[1].footer.commit_counter >
-						       found[0].footer.commit_counter);
-	if (r == LMODEL_OK && (!found[!newest].valid || !found[!newest].padded ||
-			       memcmp(found[0].footer.digest, found[1].footer.digest, 32) != 0)) {
-		r = copy_slot(fd, label, s, !newest, image[newest], &found[newest].footer, error);
-		*changed = true;
-	}
-	/* Bytes that should be zero in the newest one: now the other one holds the same state, so
-	 * it may be written again. */
-	if (r == LMODEL_OK && !found[newest].padded) {
-		r = copy_slot(fd, label, s, newest, image[newest], &found[newest].footer, error);
-		*changed = true;
-	}
-	*footer = found[newest].footer;
-	free(image[0]);
-	free(image[1]);
-	return r;
-}
-
-int lm_slots_level(int fd, const char *label, const struct lm_slots *s, bool *changed,
-		   struct lmodel_error *error)
-{
-	struct lm_slot_footer footer;
-
-	return level(fd, label, s, &footer, changed, error);
-}
-
-int lm_slots_commit(int fd, const char *label, const struct lm_slots *s, const uint8_t *image,
-		    uint64_t image_len, uint64_t committed_len, struct lmodel_error *error)
-{
-	struct lm_slot_footer footer;
-	LM_FREE uint8_t *slot = NULL;
-	bool changed;
-	int r;
-
-	if (image_len > s->slot_size - LM_SLOT_FOOTER)
-		return lm_fail(
-			error, LMODEL_ELIMIT,
-			"%s: the manifest is full (%ju bytes, room for %ju): repack makes room",
-			label, (uintmax_t)image_len, (uintmax_t)(s->slot_size - LM_SLOT_FOOTER));
-	r = level(fd, label, s, &footer, &changed, error);
-	if (r != LMODEL_OK)
-		return r;
-	if (footer.commit_counter == UINT64_MAX)
-		return lm_fail(error, LMODEL_EFAILED, "%s: its commit counter is at its end", label);
-	footer = (struct lm_slot_footer){
-		.format = LMODEL_FORMAT_VERSION, .commit_counter = footer.commit_counter + 1,
-		.image_len = image_len, .committed_len = committed_len, .slot_size = s->slot_size,
-	};
-	slot = make_slot(s->slot_size, image, &footer, error);
-	if (slot == NULL)
-		return LMODEL_EFAILED;
-	for (int which = 1; which >= 0 && r == LMODEL_OK; which--) {
-		r = write_slot(fd, label, s->slot_size, which, slot, error);
-		if (r == LMODEL_OK)
-			r = sync_file(fd, label, error);
-	}
 	return r;
 }

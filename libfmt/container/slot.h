@@ -65,15 +65,31 @@ int lm_slots_create(int fd, const char *label, uint64_t slot_size, int64_t mtime
 
 /* Commits a new image in place, under the writer lock. Whatever moment the machine stops at,
  * the old or the new state is in force: the newest valid slot is never the one that is being
- * overwritten (spec: 2.4). ELIMIT when the image has outgrown the slot ("repack makes room"). */
+ * overwritten (spec: 2.4). ELIMIT when the image has outgrown the slot ("repack makes room").
+ * `*level` is what both slots are known to hold since the lock was taken, from lm_slots_level() or
+ * from the commit before; all zero: they are looked at first. It becomes what they hold now. */
 int lm_slots_commit(int fd, const char *label, const struct lm_slots *slots, const uint8_t *image,
-		    uint64_t image_len, uint64_t committed_len, struct lmodel_error *error)
-	LM_MUST_CHECK;
+		    uint64_t image_len, uint64_t committed_len, struct lm_slot_footer *level,
+		    struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Makes both slots equal to the newest valid one, if they are not. `*changed` is set when it
- * wrote. */
-int lm_slots_level(int fd, const char *label, const struct lm_slots *slots, bool *changed,
+ * wrote. `*footer` becomes that of both. `known`, unless NULL, is an image that was read and
+ * checked under this lock, and `*footer` then its own: slots that are equal to these need no
+ * digest. */
+int lm_slots_level(int fd, const char *label, const struct lm_slots *slots, const uint8_t *known,
+		   struct lm_slot_footer *footer, bool *changed,
 		   struct lmodel_error *error) LM_MUST_CHECK;
+
+/* ---- what both files of this have ---- */
+
+/* The digest covers the image and every footer field before the digest itself. */
+int lm_slot_digest_of(const uint8_t *image, uint64_t len, const uint8_t footer[LM_SLOT_FOOTER],
+		      uint8_t digest[32], struct lmodel_error *error) LM_MUST_CHECK;
+
+/* lm_slots_examine(), which leaves the images: to be freed. */
+int lm_slots_examine_images(const struct lm_file *file, const struct lm_slots *slots,
+			    struct lm_slot found[2], uint8_t *image[2],
+			    struct lmodel_error *error) LM_MUST_CHECK;
 
 /* The footer of one slot as it stands in the file: neither its digest nor what it says of the file's
  * size is looked at. False: it cannot be read, or is none. */

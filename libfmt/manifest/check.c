@@ -1,5 +1,5 @@
 /* What holds between the rows of a manifest (spec: 3). */
-#include "base/names.h"
+#include "base/nameset.h"
 #include "container/layout.h"
 #include "manifest/manifest.h"
 
@@ -9,90 +9,85 @@ struct check {
 	struct lmodel_error *error;
 };
 
-static int check_sorted(const struct check *c, const char *what, struct lm_name *names,
-			size_t count)
-{
-	lm_names_sort(names, count);
-	for (size_t i = 1; i < count; i++)
-		if (strcmp(names[i - 1].text, names[i].text) == 0)
-			return lm_fail(c->error, LMODEL_ECORRUPT,
-				       "%s: manifest: two %s are named %s", c->label, what,
-				       LM_QUOTE(names[i].text));
-	return LMODEL_OK;
-}
-
-/* Fails when two of the names are equal. `name_at` is the offset of the char * in an element. */
-static int check_unique(const struct check *c, const char *what, const void *array, size_t count,
-			size_t element, size_t name_at, struct lm_name *names, size_t have)
-{
-	for (size_t i = 0; i < count; i++)
-		memcpy(&names[have + i].text, (const char *)array + i * element + name_at,
-		       sizeof(char *));
-	return check_sorted(c, what, names, count + have);
-}
-
-/* Members of the tar: rows that are joined have no path of their own. */
-static int check_unique_paths(const struct check *c, struct lm_name *names)
-{
-	const struct lm_manifest *m = c->m;
-	size_t count = 0;
-
-	for (size_t i = 0; i < m->member_count; i++)
-		if (!m->members[i].joined)
-			names[count++].text = m->members[i].path;
-	return check_sorted(c, "members", names, count);
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(((const struct lm_name *)a)->text, ((const struct lm_name *)b)->text);
-}
-
-/* No file is a directory of another: they come out into one directory. `names` is sorted, but
- * "a", "a-b", "a/b" are not neighbours, so each parent is looked up. */
-static int check_parents(const struct check *c, const struct lm_name *names, size_t count)
+/* Adds names; fails when one is there. `name_at` is the offset of the char * in an element. */
+static int add_names(const struct check *c, const char *what, const void *array, size_t count,
+		     size_t element, size_t name_at, struct lm_nameset *names)
 {
 	for (size_t i = 0; i < count; i++) {
-		LM_FREE char *parent = lm_strdup(names[i].text, c->error);
-		const struct lm_name key = { .text = parent };
+		const char *text;
 
-		if (parent == NULL)
-			return LMODEL_EFAILED;
-		for (char *slash = strrchr(parent, '/'); slash != NULL;
-		     slash = strrchr(parent, '/')) {
-			*slash = '\0';
-			if (bsearch(&key, names, count, sizeof(*names), by_text) != NULL)
-				return lm_fail(
-					c->error, LMODEL_ECORRUPT,
-					"%s: manifest: %s is the name of a file and of a directory",
-					c->label, LM_QUOTE(parent));
-		}
+		memcpy(&text, (const char *)array + i * element + name_at, sizeof(text));
+		if (!lm_nameset_add(names, text, i))
+			return lm_fail(c->error, LMODEL_ECORRUPT,
+				       "%s: manifest: two %s are named %s", c->label, what,
+				       LM_QUOTE(text));
 	}
 	return LMODEL_OK;
 }
 
-static int check_names(const struct check *c)
+#define ADD(c, what, names, rows, count, name) \
+	add_names(c, what, rows, count, sizeof(*(rows)), \
+		  offsetof(__typeof__(*(rows)), name), names)
+
+/* No file is a directory of another: they come out into one directory. */
+static int check_parents(const struct check *c, const struct lm_nameset *files, const char *name)
+{
+	LM_FREE char *parent = lm_strdup(name, c->error);
+
+	if (parent == NULL)
+		return LMODEL_EFAILED;
+	for (char *slash = strrchr(parent, '/'); slash != NULL; slash = strrchr(parent, '/')) {
+		*slash = '\0';
+		if (lm_nameset_find(files, parent) != SIZE_MAX)
+			return lm_fail(c->error, LMODEL_ECORRUPT,
+				       "%s: manifest: %s is the name of a file and of a directory",
+				       c->label, LM_QUOTE(parent));
+	}
+	return LMODEL_OK;
+}
+
+/* Sources and attachments come out into one directory, so they share their names. */
+static int check_files(const struct check *c, struct lm_nameset *files)
 {
 	const struct lm_manifest *m = c->m;
-	const size_t most_files = m->source_count + m->attachment_count + m->sealed_count;
-	size_t most = LM_MAX(LM_MAX(m->member_count, m->tensor_count), most_files);
-	LM_FREE struct lm_name *names = calloc(most + 1, sizeof(*names));
+	int r = ADD(c, "sources", files, m->sources, m->source_count, name);
 
-	if (names == NULL)
-		return lm_fail_memory(c->error);
-	/* Sources and attachments come out into one directory, so they share their names. */
-	if (check_unique(c, "tensors", m->tensors, m->tensor_count, sizeof(*m->tensors),
-			 offsetof(struct lm_tensor_row, name), names, 0) ||
-	    check_unique_paths(c, names) ||
-	    check_unique(c, "sources", m->sources, m->source_count, sizeof(*m->sources),
-			 offsetof(struct lm_source_row, name), names, 0) ||
-	    check_unique(c, "files", m->attachments, m->attachment_count, sizeof(*m->attachments),
-			 offsetof(struct lm_attachment_row, name), names, m->source_count) ||
-	    check_unique(c, "files", m->sealed, m->sealed_count, sizeof(*m->sealed),
-			 offsetof(struct lm_sealed_row, name), names,
-			 m->source_count + m->attachment_count))
-		return (int)c->error->code;
-	return check_parents(c, names, most_files);
+	if (r == LMODEL_OK)
+		r = ADD(c, "files", files, m->attachments, m->attachment_count, name);
+	if (r == LMODEL_OK)
+		r = ADD(c, "files", files, m->sealed, m->sealed_count, name);
+	for (size_t i = 0; i < m->source_count && r == LMODEL_OK; i++)
+		r = check_parents(c, files, m->sources[i].name);
+	for (size_t i = 0; i < m->attachment_count && r == LMODEL_OK; i++)
+		r = check_parents(c, files, m->attachments[i].name);
+	for (size_t i = 0; i < m->sealed_count && r == LMODEL_OK; i++)
+		r = check_parents(c, files, m->sealed[i].name);
+	return r;
+}
+
+/* `tensors` is for the caller to keep. */
+static int check_names(const struct check *c, struct lm_nameset *tensors)
+{
+	const struct lm_manifest *m = c->m;
+	struct lm_nameset paths = { 0 }, files = { 0 };
+	int r = lm_nameset_init(tensors, m->tensor_count, c->error);
+
+	if (r == LMODEL_OK)
+		r = ADD(c, "tensors", tensors, m->tensors, m->tensor_count, name);
+	if (r == LMODEL_OK)
+		r = lm_nameset_init(&paths, m->member_count, c->error);
+	/* Members of the tar: rows that are joined have no path of their own. */
+	for (size_t i = 0; i < m->member_count && r == LMODEL_OK; i++)
+		if (!m->members[i].joined)
+			r = ADD(c, "members", &paths, &m->members[i], 1, path);
+	lm_nameset_free(&paths);
+	if (r == LMODEL_OK)
+		r = lm_nameset_init(&files, m->source_count + m->attachment_count + m->sealed_count,
+				    c->error);
+	if (r == LMODEL_OK)
+		r = check_files(c, &files);
+	lm_nameset_free(&files);
+	return r;
 }
 
 /* Every member is used by exactly one row. */
@@ -168,10 +163,10 @@ static int check_paths(const struct check *c)
 	return LMODEL_OK;
 }
 
-int lm_manifest_check(const struct lm_manifest *m, const char *label, struct lmodel_error *error)
+int lm_manifest_check(struct lm_manifest *m, const char *label, struct lmodel_error *error)
 {
 	const struct check c = { .m = m, .label = label, .error = error };
-	int r = check_names(&c);
+	int r = check_names(&c, &m->tensor_names);
 
 	if (r == LMODEL_OK)
 		r = check_members(&c);

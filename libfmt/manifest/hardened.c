@@ -1,5 +1,7 @@
 #include "manifest/hardened.h"
 
+#include <stdio.h>
+
 #include "base/base.h"
 #include "schema/manifest_sql.h"
 
@@ -159,7 +161,41 @@ static bool same_schema(sqlite3 *db)
 	return r == SQLITE_DONE;
 }
 
-int lm_sqlite_open_untrusted(sqlite3 **out, const uint8_t *image, uint64_t len, const char *label,
+static int open_guarded(sqlite3 **db, const uint8_t *image, uint64_t len, uint64_t room,
+			unsigned flags, struct lmodel_error *error)
+{
+	if (sqlite3_open_v2(":memory:", db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY |
+						    SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+		return lm_fail_memory(error);
+	set_limits(*db, room);
+	if (sqlite3_deserialize(*db, "main", (unsigned char *)(uintptr_t)image, (sqlite3_int64)len,
+				(sqlite3_int64)room, flags) != SQLITE_OK)
+		return lm_fail_memory(error);
+	return LMODEL_OK;
+}
+
+bool lm_sqlite_has_table(sqlite3 *db, const char *name)
+{
+	return sqlite3_table_column_metadata(db, "main", name, NULL, NULL, NULL, NULL, NULL, NULL) !=
+	       SQLITE_ERROR;
+}
+
+static bool is_sound(sqlite3 *db, const char *const *tables, size_t count)
+{
+	char sql[64];
+
+	if (count == 0)
+		return single_text_is(db, "PRAGMA quick_check(1)", "ok");
+	for (size_t i = 0; i < count; i++) {
+		snprintf(sql, sizeof(sql), "PRAGMA quick_check(%s)", tables[i]);
+		if (lm_sqlite_has_table(db, tables[i]) && !single_text_is(db, sql, "ok"))
+			return false;
+	}
+	return true;
+}
+
+int lm_sqlite_open_untrusted(sqlite3 **out, const uint8_t *image, uint64_t len,
+			     const char *const *tables, size_t table_count, const char *label,
 			     struct lmodel_error *error)
 {
 	LM_CLEANUP(close_db) sqlite3 *db = NULL;
@@ -167,21 +203,17 @@ int lm_sqlite_open_untrusted(sqlite3 **out, const uint8_t *image, uint64_t len, 
 
 	if (r != LMODEL_OK)
 		return r;
-	if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY |
-						     SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-		return lm_fail_memory(error);
-	set_limits(db, len);
 	/* Read-only: sqlite writes neither to the image nor frees it. */
-	if (sqlite3_deserialize(db, "main", (unsigned char *)(uintptr_t)image, (sqlite3_int64)len,
-				(sqlite3_int64)len, SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
-		return lm_fail_memory(error);
+	r = open_guarded(&db, image, len, len, SQLITE_DESERIALIZE_READONLY, error);
+	if (r != LMODEL_OK)
+		return r;
 	sqlite3_progress_handler(db, PROGRESS_STEPS, stop_when_long, &left);
 	if (pragma(db,
 		   "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY")
 	    != SQLITE_OK)
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: %s", label,
 			       sqlite3_errmsg(db));
-	if (!single_text_is(db, "PRAGMA quick_check(1)", "ok"))
+	if (!is_sound(db, tables, table_count))
 		return lm_fail(error, LMODEL_ECORRUPT, "%s: manifest: the database is damaged",
 			       label);
 	if (!same_schema(db))
@@ -192,4 +224,31 @@ int lm_sqlite_open_untrusted(sqlite3 **out, const uint8_t *image, uint64_t len, 
 	*out = db;
 	db = NULL;
 	return LMODEL_OK;
+}
+
+int lm_sqlite_open_known(sqlite3 **out, uint8_t *image, uint64_t len, uint64_t room,
+			 struct lmodel_error *error)
+{
+	LM_CLEANUP(close_db) sqlite3 *db = NULL;
+	int r = open_guarded(&db, image, len, room, 0, error);
+
+	if (r != LMODEL_OK)
+		return r;
+	if (pragma(db, "PRAGMA secure_delete = ON; PRAGMA journal_mode = OFF;"
+		       "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
+		       "PRAGMA temp_store = MEMORY") != SQLITE_OK)
+		return lm_fail(error, LMODEL_EFAILED, "the manifest: %s", sqlite3_errmsg(db));
+	*out = db;
+	db = NULL;
+	return LMODEL_OK;
+}
+
+bool lm_sqlite_number(sqlite3 *db, const char *sql, uint64_t *number)
+{
+	LM_CLEANUP(finalize) sqlite3_stmt *s = NULL;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK || sqlite3_step(s) != SQLITE_ROW)
+		return false;
+	*number = (uint64_t)sqlite3_column_int64(s, 0);
+	return true;
 }

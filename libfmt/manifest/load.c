@@ -5,6 +5,8 @@
 #include "container/layout.h"
 #include "manifest/rows.h"
 
+enum { RANK_MOST = 64 };
+
 static bool is_uuid(const char *s)
 {
 	if (strlen(s) != 36)
@@ -71,15 +73,15 @@ static int read_archive(struct lm_table *t, struct lm_manifest *m)
 
 static int read_chunks(struct lm_table *t, struct lm_member *b)
 {
-	const uint8_t *index = sqlite3_column_blob(t->statement, 7);
-	uint64_t size = (uint64_t)sqlite3_column_bytes(t->statement, 7);
 	uint64_t count = b->bytes / b->chunk_bytes + (b->bytes % b->chunk_bytes != 0), stored = 0;
+	const uint8_t *index;
+	size_t size;
 
-	if (sqlite3_column_type(t->statement, 7) != SQLITE_BLOB || size % 4 != 0 ||
-	    size / 4 != count || count > UINT32_MAX)
+	if (!lm_see_blob(t, 7, &index, &size) || size % 4 != 0 || size / 4 != count ||
+	    count > UINT32_MAX)
 		return lm_table_bad(t, "chunk index does not fit the size");
 	b->chunk_count = (uint32_t)count;
-	b->chunks = malloc(size > 0 ? size : 1);
+	b->chunks = lm_arena_take(t->arena, size, 4);
 	if (b->chunks == NULL)
 		return lm_fail_memory(t->error);
 	for (uint32_t i = 0; i < b->chunk_count; i++) {
@@ -110,9 +112,9 @@ static int read_path(struct lm_table *t, struct lm_member *b, const struct lm_me
 		b->path = before->path;
 		return LMODEL_OK;
 	}
-	if (!lm_path_is_safe(path))
-		return lm_table_bad(t, "path is not safe");
-	return lm_get_text(t, 1, "path", 100, &b->path);
+	if (lm_keep_text(t, 1, "path", 100, &b->path))
+		return LMODEL_ECORRUPT;
+	return lm_path_is_safe(b->path) ? LMODEL_OK : lm_table_bad(t, "path is not safe");
 }
 
 /* Members stand in the file in this order, each behind a tar header or right behind the one that it
@@ -132,21 +134,18 @@ static int read_member(struct lm_load *l, struct lm_table *t, size_t index)
 {
 	struct lm_member *b = &l->m->members[index];
 	const struct lm_member *before = index > 0 ? b - 1 : NULL;
-	const char *coding;
-	size_t len;
 
 	if (read_path(t, b, before) ||
 	    lm_get_int(t, 2, "offset", l->committed_len, &b->offset) ||
 	    lm_get_int(t, 3, "length", l->committed_len, &b->length) ||
 	    lm_get_int(t, 4, "bytes", INT64_MAX, &b->bytes) ||
-	    lm_see_text(t, 5, "coding", 3, &coding, &len) ||
+	    lm_copy_text(t, 5, "coding", b->coding_name, sizeof(b->coding_name)) ||
 	    lm_get_int(t, 6, "chunk size", LMODEL_CHUNK_MAX, &b->chunk_bytes))
 		return LMODEL_ECORRUPT;
 	if (!is_in_place(l, b, before) || b->length > l->committed_len - b->offset)
 		return lm_table_bad(t, "offset and length are out of range");
-	if (!lm_coding_parse(coding, &b->coding))
+	if (!lm_coding_parse(b->coding_name, &b->coding))
 		return lm_table_bad(t, "coding is not defined");
-	memcpy(b->coding_name, coding, len + 1);
 	if (b->chunk_bytes < LMODEL_CHUNK_MIN || b->chunk_bytes % LMODEL_CHUNK_MIN != 0)
 		return lm_table_bad(t, "chunk size is out of range");
 	if (lm_get_bytes(t, 8, "digest", b->digest, sizeof(b->digest)))
@@ -183,35 +182,38 @@ static int read_metadata(struct lm_load *l, struct lm_table *t, size_t index)
 	return LMODEL_OK;
 }
 
-/* "[2,3]": decimal numbers without leading zeros, nothing else. `*shape` is NULL for want of
- * memory alone. */
-static bool parse_shape(const char *text, unsigned *rank, uint64_t **shape)
+/* "[2,3]": decimal numbers without leading zeros, nothing else. */
+static bool parse_shape(const char *text, size_t len, unsigned *rank, uint64_t dims[RANK_MOST])
 {
-	uint64_t dims[64];
+	const char *end = text + len;
 	unsigned n = 0;
 
-	if (*text++ != '[')
+	if (len < 2 || *text++ != '[' || *--end != ']')
 		return false;
-	while (*text != ']') {
+	while (text < end) {
 		uint64_t v = 0;
 		const char *begin;
 
-		if (n == 64 || (n > 0 && *text++ != ','))
+		if (n == RANK_MOST || (n > 0 && *text++ != ','))
 			return false;
-		for (begin = text; *text >= '0' && *text <= '9'; text++)
+		for (begin = text; text < end && *text >= '0' && *text <= '9'; text++)
 			if (!lm_mul(v, 10, &v) || !lm_add(v, (uint64_t)(*text - '0'), &v))
 				return false;
 		if (text == begin || (*begin == '0' && text != begin + 1))
 			return false;
 		dims[n++] = v;
 	}
-	if (text[1] != '\0')
-		return false;
 	*rank = n;
-	*shape = malloc(LM_MAX(n, 1u) * sizeof(*dims));
-	if (*shape != NULL)
-		memcpy(*shape, dims, n * sizeof(*dims));
 	return true;
+}
+
+/* Mostly the one before has it, too. */
+static const struct lm_dtype *find_dtype(const struct lm_tensor_row *row, size_t index,
+					 const char *name)
+{
+	if (index > 0 && strcmp(row[-1].dtype->name, name) == 0)
+		return row[-1].dtype;
+	return lm_dtype_find(name);
 }
 
 /* Whoever writes the files of a folder takes it off the names of tensors (spec: 3.6). */
@@ -225,12 +227,13 @@ static bool in_folder(const char *tensor, const char *source)
 static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 {
 	struct lm_tensor_row *row = &l->m->tensors[index];
-	const char *dtype, *shape;
+	char dtype[256];
+	const char *shape;
+	uint64_t bytes, dims[RANK_MOST];
 	size_t len;
-	uint64_t bytes;
 
-	if (lm_get_text(t, 1, "name", 65535, &row->name) ||
-	    lm_see_text(t, 2, "dtype", 255, &dtype, &len) ||
+	if (lm_keep_text(t, 1, "name", 65535, &row->name) ||
+	    lm_copy_text(t, 2, "dtype", dtype, sizeof(dtype)) ||
 	    lm_see_text(t, 3, "shape", 2048, &shape, &len) ||
 	    lm_get_int(t, 4, "bytes", INT64_MAX, &row->bytes) ||
 	    lm_get_row(t, 5, "source", l->m->source_count, false, &row->source) ||
@@ -239,15 +242,17 @@ static int read_tensor(struct lm_load *l, struct lm_table *t, size_t index)
 		return LMODEL_ECORRUPT;
 	if (!in_folder(row->name, l->m->sources[row->source].name))
 		return lm_table_bad(t, "name does not begin with the folder of its source");
-	row->dtype = lm_dtype_find(dtype);
+	row->dtype = find_dtype(row, index, dtype);
 	if (row->dtype == NULL)
 		return lm_fail(t->error, LMODEL_EUNSUPPORTED,
 			       "%s: tensor %s: dtype %s is not known", t->label,
 			       LM_QUOTE(row->name), LM_QUOTE(dtype));
-	if (!parse_shape(shape, &row->rank, &row->shape))
+	if (!parse_shape(shape, len, &row->rank, dims))
 		return lm_table_bad(t, "shape");
+	row->shape = lm_arena_take(t->arena, row->rank * sizeof(*dims), sizeof(*dims));
 	if (row->shape == NULL)
 		return lm_fail_memory(t->error);
+	memcpy(row->shape, dims, row->rank * sizeof(*dims));
 	if (!lm_dtype_bytes(row->dtype, row->rank, row->shape, &row->elements, &bytes) ||
 	    bytes != row->bytes)
 		return lm_table_bad(t, "bytes are not those of its dtype and shape");
@@ -365,7 +370,7 @@ int lm_manifest_load(struct lm_manifest *m, const uint8_t *image, uint64_t len,
 	int r;
 
 	*m = (struct lm_manifest){ 0 };
-	r = lm_sqlite_open_untrusted(&l.db, image, len, label, error);
+	r = lm_sqlite_open_untrusted(&l.db, image, len, NULL, 0, label, error);
 	if (r != LMODEL_OK)
 		return r;
 	r = read_tables(&l);

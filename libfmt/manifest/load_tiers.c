@@ -1,39 +1,14 @@
-/* The tables of protection: tiers, shards, side files in tiers, key slots, the owner, signatures
- * (spec: 3.9). */
+/* The tables of protection: tiers, shards, side files in tiers (spec: 3.9). */
 #include "container/layout.h"
 #include "crypto/chunked.h"
 #include "manifest/rows.h"
 
-/* Whether `word` is one of the words of `list`, which are separated by spaces. */
-static bool is_one_of(const char *word, const char *list)
-{
-	size_t len = strlen(word);
-
-	if (len == 0 || strchr(word, ' ') != NULL)
-		return false;
-	for (const char *at = list; (at = strstr(at, word)) != NULL; at++)
-		if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
-			return true;
-	return false;
-}
-
-static int get_word(struct lm_table *t, int column, const char *what, const char *list,
-		    char **value)
-{
-	if (lm_get_text(t, column, what, 32, value))
-		return LMODEL_ECORRUPT;
-	if (!is_one_of(*value, list))
-		return lm_table_bad(t, what);
-	return LMODEL_OK;
-}
-
 /* Where the tier's members are; both or none. Their lengths are not known before the shards. */
 static int read_places(struct lm_load *l, struct lm_table *t, struct lm_tier_row *tier)
 {
-	tier->absent = sqlite3_column_type(t->statement, 12) == SQLITE_NULL;
+	tier->absent = lm_is_null(t, 12);
 	if (tier->absent)
-		return sqlite3_column_type(t->statement, 13) == SQLITE_NULL ?
-			       LMODEL_OK : lm_table_bad(t, "absent in part");
+		return lm_is_null(t, 13) ? LMODEL_OK : lm_table_bad(t, "absent in part");
 	for (int k = 0; k < 2; k++)
 		if (lm_get_int(t, 12 + k, "offset", l->committed_len, &tier->offset[k]) ||
 		    tier->offset[k] % LM_TAR_BLOCK != 0 ||
@@ -51,11 +26,11 @@ static int read_tier(struct lm_load *l, struct lm_table *t, size_t index)
 			       LM_TIER_ROW_LIMIT);
 	if (lm_get_text(t, 1, "name", LM_TIER_NAME_LIMIT, &tier->name) ||
 	    lm_get_int(t, 2, "generation", 1000000000, &tier->generation) ||
-	    get_word(t, 3, "selection", "pss magnitude random all reference", &tier->selection) ||
-	    get_word(t, 4, "mask", "dprm zero reference " LM_MASK_DEEP_LOCK " " LM_MASK_PERTURB,
+	    lm_get_word(t, 3, "selection", "pss magnitude random all reference", &tier->selection) ||
+	    lm_get_word(t, 4, "mask", "dprm zero reference " LM_MASK_DEEP_LOCK " " LM_MASK_PERTURB,
 		     &tier->mask) ||
-	    get_word(t, 5, "unit", "default element slice row column block", &tier->unit) ||
-	    get_word(t, 6, "scope", "equal model layer", &tier->scope) ||
+	    lm_get_word(t, 5, "unit", "default element slice row column block", &tier->unit) ||
+	    lm_get_word(t, 6, "scope", "equal model layer", &tier->scope) ||
 	    lm_get_text(t, 7, "amount", LM_AMOUNT_LIMIT, &tier->amount) ||
 	    lm_get_bytes(t, 8, "key commitment", tier->key_commitment, LM_SHA256_SIZE) ||
 	    lm_get_bytes(t, 9, "position commitment", tier->position_commitment, LM_SHA256_SIZE) ||
@@ -97,15 +72,15 @@ static int read_shard(struct lm_load *l, struct lm_table *t, size_t index)
 	struct lm_manifest *m = l->m;
 	struct lm_shard_row *s = &m->shards[index];
 	struct lm_tier_row *tier;
-	LM_FREE char *unit = NULL;
 
 	if (lm_get_row(t, 1, "tier", m->tier_count, false, &s->tier) ||
 	    lm_get_row(t, 2, "tensor", m->tensor_count, false, &s->tensor) ||
-	    get_word(t, 3, "unit", "element slice row column block tensor", &unit))
+	    lm_copy_text(t, 3, "unit", s->unit, sizeof(s->unit)))
 		return LMODEL_ECORRUPT;
-	if (strlen(unit) >= sizeof(s->unit))
+	/* Mostly the one before has it, too. */
+	if ((index == 0 || strcmp(s->unit, s[-1].unit) != 0) &&
+	    !lm_is_one_of(s->unit, "element slice row column block tensor"))
 		return lm_table_bad(t, "unit");
-	memcpy(s->unit, unit, strlen(unit) + 1);
 	if (m->tensors[s->tensor].alias != LM_NONE)
 		return lm_table_bad(t, "of an alias");
 	if (index > 0 && (s->tier < s[-1].tier ||
@@ -155,116 +130,6 @@ static int check_places(const struct lm_load *l)
 				       l->label, tier->name);
 	}
 	return LMODEL_OK;
-}
-
-static int read_slot(struct lm_load *l, struct lm_table *t, unsigned last)
-{
-	struct lm_slot_row *s = &l->m->slots[l->m->slot_count - 1];
-	uint64_t id;
-
-	if (lm_get_int(t, 0, "id", LM_SLOT_ID_LIMIT, &id) ||
-	    get_word(t, 1, "kind", "X25519 ssh-ed25519 passphrase", &s->kind) ||
-	    lm_get_blob(t, 2, "grant", LM_GRANT_LIMIT, &s->grant, &s->grant_len))
-		return LMODEL_ECORRUPT;
-	if (id <= last)
-		return lm_table_bad(t, "id is out of order");
-	s->id = (unsigned)id;
-	if ((sqlite3_column_type(t->statement, 3) == SQLITE_NULL) ==
-	    (strcmp(s->kind, "passphrase") == 0))
-		return lm_table_bad(t, "identity");
-	if (sqlite3_column_type(t->statement, 3) == SQLITE_NULL)
-		return LMODEL_OK;
-	return lm_get_blob(t, 3, "identity", LM_GRANT_LIMIT, &s->identity, &s->identity_len);
-}
-
-static int read_slots(struct lm_load *l)
-{
-	LM_CLEANUP(lm_table_close) struct lm_table t = { 0 };
-	struct lm_manifest *m = l->m;
-	size_t capacity = 0;
-	bool more;
-	int r = lm_table_open(&t, l, "key_slot",
-			      "SELECT id, kind, grant, identity FROM key_slot ORDER BY id");
-
-	while (r == LMODEL_OK && (r = lm_table_next(&t, &more)) == LMODEL_OK && more) {
-		if (m->slot_count == LM_SLOT_ROW_LIMIT)
-			return lm_fail(l->error, LMODEL_ELIMIT, "%s: more than %u key slots",
-				       l->label, LM_SLOT_ROW_LIMIT);
-		r = lm_grow(&m->slots, m->slot_count, &capacity, sizeof(*m->slots), l->error);
-		if (r != LMODEL_OK)
-			break;
-		m->slots[m->slot_count++] = (struct lm_slot_row){ 0 };
-		r = read_slot(l, &t, m->slot_count > 1 ? m->slots[m->slot_count - 2].id : 0);
-		t.row++;
-	}
-	return r;
-}
-
-static int by_grant(const void *a, const void *b)
-{
-	const struct lm_slot_row *x = *(const struct lm_slot_row *const *)a;
-	const struct lm_slot_row *y = *(const struct lm_slot_row *const *)b;
-
-	if (x->grant_len != y->grant_len)
-		return x->grant_len < y->grant_len ? -1 : 1;
-	return memcmp(x->grant, y->grant, x->grant_len);
-}
-
-/* A copy of a slot would stay when the slot is taken out. */
-static int check_slots(const struct lm_load *l)
-{
-	const struct lm_manifest *m = l->m;
-	LM_FREE const struct lm_slot_row **order = calloc(m->slot_count + 1, sizeof(*order));
-
-	if (order == NULL)
-		return lm_fail_memory(l->error);
-	for (size_t i = 0; i < m->slot_count; i++)
-		order[i] = &m->slots[i];
-	qsort(order, m->slot_count, sizeof(*order), by_grant);
-	for (size_t i = 1; i < m->slot_count; i++)
-		if (by_grant(&order[i - 1], &order[i]) == 0)
-			return lm_fail(l->error, LMODEL_ECORRUPT,
-				       "%s: manifest: key slots %u and %u are the same", l->label,
-				       order[i - 1]->id, order[i]->id);
-	return LMODEL_OK;
-}
-
-static int read_owner(struct lm_load *l)
-{
-	LM_CLEANUP(lm_table_close) struct lm_table t = { 0 };
-	struct lm_owner_row *o = &l->m->owner;
-	bool more;
-
-	if (lm_table_open(&t, l, "owner",
-			  "SELECT public_key, signature, book_counter, book FROM owner") ||
-	    lm_table_next(&t, &o->present))
-		return LMODEL_ECORRUPT;
-	if (o->present != (l->m->tier_count > 0))
-		return lm_table_bad(&t, o->present ? "without tiers" : "row is missing");
-	if (!o->present)
-		return LMODEL_OK;
-	if (lm_get_bytes(&t, 0, "public key", o->public_key, sizeof(o->public_key)) ||
-	    lm_get_bytes(&t, 1, "signature", o->signature, sizeof(o->signature)) ||
-	    lm_get_int(&t, 2, "book counter", INT64_MAX, &o->book_counter) ||
-	    lm_get_blob(&t, 3, "book", LM_BOOK_LIMIT, &o->book, &o->book_len))
-		return LMODEL_ECORRUPT;
-	if (lm_table_next(&t, &more) || more)
-		return lm_table_bad(&t, "more than one row");
-	return LMODEL_OK;
-}
-
-/* Whether it is a signature at all is for whoever asks for one: a bad one must not keep anybody
- * from opening the archive. */
-static int read_signature(struct lm_load *l, struct lm_table *t, size_t index)
-{
-	struct lm_signature_row *s = &l->m->signatures[index];
-
-	if (index >= LM_SIGNATURE_ROW_LIMIT)
-		return lm_fail(t->error, LMODEL_ELIMIT, "%s: more than %u signatures", t->label,
-			       LM_SIGNATURE_ROW_LIMIT);
-	if (get_word(t, 1, "kind", "sshsig minisign", &s->kind))
-		return LMODEL_ECORRUPT;
-	return lm_get_blob(t, 2, "bytes", LM_SIGNATURE_FILE_LIMIT, &s->bytes, &s->len);
 }
 
 /* A tensor that is locked whole has no place for another tier. */
@@ -333,10 +198,7 @@ int lm_load_tiers(struct lm_load *l)
 	    lm_read_list(l, "sealed",
 			 "SELECT id, name, tier, length, digest FROM sealed ORDER BY id",
 			 &m->sealed, sizeof(*m->sealed), &m->sealed_count, read_sealed) ||
-	    lm_read_list(l, "signature", "SELECT id, kind, bytes FROM signature ORDER BY id",
-			 &m->signatures, sizeof(*m->signatures), &m->signature_count,
-			 read_signature) ||
-	    check_places(l) || read_slots(l) || check_slots(l) || read_owner(l))
+	    check_places(l) || lm_load_keys(l))
 		return (int)l->error->code;
 	if (check_features(l) || check_locked(l))
 		return (int)l->error->code;

@@ -60,12 +60,19 @@ static void free_tiers(struct lm_manifest *m)
 	free(m->signatures);
 }
 
+/* Of rows that were loaded these are in the arena; of others each by itself. */
+static void free_piece(const struct lm_manifest *m, void *piece)
+{
+	if (!lm_arena_has(&m->arena, piece))
+		free(piece);
+}
+
 void lm_manifest_free(struct lm_manifest *m)
 {
 	for (size_t i = 0; i < m->member_count; i++) {
 		if (!m->members[i].joined)
-			free(m->members[i].path);
-		free(m->members[i].chunks);
+			free_piece(m, m->members[i].path);
+		free_piece(m, m->members[i].chunks);
 	}
 	for (size_t i = 0; i < m->source_count; i++) {
 		free(m->sources[i].name);
@@ -76,8 +83,8 @@ void lm_manifest_free(struct lm_manifest *m)
 		free(m->metadata[i].value);
 	}
 	for (size_t i = 0; i < m->tensor_count; i++) {
-		free(m->tensors[i].name);
-		free(m->tensors[i].shape);
+		free_piece(m, m->tensors[i].name);
+		free_piece(m, m->tensors[i].shape);
 	}
 	for (size_t i = 0; i < m->attachment_count; i++)
 		free(m->attachments[i].name);
@@ -92,6 +99,8 @@ void lm_manifest_free(struct lm_manifest *m)
 	free(m->source_format);
 	free(m->must_understand);
 	free(m->statement);
+	lm_nameset_free(&m->tensor_names);
+	lm_arena_free(&m->arena);
 	*m = (struct lm_manifest){ 0 };
 }
 
@@ -144,7 +153,12 @@ int lm_manifest_extents(const struct lm_manifest *m, struct lm_extent **extents,
 						     .length = m->tiers[i].length[k],
 						     .member = LM_NONE, .tier = i,
 						     .stream = (enum lm_stream)k };
-	qsort(e, n, sizeof(*e), by_offset);
+	/* Mostly they are in order. */
+	for (size_t i = 1; i < n; i++)
+		if (e[i].offset < e[i - 1].offset) {
+			qsort(e, n, sizeof(*e), by_offset);
+			break;
+		}
 	*extents = e;
 	*count = n;
 	return LMODEL_OK;

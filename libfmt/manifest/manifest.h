@@ -2,9 +2,11 @@
 #ifndef LM_MANIFEST_H
 #define LM_MANIFEST_H
 
+#include "base/arena.h"
 #include "base/base.h"
 #include "base/dtype.h"
 #include "base/format.h"
+#include "base/nameset.h"
 #include "codec/codec.h"
 #include "crypto/crypto.h"
 
@@ -164,6 +166,9 @@ struct lm_manifest {
 	struct lm_owner_row owner;
 	struct lm_signature_row *signatures;
 	size_t signature_count;
+	/* Of a manifest that was loaded: */
+	struct lm_nameset tensor_names;
+	struct lm_arena arena;   /* paths, names, shapes, chunk indices */
 };
 
 /* Live data of the tar: a member, or a kind of stream of a tier. */
@@ -242,14 +247,26 @@ int lm_manifest_set_features(struct lm_manifest *manifest,
 			     struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Makes the image: a fresh database without a free page, so nothing of an earlier one is in
- * it. `*image` is freed with lm_manifest_image_free(). */
+ * it (spec: 3.1). `*image` is freed with lm_manifest_image_free(). */
 int lm_manifest_store(const struct lm_manifest *manifest, uint8_t **image, uint64_t *len,
 		      struct lmodel_error *error) LM_MUST_CHECK;
 void lm_manifest_image_free(uint8_t *image);
 
+/* The same where nothing but key slots, owner and signatures differs from `before`, an image that
+ * was loaded: these tables are made anew in a copy of it. `*image` NULL: that would leave free pages,
+ * or put a table in another place than the schema has it, so it takes lm_manifest_store(). */
+int lm_manifest_store_keys(const struct lm_manifest *manifest, const uint8_t *before,
+			   uint64_t before_len, uint8_t **image, uint64_t *len,
+			   struct lmodel_error *error) LM_MUST_CHECK;
+
+/* Whether an image that lm_manifest_store_keys() made opens, and holds the keys of `manifest`.
+ * Its other tables are not looked at. */
+int lm_manifest_check_keys(const struct lm_manifest *manifest, const uint8_t *image, uint64_t len,
+			   const char *label, struct lmodel_error *error) LM_MUST_CHECK;
+
 /* Checks loaded rows against each other: names are unique, every member is used once, dead
- * ranges lie between members. Part of lm_manifest_load(). */
-int lm_manifest_check(const struct lm_manifest *manifest, const char *label,
+ * ranges lie between members. Makes tensor_names. Part of lm_manifest_load(). */
+int lm_manifest_check(struct lm_manifest *manifest, const char *label,
 		      struct lmodel_error *error) LM_MUST_CHECK;
 
 /* Reads an untrusted image and checks every row against the others and against a file of

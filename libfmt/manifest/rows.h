@@ -10,6 +10,7 @@
 /* One table being read. */
 struct lm_table {
 	sqlite3_stmt *statement;
+	struct lm_arena *arena;    /* where texts of many rows go */
 	const char *name;
 	const char *label;         /* of the archive */
 	uint64_t row;
@@ -33,6 +34,18 @@ int lm_table_bad(const struct lm_table *t, const char *what);
 /* Steps to the next row: LMODEL_OK with `*more`, or a failure. */
 int lm_table_next(struct lm_table *t, bool *more);
 
+/* A column of the row as it is stored. The value may be asked for type and content, as nobody else
+ * uses this database; that takes half the calls that asking for columns does. */
+static inline sqlite3_value *lm_column(const struct lm_table *t, int column)
+{
+	return sqlite3_column_value(t->statement, column);
+}
+
+static inline bool lm_is_null(const struct lm_table *t, int column)
+{
+	return sqlite3_value_type(lm_column(t, column)) == SQLITE_NULL;
+}
+
 /* An integer of 0 to `max`. */
 int lm_get_int(struct lm_table *t, int column, const char *what, uint64_t max, uint64_t *value);
 
@@ -43,7 +56,13 @@ int lm_get_row(struct lm_table *t, int column, const char *what, size_t count, b
 /* Valid UTF-8 without NUL, at most `limit` bytes, in fresh memory. */
 int lm_get_text(struct lm_table *t, int column, const char *what, size_t limit, char **value);
 
-/* The same in sqlite's memory, until the next row: its length, and a NUL behind it. */
+/* The same in the manifest's arena. */
+int lm_keep_text(struct lm_table *t, int column, const char *what, size_t limit, char **value);
+
+/* The same in a buffer of `size` bytes: at most one less. */
+int lm_copy_text(struct lm_table *t, int column, const char *what, char *buffer, size_t size);
+
+/* The same in sqlite's memory, until the next row. No NUL is behind it. */
 int lm_see_text(struct lm_table *t, int column, const char *what, size_t limit, const char **value,
 		size_t *len);
 
@@ -54,12 +73,23 @@ int lm_get_bytes(struct lm_table *t, int column, const char *what, void *bytes, 
 int lm_get_blob(struct lm_table *t, int column, const char *what, size_t limit, uint8_t **bytes,
 		size_t *len);
 
+/* A blob in sqlite's memory, until the next row. False when it is none. */
+bool lm_see_blob(const struct lm_table *t, int column, const uint8_t **bytes, size_t *len);
+
+/* Whether `word` is one of the words of `list`, which are separated by spaces. */
+bool lm_is_one_of(const char *word, const char *list);
+
+/* A text that is. */
+int lm_get_word(struct lm_table *t, int column, const char *what, const char *list, char **value);
+
 /* Reads a list table. The array grows as rows come: nothing is allocated from a count. Ids count
  * from 0 without gaps. */
 int lm_read_list(struct lm_load *l, const char *name, const char *sql, void *array, size_t element,
 		 size_t *count, int (*read)(struct lm_load *, struct lm_table *, size_t));
 
-/* The tables of protection: tier, shard, key_slot, owner (load_tiers.c). */
+/* The tables of protection: tier, shard, sealed (load_tiers.c), and those that may change by
+ * themselves: signature, key_slot, owner (load_keys.c). */
 int lm_load_tiers(struct lm_load *l);
+int lm_load_keys(struct lm_load *l);
 
 #endif

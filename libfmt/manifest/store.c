@@ -103,35 +103,39 @@ static int store_members(const struct lm_manifest *m, sqlite3 *db, struct lmodel
 	return LMODEL_OK;
 }
 
-static char *shape_text(const struct lm_tensor_row *t, struct lmodel_error *error)
-{
-	size_t size = 3 + (size_t)t->rank * 21, used;
-	char *text = malloc(size);
+enum { RANK_MOST = 64, SHAPE_SIZE = 3 + RANK_MOST * 21 };
 
-	if (text == NULL) {
-		lm_fail_memory(error);
-		return NULL;
+static void print_shape(char text[SHAPE_SIZE], const struct lm_tensor_row *t)
+{
+	char digits[20];
+
+	*text++ = '[';
+	for (unsigned i = 0; i < LM_MIN(t->rank, (unsigned)RANK_MOST); i++) {
+		uint64_t v = t->shape[i];
+		size_t n = 0;
+
+		do
+			digits[n++] = (char)('0' + v % 10);
+		while ((v /= 10) != 0);
+		if (i > 0)
+			*text++ = ',';
+		while (n > 0)
+			*text++ = digits[--n];
 	}
-	text[0] = '[';
-	used = 1;
-	for (unsigned i = 0; i < t->rank; i++)
-		used += (size_t)snprintf(text + used, size - used, "%s%ju", i > 0 ? "," : "",
-					 (uintmax_t)t->shape[i]);
-	memcpy(text + used, "]", 2);
-	return text;
+	memcpy(text, "]", 2);
 }
 
 static int store_tensors(const struct lm_manifest *m, sqlite3 *db, struct lmodel_error *error)
 {
+	char shape[SHAPE_SIZE];
 	LM_CLEANUP(finalize) struct insert ins = { 0 };
 
 	prepare(&ins, db, "INSERT INTO tensor VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
 	for (size_t i = 0; i < m->tensor_count; i++) {
 		const struct lm_tensor_row *t = &m->tensors[i];
-		LM_FREE char *shape = shape_text(t, error);
 
-		if (shape == NULL ||
-		    row(&ins, error, "ntttinnn", i, t->name, t->dtype->name, shape, t->bytes,
+		print_shape(shape, t);
+		if (row(&ins, error, "ntttinnn", i, t->name, t->dtype->name, shape, t->bytes,
 			t->source, t->member, t->alias))
 			return LMODEL_EFAILED;
 	}
@@ -318,7 +322,8 @@ int lm_manifest_store(const struct lm_manifest *m, uint8_t **image, uint64_t *le
 		 "PRAGMA page_size = %u; PRAGMA application_id = %d; PRAGMA user_version = %d;"
 		 "PRAGMA journal_mode = OFF; BEGIN", page_size(m), LM_SQLITE_APPLICATION_ID,
 		 LM_SQLITE_USER_VERSION);
-	if (sqlite3_open(":memory:", &db) != SQLITE_OK)
+	if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY |
+						     SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return lm_fail_memory(error);
 	if (sqlite3_exec(db, setup, NULL, NULL, NULL) != SQLITE_OK)
 		return fail(db, error);
@@ -337,6 +342,84 @@ int lm_manifest_store(const struct lm_manifest *m, uint8_t **image, uint64_t *le
 	(*image)[18] = 3;
 	(*image)[19] = 1;
 	*len = (uint64_t)size;
+	return LMODEL_OK;
+}
+
+/* More than the tables of keys can grow by: each row a page of its own, and as much again. */
+static uint64_t room_for_keys(const struct lm_manifest *m, uint64_t page)
+{
+	uint64_t n = 64 * page + 2 * m->owner.book_len;
+
+	for (size_t i = 0; i < m->slot_count; i++)
+		n += page + 2 * (m->slots[i].grant_len + m->slots[i].identity_len);
+	for (size_t i = 0; i < m->signature_count; i++)
+		n += page + 2 * m->signatures[i].len;
+	return n;
+}
+
+/* Tables are emptied, not rows taken out: then no byte of theirs is left in any page, whatever the
+ * pages' layout was (spec: 3.1). Not `*done`: a table is
+ * not there, and would have to be made between others, or pages were left over. */
+static int replace_keys(const struct lm_manifest *m, sqlite3 *db, uint64_t *len, bool *done,
+			struct lmodel_error *error)
+{
+	const struct { const char *name, *empty; bool needed; } tables[] = {
+		{ "key_slot", "DELETE FROM key_slot", m->slot_count > 0 },
+		{ "owner", "DELETE FROM owner", m->owner.present },
+		{ "signature", "DELETE FROM signature", m->signature_count > 0 },
+	};
+	uint64_t pages, size, free_pages;
+
+	*done = true;
+	for (size_t i = 0; i < LM_COUNT(tables) && *done; i++)
+		*done = !tables[i].needed || lm_sqlite_has_table(db, tables[i].name);
+	if (!*done)
+		return LMODEL_OK;
+	if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
+		return fail(db, error);
+	for (size_t i = 0; i < LM_COUNT(tables); i++)
+		if (lm_sqlite_has_table(db, tables[i].name) &&
+		    sqlite3_exec(db, tables[i].empty, NULL, NULL, NULL) != SQLITE_OK)
+			return fail(db, error);
+	if (store_keys(m, db, error))
+		return LMODEL_EFAILED;
+	if (sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK ||
+	    !lm_sqlite_number(db, "PRAGMA page_count", &pages) ||
+	    !lm_sqlite_number(db, "PRAGMA page_size", &size) ||
+	    !lm_sqlite_number(db, "PRAGMA freelist_count", &free_pages))
+		return fail(db, error);
+	*done = free_pages == 0;
+	*len = pages * size;
+	return LMODEL_OK;
+}
+
+int lm_manifest_store_keys(const struct lm_manifest *m, const uint8_t *before, uint64_t before_len,
+			   uint8_t **image, uint64_t *len, struct lmodel_error *error)
+{
+	uint64_t page = (uint64_t)before[16] << 8 | before[17];
+	uint64_t room = before_len + room_for_keys(m, page == 1 ? 65536 : page);
+	uint8_t *copy = sqlite3_malloc64(room);
+	bool done = false;
+	int r;
+
+	*image = NULL;
+	if (copy == NULL)
+		return lm_fail_memory(error);
+	memcpy(copy, before, before_len);
+	copy[18] = 1;
+	{
+		LM_CLEANUP(close_db) sqlite3 *db = NULL;
+
+		r = lm_sqlite_open_known(&db, copy, before_len, room, error);
+		if (r == LMODEL_OK)
+			r = replace_keys(m, db, len, &done, error);
+	}
+	if (r != LMODEL_OK || !done) {
+		sqlite3_free(copy);
+		return r;
+	}
+	copy[18] = 3;
+	*image = copy;
 	return LMODEL_OK;
 }
 

@@ -57,6 +57,9 @@ run 0 lmodel pack -q --tier gold=8% --select random --mask zero --owner "$key" -
 	many.safetensors
 most list many.lmodel
 is "$(wc -l <printed)" $count "each tensor a line"
+most list --json many.lmodel
+is "$(grep -o '"dtype"' printed | wc -l)" $count "each tensor an entry"
+most audit --json many.lmodel
 most inspect -i key many.lmodel
 most verify -q -j 2 -i key many.lmodel
 most cat -i key --raw many.lmodel model.layers.77777.weight

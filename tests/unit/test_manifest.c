@@ -544,6 +544,153 @@ static void test_sealed(const uint8_t *image, uint64_t len)
 	}
 }
 
+/* ---- changes of keys alone ---- */
+
+enum { PIECE = 16 };
+
+static void fill(uint8_t **bytes, size_t *len, size_t most)
+{
+	*len = 40 + draw(most);
+	*bytes = must(malloc(*len));
+	for (size_t i = 0; i < *len; i++)
+		(*bytes)[i] = (uint8_t)draw(256);
+}
+
+static size_t some_length(void)
+{
+	static const size_t most[] = { 60, 600, 600, 5000, 16000 };
+
+	return most[draw(LM_COUNT(most))];
+}
+
+static void add_slot(struct lm_manifest *m)
+{
+	struct lm_slot_row *s;
+	bool passphrase = draw(3) == 0;
+
+	m->slots = must(realloc(m->slots, (m->slot_count + 1) * sizeof(*m->slots)));
+	s = &m->slots[m->slot_count];
+	*s = (struct lm_slot_row){ .id = m->slot_count > 0 ? s[-1].id + 1 + (unsigned)draw(3) : 1 };
+	m->slot_count++;
+	s->kind = must(lm_strdup(passphrase ? "passphrase" : "X25519", NULL));
+	fill(&s->grant, &s->grant_len, some_length());
+	if (passphrase)
+		fill(&s->identity, &s->identity_len, some_length());
+}
+
+/* Whether a piece of the bytes is anywhere in the image. */
+static bool is_left(const uint8_t *image, uint64_t len, const uint8_t *bytes, size_t count)
+{
+	bool found = false;
+
+	for (size_t at = 0; at + PIECE <= count && !found; at += PIECE)
+		found = memmem(image, len, bytes + at, PIECE) != NULL;
+	return found;
+}
+
+struct gone {
+	uint8_t *bytes[400];
+	size_t len[400], count;
+};
+
+static void put_gone(struct gone *g, uint8_t *bytes, size_t len)
+{
+	if (g->count == LM_COUNT(g->bytes))
+		abort();
+	g->bytes[g->count] = bytes;
+	g->len[g->count++] = len;
+}
+
+static void take_slot(struct lm_manifest *m, size_t i, struct gone *g)
+{
+	struct lm_slot_row *s = &m->slots[i];
+
+	put_gone(g, s->grant, s->grant_len);
+	if (s->identity != NULL)
+		put_gone(g, s->identity, s->identity_len);
+	free(s->kind);
+	memmove(s, s + 1, (--m->slot_count - i) * sizeof(*s));
+}
+
+/* Someone in, someone out, or both; the book is always another one. */
+static void change_keys(struct lm_manifest *m, struct gone *g)
+{
+	size_t in = draw(3), out = draw(3);
+
+	for (size_t i = 0; i < out && m->slot_count > 0; i++)
+		take_slot(m, draw(m->slot_count), g);
+	for (size_t i = 0; i < in; i++)
+		add_slot(m);
+	put_gone(g, m->owner.book, m->owner.book_len);
+	fill(&m->owner.book, &m->owner.book_len, some_length());
+	m->owner.book_counter++;
+	if (m->signature_count > 0) {
+		put_gone(g, m->signatures[0].bytes, m->signatures[0].len);
+		free(m->signatures[0].kind);
+		m->signature_count = 0;
+	} else {
+		m->signatures = must(realloc(m->signatures, sizeof(*m->signatures)));
+		m->signatures[0].kind = must(lm_strdup("sshsig", NULL));
+		fill(&m->signatures[0].bytes, &m->signatures[0].len, 700);
+		m->signature_count = 1;
+	}
+}
+
+/* After each change the image opens, is the manifest, and has not a piece of what was taken out. */
+static void test_keys(const uint8_t *sound, uint64_t sound_len, const char *sql)
+{
+	unsigned changed = 0, rebuilt = 0, bad = 0, leaks = 0, unseen = 0;
+	uint64_t len;
+	uint8_t *image = altered(sound, sound_len, sql, &len);
+	struct gone *g = must(calloc(1, sizeof(*g)));
+	struct lm_manifest m, n;
+
+	if (lm_manifest_load(&m, image, len, BEGIN, COMMITTED, "'x'", NULL) != LMODEL_OK)
+		abort();
+	/* Zeros would be found anywhere. */
+	free(m.owner.book);
+	fill(&m.owner.book, &m.owner.book_len, 600);
+	for (unsigned round = 0; round < 60; round++) {
+		struct lmodel_error error = LMODEL_ERROR_INIT, other = LMODEL_ERROR_INIT;
+		uint8_t *next = NULL;
+		uint64_t next_len = 0;
+
+		change_keys(&m, g);
+		bad += lm_manifest_store_keys(&m, image, len, &next, &next_len, &error) != LMODEL_OK;
+		changed += next != NULL;
+		rebuilt += next == NULL;
+		if (next == NULL && lm_manifest_store(&m, &next, &next_len, &error) != LMODEL_OK)
+			abort();
+		bad += lm_manifest_check_keys(&m, next, next_len, "'x'", &error) != LMODEL_OK;
+		if (lm_manifest_load(&n, next, next_len, BEGIN, COMMITTED, "'x'", &error) == LMODEL_OK) {
+			bad += !same_members(&m, &n) || !same_tensors(&m, &n) || !same_rest(&m, &n);
+			lm_manifest_free(&n);
+		} else {
+			bad++;
+		}
+		if (error.message[0] != '\0')
+			printf("# %s\n", error.message);
+		for (size_t i = 0; i < g->count; i++)
+			leaks += is_left(next, next_len, g->bytes[i], g->len[i]);
+		unseen += !is_left(next, next_len, m.owner.book, m.owner.book_len);
+		m.owner.book_counter++;
+		bad += lm_manifest_check_keys(&m, next, next_len, "'x'", &other) != LMODEL_EFAILED;
+		sqlite3_free(image);
+		image = next;
+		len = next_len;
+	}
+	is_int(bad, 0, "60 changes of keys: each image opens, and is what was stored");
+	is_int(leaks, 0, "... and has no piece of slots, books and signatures before");
+	is_int(unseen, 0, "... but of the book of now");
+	ok(changed >= 10, "... %u in place", changed);
+	ok(rebuilt >= 1, "... %u anew, since pages were left over or a table not there", rebuilt);
+	sqlite3_free(image);
+	for (size_t i = 0; i < g->count; i++)
+		free(g->bytes[i]);
+	free(g);
+	lm_manifest_free(&m);
+}
+
 /* ---- damage ---- */
 
 static void load_any(const uint8_t *image, uint64_t len, unsigned *odd)
@@ -598,6 +745,8 @@ int main(void)
 	test_harmless(image, len);
 	test_hostile(image, len);
 	test_sealed(image, len);
+	test_keys(image, len, SEALED);
+	test_keys(image, len, SEALED "PRAGMA page_size = 4096; VACUUM");
 	test_damage(image, len);
 	lm_manifest_image_free(image);
 	lm_manifest_free(&m);

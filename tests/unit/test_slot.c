@@ -83,7 +83,9 @@ static int commit(unsigned n, struct lmodel_error *error)
 	uint8_t image[ROOM];
 	uint64_t len = image_of(n, image);
 
-	return lm_slots_commit(file(), "test", &slots, image, len, COMMITTED, error);
+	struct lm_slot_footer level = { 0 };
+
+	return lm_slots_commit(file(), "test", &slots, image, len, COMMITTED, &level, error);
 }
 
 /* Which image a reader gets; -1 when it gets none, -2 when it gets one that nobody wrote. */
@@ -314,12 +316,12 @@ static void test_commit(void)
 	   memcmp(found[0].footer.digest, found[1].footer.digest, 32) == 0, "... in both slots");
 
 	save(before);
-	is_int(lm_slots_commit(file(), "test", &slots, big, ROOM + 1, COMMITTED, &error),
+	is_int(lm_slots_commit(file(), "test", &slots, big, ROOM + 1, COMMITTED, &footer, &error),
 	       LMODEL_ELIMIT, "an image larger than the slot");
 	is_error(&error, LMODEL_ELIMIT, "repack makes room", "an image larger than the slot");
 	save(after);
 	ok(memcmp(before, after, FILE_LEN) == 0, "... changes nothing");
-	is_int(lm_slots_commit(file(), "test", &slots, big, ROOM, COMMITTED, NULL), LMODEL_OK,
+	is_int(lm_slots_commit(file(), "test", &slots, big, ROOM, COMMITTED, &footer, NULL), LMODEL_OK,
 	       "an image that just fits");
 
 	create(1, UINT64_MAX);
@@ -330,19 +332,20 @@ static void test_commit(void)
 static void test_level(void)
 {
 	struct lmodel_error error = LMODEL_ERROR_INIT;
+	struct lm_slot_footer footer;
 	uint8_t whole[FILE_LEN], now[FILE_LEN];
 	bool changed = true;
 	unsigned bad = 0;
 
 	create(5, 7);
 	save(whole);
-	is_int(lm_slots_level(file(), "test", &slots, &changed, &error), LMODEL_OK, "level");
+	is_int(lm_slots_level(file(), "test", &slots, NULL, &footer, &changed, &error), LMODEL_OK, "level");
 	ok(!changed, "... has nothing to do on good slots");
 	for (int which = 0; which < 2; which++)
 		for (uint64_t at = 0; at < SLOT; at += 11) {
 			load(whole);
 			flip(lm_slot_offset(SLOT, which) + at);
-			bad += lm_slots_level(file(), "test", &slots, &changed, NULL) != LMODEL_OK;
+			bad += lm_slots_level(file(), "test", &slots, NULL, &footer, &changed, NULL) != LMODEL_OK;
 			save(now);
 			bad += !changed || memcmp(now, whole, FILE_LEN) != 0;
 		}
@@ -351,7 +354,7 @@ static void test_level(void)
 	flip(lm_slot_offset(SLOT, 0));
 	flip(lm_slot_offset(SLOT, 1));
 	save(whole);
-	is_int(lm_slots_level(file(), "test", &slots, &changed, &error), LMODEL_ECORRUPT,
+	is_int(lm_slots_level(file(), "test", &slots, NULL, &footer, &changed, &error), LMODEL_ECORRUPT,
 	       "level: both damaged");
 	is_error(&error, LMODEL_ECORRUPT, "no valid manifest", "level: both damaged");
 	save(now);
@@ -369,7 +372,8 @@ struct log {
 	int epochs;              /* syncs so far */
 	int which[8];            /* slot that was written in this epoch */
 	uint8_t content[8][SLOT];
-	int strange;             /* writes that are not one whole slot an epoch */
+	size_t written[8];       /* of it */
+	int strange;             /* writes that are not one whole slot an epoch, piece after piece */
 };
 
 static struct log *commit_log;
@@ -379,14 +383,15 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at)
 	struct log *l = commit_log;
 
 	if (l != NULL && l->on && l->epochs < 8) {
-		int which = (uint64_t)at == lm_slot_offset(SLOT, 1);
+		int which = (uint64_t)at >= lm_slot_offset(SLOT, 1), e = l->epochs;
 
-		if (l->which[l->epochs] >= 0 || len != SLOT ||
-		    (uint64_t)at != lm_slot_offset(SLOT, which)) {
+		if ((l->which[e] >= 0 && l->which[e] != which) || len > SLOT - l->written[e] ||
+		    (uint64_t)at != lm_slot_offset(SLOT, which) + l->written[e]) {
 			l->strange++;
 		} else {
-			l->which[l->epochs] = which;
-			memcpy(l->content[l->epochs], bytes, SLOT);
+			l->which[e] = which;
+			memcpy(l->content[e] + l->written[e], bytes, len);
+			l->written[e] += len;
 		}
 	}
 	return syscall(SYS_pwrite64, fd, bytes, len, at);
@@ -408,6 +413,7 @@ static bool log_commit(const uint8_t *state, unsigned n, struct log *l)
 
 	l->epochs = l->strange = 0;
 	memset(l->which, -1, sizeof(l->which));
+	memset(l->written, 0, sizeof(l->written));
 	load(state);
 	commit_log = l;
 	l->on = true;
@@ -415,7 +421,7 @@ static bool log_commit(const uint8_t *state, unsigned n, struct log *l)
 	l->on = false;
 	commit_log = NULL;
 	for (int i = 0; i < l->epochs && i < 8; i++)
-		l->strange += l->which[i] < 0;
+		l->strange += l->which[i] < 0 || l->written[i] != SLOT;
 	return r == LMODEL_OK && l->strange == 0 && l->epochs >= 2 && l->epochs <= 4 &&
 	       l->which[l->epochs] < 0;
 }
