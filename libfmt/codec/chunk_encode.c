@@ -33,17 +33,17 @@ static void keep_frame(struct lm_codec *codec, size_t n, uint8_t *out, size_t ro
 }
 
 /* The entropy stage alone: by rANS, or by zstd where a plane is too short for 64 states. A gain of
- * less than one part in 64 is not worth decoding. */
-static int entropy_plane(struct lm_codec *codec, bool thorough, const uint8_t *plane, size_t count,
+ * less than one part in 64 is not worth decoding, unless size is all that counts. */
+static int entropy_plane(struct lm_codec *codec, const struct lm_plan *plan, const uint8_t *plane, size_t count,
 			 uint8_t *out, size_t room, enum lm_plane_method *method, size_t *len,
 			 struct lmodel_error *error)
 {
-	size_t limit = *len - *len / 64, n;
+	size_t limit = plan->squeeze ? *len : *len - *len / 64, n;
 	int rc;
 
 	if (count >= RANS_MIN) {
-		rc = lm_rans_plane_encode(codec, plane, count, limit, thorough, out, room, &n,
-					  error);
+		rc = lm_rans_plane_encode(codec, plane, count, limit, plan->try_all, out, room,
+					  &n, error);
 		if (rc != LMODEL_OK)
 			return rc;
 		if (n != 0) {
@@ -110,8 +110,7 @@ static int try_plane(struct lm_codec *codec, const struct lm_plan *plan, const s
 	if (!plan->try_all && plane->count > SMALL_PLANE &&
 	    lm_sample_plane(plane->bytes, plane->count) > plane->noise)
 		return LMODEL_OK;
-	rc = entropy_plane(codec, plan->try_all, plane->bytes, plane->count, out, room, method, len,
-			   error);
+	rc = entropy_plane(codec, plan, plane->bytes, plane->count, out, room, method, len, error);
 	if (rc != LMODEL_OK || !plan->match_planes)
 		return rc;
 	rc = try_matches(codec, plan, plane->bytes, plane->count, *len, &n, error);
@@ -189,7 +188,11 @@ static int encode_bytes(struct lm_codec *codec, struct lm_plan *plan, const uint
 	*method = plane_method == LM_PLANE_ZSTD ? LM_METHOD_ZSTD : LM_METHOD_RAW;
 	if (plane_method != LM_PLANE_RANS)
 		return LMODEL_OK;
-	/* A gain of one part in 64 of so much is more than the entry takes. */
+	if (*out_len + LM_PLANE_ENTRY >= raw_len) {
+		*out_len = raw_len;
+		memcpy(out, raw, raw_len);
+		return LMODEL_OK;
+	}
 	memmove(out + LM_PLANE_ENTRY, out, *out_len);
 	out[0] = LM_PLANE_RANS;
 	lm_put_u32(out + 1, (uint32_t)*out_len);

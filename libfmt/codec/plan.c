@@ -120,13 +120,13 @@ int lm_plan_make(struct lm_codec *codec, struct lm_coding coding, enum lmodel_le
 		*plan = (struct lm_plan){ 0 };
 		return LMODEL_OK;
 	case LMODEL_LEVEL_SMALL:
-		*plan = (struct lm_plan){ true, true, true, LEVEL_SMALL };
+		*plan = (struct lm_plan){ true, true, true, LEVEL_SMALL, true };
 		return LMODEL_OK;
 	default:
 		break;
 	}
 	if (raw_len <= SMALL_CHUNK) {
-		*plan = (struct lm_plan){ true, true, true, LM_LEVEL_MATCH };
+		*plan = (struct lm_plan){ true, true, true, LM_LEVEL_MATCH, false };
 		return LMODEL_OK;
 	}
 	*plan = (struct lm_plan){ .level = LM_LEVEL_MATCH };

@@ -12,6 +12,7 @@ struct lm_plan {
 	bool match_planes; /* zstd with matching, over each plane that entropy coding shrinks */
 	bool match_raw;    /* zstd with matching, over the words as they are */
 	int level;         /* of the matching */
+	bool squeeze;      /* a gain of a few bytes is worth it */
 };
 
 /* For a chunk that is no run. `planes` are those of the coding. */
