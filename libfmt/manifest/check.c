@@ -150,16 +150,24 @@ static int check_places(const struct check *c)
 	return LMODEL_OK;
 }
 
+/* The names of what else is in the tar: it would come out twice under one name. */
+static bool is_taken(const struct lm_manifest *m, const char *path)
+{
+	return strcmp(path, LM_MIMETYPE_MEMBER) == 0 || strcmp(path, LM_SLOT_A_MEMBER) == 0 ||
+	       strcmp(path, LM_SLOT_B_MEMBER) == 0 ||
+	       (m->tier_count > 0 && strncmp(path, "shard/", 6) == 0);
+}
+
 /* Members in the tar have names of their own. */
 static int check_paths(const struct check *c)
 {
 	const struct lm_manifest *m = c->m;
 
 	for (size_t i = 0; i < m->member_count; i++)
-		if (m->tier_count > 0 && strncmp(m->members[i].path, "shard/", 6) == 0)
+		if (is_taken(m, m->members[i].path))
 			return lm_fail(c->error, LMODEL_ECORRUPT,
-				       "%s: manifest: member %s has the name of a shard", c->label,
-				       LM_QUOTE(m->members[i].path));
+				       "%s: manifest: member %s has the name of a shard or of the "
+				       "manifest", c->label, LM_QUOTE(m->members[i].path));
 	return LMODEL_OK;
 }
 
