@@ -365,8 +365,11 @@ static int unlock_from_afar(struct lmodel_archive *a, const struct lmodel_keyrin
 	struct lmodel_error own = *error;
 	struct lmodel_keyring with = *ring;
 	struct lm_sealed_grant one = { .file = NULL };
-	int r = a->find_grant(a, ring, &one.file, &one.len, error);
+	int r;
 
+	/* The first failure would stay. */
+	*error = (struct lmodel_error)LMODEL_ERROR_INIT;
+	r = a->find_grant(a, ring, &one.file, &one.len, error);
 	if (r == LMODEL_OK && one.file == NULL)
 		r = lm_fail(error, LMODEL_ENOKEY, "%s", own.message);
 	if (r == LMODEL_OK) {
