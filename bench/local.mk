@@ -19,6 +19,7 @@ EXTRA_DIST += \
 	%D%/lib/measure.py \
 	%D%/lib/peers.py \
 	%D%/lib/picture.py \
+	%D%/lib/reasons.py \
 	%D%/lib/report.py \
 	%D%/load.py \
 	%D%/parts/__init__.py \

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from . import data, measure, peers
+from . import data, measure, peers, reasons
 
 TOP = Path(__file__).resolve().parents[2]
 GB = 1e9
@@ -158,6 +158,8 @@ class Bench:
     def goal(self, what: str, got: str, wanted: str, met: bool, peer: str = "",
              why: str = "") -> None:
         """Adds a line to the table of goals. `why` explains, above all a goal that is missed."""
+        if not met and not why:
+            why = reasons.of(what)
         self.goals.append(Goal(what, got, wanted, met, peer, why))
         answer = "" if self.options.quick else "ok    " if met else "MISS  "
         self.say(f"  {answer}{what}: {got} (wanted: {wanted})")

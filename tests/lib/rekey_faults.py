@@ -79,13 +79,13 @@ def interrupted(tiers, after_it, fault, killed, after):
     return case
 
 
-APPENDING = [f"pwrite64:error={e}:when={n}" for e, ns in (("ENOSPC", (1, 2, 5, 12)),
+APPENDING = [f"pwrite64:error={e}:when={n}" for e, ns in (("ENOSPC", (1, 2, 5, 10)),
                                                        ("EIO", (3, 8))) for n in ns] + \
     ["fdatasync:error=EIO:when=1"] + [f"ftruncate:error=ENOSPC:when={n}" for n in (1, 2, 3)]
 COMMITTING = [f"pwrite64:error={e}:when={n}" for e, n in (
-    ("ENOSPC", 15), ("ENOSPC", 16), ("EIO", 17), ("ENOSPC", 18), ("EIO", 19))] + \
+    ("ENOSPC", 12), ("ENOSPC", 14), ("EIO", 16), ("ENOSPC", 18), ("EIO", 21))] + \
     [f"fdatasync:error=EIO:when={n}" for n in range(2, 11)]
-KILLS = {"pwrite64": (1, 2, 3, 5, 6, 8, 9, *range(12, 21)), "fdatasync": range(1, 11),
+KILLS = {"pwrite64": (1, 2, 3, 5, 6, 8, 9, *range(11, 23)), "fdatasync": range(1, 11),
          "ftruncate": range(1, 4), "fallocate": range(1, 5)}
 
 

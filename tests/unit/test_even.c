@@ -86,8 +86,11 @@ static void test_by_hand(void)
 	/* 0xfe 0x00 0x03: 127, 0 and 1, of which the last is odd. */
 	static const uint8_t good[] = { 1, 0, 0, 0, 0x7f, 0x40, 0x00, 2, 0, 0, 0 };
 	struct lmodel_error error;
+	static const uint8_t vector[] = { 2, 0, 0, 0, 0x81, 0xc0, 0x1f, 0, 0, 0, 0, 2, 0, 0, 0 };
 	uint8_t bad[16] = { 0 };
 
+	ok(decode(vector, sizeof(vector), 3, &error) == LMODEL_OK &&
+	   memcmp(back, "\3\2\xff", 3) == 0, "the specification's vector");
 	ok(decode(good, sizeof(good), 3, &error) == LMODEL_OK &&
 	   memcmp(back, "\xfe\0\3", 3) == 0, "a plane written by hand decodes");
 	for (size_t n = 0; n < sizeof(good); n++)

@@ -251,7 +251,7 @@ static void flip(uint64_t at)
 {
 	struct lmodel_error e = LMODEL_ERROR_INIT;
 	uint64_t size;
-	uint8_t byte;
+	uint8_t byte = 0;
 	int fd;
 
 	if (lm_open_regular(AT("m.lmodel"), O_RDWR, &fd, &size, &e) ||

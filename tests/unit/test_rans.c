@@ -379,6 +379,30 @@ static void test_by_hand(void)
 	ok(p.len == SIZE_MAX, "cut short anywhere in its head");
 }
 
+/* Classes and a list, as spec 5.3 has them: only the neutral byte puts group 1 below the limit, and
+ * group 2 at it. */
+static void test_class_vector(void)
+{
+	enum { COUNT = 129, STATES = 22, LEN = STATES + LM_RANS_STATES + 1 };
+	static const uint8_t head[STATES] = { 0x61, 0x63, 1, 2, 0x80, 0x18, 1, 0xfe, 1, 0xfe, 1, 1,
+					      0x63, 0x61, 0, 1, 0, 0, 0, 1, 0, 0 };
+	uint8_t plane[COUNT], bytes[LEN + 2] = { 0 }, out[COUNT];
+	uint8_t *states = bytes + STATES + 2;
+
+	memset(plane, 0x62, sizeof(plane));
+	plane[63] = 0x7a;
+	plane[128] = 0x61;
+	memcpy(bytes, head, STATES);
+	bytes[22] = 0; /* the last byte of the list's stored length, then the list */
+	bytes[23] = 0x7a;
+	for (size_t lane = 0; lane < LM_RANS_LANES; lane++)
+		memcpy(states + 3 * lane, lane == 0 ? "\x1a\x06\x01" :
+					 lane == 63 ? "\xff\x02\x01" : "\x0e\x04\x01", 3);
+	states[LM_RANS_STATES] = 5;
+	ok(lm_rans_plane_decode(codec, bytes, sizeof(bytes), out, COUNT, NULL) == LMODEL_OK &&
+	   memcmp(out, plane, COUNT) == 0, "the specification's vector of classes and a list");
+}
+
 static void test_refused(void)
 {
 	size_t n;
@@ -424,6 +448,7 @@ int main(void)
 	test_classes();
 	test_damage();
 	test_by_hand();
+	test_class_vector();
 	test_refused();
 	lm_codec_free(codec);
 	free(input);
