@@ -28,6 +28,7 @@ lm_unit_tests = \
 	%D%/unit/test_layers \
 	%D%/unit/test_manifest \
 	%D%/unit/test_mask \
+	%D%/unit/test_meanwhile \
 	%D%/unit/test_minisign \
 	%D%/unit/test_npy \
 	%D%/unit/test_overlay \
@@ -81,6 +82,7 @@ lm_unit_tests = \
 %C%_unit_test_layers_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_manifest_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_mask_CPPFLAGS = $(lm_test_cppflags)
+%C%_unit_test_meanwhile_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_minisign_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_npy_CPPFLAGS = $(lm_test_cppflags)
 %C%_unit_test_overlay_CPPFLAGS = $(lm_test_cppflags)

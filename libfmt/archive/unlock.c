@@ -293,6 +293,21 @@ static void show_open(struct lmodel_archive *a)
 	lm_archive_show_attachments(a);
 }
 
+/* A writer may have come after the archive was opened: then it was not old when it was read. It is
+ * not taken all the same, but read again it will be. */
+static bool was_changed(const struct lmodel_archive *a)
+{
+	struct lm_slot found[2];
+	bool newer = false;
+
+	if (a->file.ops != NULL || lm_slots_examine(&a->file, &a->slots, found, NULL) != LMODEL_OK)
+		return false;
+	for (size_t i = 0; i < 2; i++)
+		newer |= found[i].valid &&
+			 found[i].footer.commit_counter > a->footer.commit_counter;
+	return newer;
+}
+
 /* Whether this is no step back from what was seen before; then it is what was seen last. The
  * book's counter counts only with a `book` that opened: nothing else covers it. Where nothing can
  * be written nothing is remembered: the proof of the archive itself stands. */
@@ -315,6 +330,10 @@ static int remember(const struct lmodel_archive *a, const struct lmodel_keyring 
 			return lm_fail(error, LMODEL_ECORRUPT,
 				       "%s: has another owner than when it was "
 				       "read before", a->label);
+		if ((m->content_generation < now.generation ||
+		     (book && m->owner.book_counter < now.book_counter)) && was_changed(a))
+			return lm_fail(error, LMODEL_EFAILED,
+				       "%s: was changed meanwhile; try again", a->label);
 		if (m->content_generation < now.generation)
 			return lm_fail(
 				error, LMODEL_ECORRUPT,
@@ -346,8 +365,11 @@ static int unlock_from_afar(struct lmodel_archive *a, const struct lmodel_keyrin
 	struct lmodel_error own = *error;
 	struct lmodel_keyring with = *ring;
 	struct lm_sealed_grant one = { .file = NULL };
-	int r = a->find_grant(a, ring, &one.file, &one.len, error);
+	int r;
 
+	/* The first failure would stay. */
+	*error = (struct lmodel_error)LMODEL_ERROR_INIT;
+	r = a->find_grant(a, ring, &one.file, &one.len, error);
 	if (r == LMODEL_OK && one.file == NULL)
 		r = lm_fail(error, LMODEL_ENOKEY, "%s", own.message);
 	if (r == LMODEL_OK) {
