@@ -8,7 +8,7 @@
 #include "crypto/secret.h"
 
 enum {
-	IN_MEMORY = 24 << 20, /* bytes, of all tensors; pages that are not used are not there */
+	IN_MEMORY = 12 << 20, /* bytes, of all tensors; pages that are not used are not there */
 	HEAD = 8,
 	ALIGN = 8,
 };
