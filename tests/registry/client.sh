@@ -103,7 +103,7 @@ uploads() {
 	head -c 30000000 /dev/urandom >long
 	"$tool" --chunk 2000000 --state state "$ref" put long >progress &
 	pid=$!
-	for _ in $(seq 1000); do
+	for _ in $(seq 12000); do
 		[ "$(wc -l <progress)" -lt 2 ] || break
 		sleep 0.005
 	done
